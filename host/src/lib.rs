@@ -1,0 +1,3 @@
+//! Effects on the host: hypervisors, the fabric, the ledger. What to do is decided in `nestless-model`.
+
+pub mod hypervisor;

@@ -1,0 +1,6 @@
+//! Decisions without effects: no sockets, no clock, no runtime. Whatever this crate returns, `host` and
+//! `guest` carry out; whatever they see, they hand back to it.
+
+pub mod guard;
+pub mod identity;
+pub mod network;

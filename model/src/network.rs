@@ -1,0 +1,72 @@
+//! A pod network: what the operator writes, and what every other part reads of it.
+
+use crate::identity::{LinkName, Mtu, NetworkName};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// How a network's bridge leaves the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uplink {
+    /// The host routes, and hides the pods behind its own address. Works anywhere.
+    Nat,
+    /// The bridge stays on this host; the host is still the pods' gateway, if a subnet has one.
+    None,
+    /// A NIC of the host's becomes a port of the bridge: pods stand on the outer network itself.
+    Interface(LinkName),
+}
+
+/// One address range of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subnet {
+    /// The whole subnet; pods get its prefix length.
+    pub prefix: IpNet,
+    /// The pods' next hop. Default: the first host address. On `nat` and `none` the bridge itself has it.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+    /// First address to give out. Default: the first that is not the gateway.
+    #[serde(default)]
+    pub first: Option<IpAddr>,
+    /// Last address to give out. Default: the last host address.
+    #[serde(default)]
+    pub last: Option<IpAddr>,
+    /// Addresses never given out.
+    #[serde(default)]
+    pub exclude: Vec<IpNet>,
+}
+
+/// A pod network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// What CNI configurations and VMs name it by.
+    pub name: NetworkName,
+    /// The host's bridge; made if it does not exist.
+    pub bridge: LinkName,
+    /// How it leaves the host.
+    #[serde(default = "Network::default_uplink")]
+    pub uplink: Uplink,
+    /// Agreed across bridge, TAP, NIC and pod.
+    #[serde(default)]
+    pub mtu: Mtu,
+    /// At most one per family.
+    pub subnets: Vec<Subnet>,
+    /// How long a released address rests, in seconds.
+    #[serde(default = "Network::default_cool_down_s")]
+    pub cool_down_s: u64,
+    /// Name servers told to pods.
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
+}
+
+impl Network {
+    fn default_uplink() -> Uplink {
+        Uplink::Nat
+    }
+
+    fn default_cool_down_s() -> u64 {
+        60
+    }
+}

@@ -1,0 +1,3 @@
+//! What knows no VM and no pod: the kernel's and the hypervisor's interfaces, and a few mechanisms.
+
+pub mod crash_point;
