@@ -1,2 +1,44 @@
-//! Placeholder.
-fn main() {}
+//! `nestless`: the operator's and the developer's command.
+//!
+//! Each subcommand is a module of its own with an `Args` (or `Command`) type that clap reads and an
+//! `async fn run(self) -> anyhow::Result<ExitCode>`; this file only puts them together. What a command answers goes to
+//! stdout, everything else to stderr.
+
+mod lab;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Networking for containers in virtual machines: no second network layer inside the VM.
+#[derive(Debug, Parser)]
+#[command(name = "nestless", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build, use and remove labs: hosts, VMs and pods on this machine.
+    #[command(subcommand)]
+    Lab(lab::Command),
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Lab(command) => command.run().await,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().command.run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("nestless: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
