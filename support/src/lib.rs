@@ -1,4 +1,5 @@
 //! What knows no VM and no pod: the kernel's and the hypervisor's interfaces, and a few mechanisms.
 
 pub mod crash_point;
+pub mod serial_link;
 pub mod telemetry;
