@@ -1,5 +1,8 @@
 //! What knows no VM and no pod: the kernel's and the hypervisor's interfaces, and a few mechanisms.
 
 pub mod crash_point;
+pub mod netlink;
+pub mod netns;
 pub mod serial_link;
+pub mod sysctl;
 pub mod telemetry;

@@ -1,0 +1,61 @@
+//! The kernel's links, addresses, routes and neighbours (rtnetlink), asynchronously.
+//!
+//! A [`Netlink`] talks to the namespace it was opened in, for ever. Links are looked up once and then changed by their
+//! index, which no renaming moves; the name is carried along for messages. Wherever the kernel would be asked twice for
+//! the same thing, the second time succeeds or says [`NetlinkError::is_existing`] or [`NetlinkError::is_missing`].
+
+mod address;
+mod error;
+mod link;
+mod link_change;
+mod link_create;
+mod monitor;
+mod neighbour;
+mod route;
+
+pub use address::{Address, NewAddress};
+pub use error::{Cause, NetlinkError, Operation};
+pub use link::{AddressGeneration, BridgeSettings, HardwareAddress, Link, OperState};
+pub use link_create::VethEnd;
+pub use monitor::{LinkEvent, LinkMonitor};
+pub use route::Route;
+
+use crate::netns::Namespace;
+use error::at;
+use rtnetlink::Handle;
+
+/// An open channel to one namespace's rtnetlink. Clones share it; it closes with the last of them.
+#[derive(Clone)]
+pub struct Netlink {
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Opens one in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn here() -> Result<Self, NetlinkError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|error| at(Operation::Open, Cause::Socket(error)))?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// Opens one in another namespace.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered, or no socket can be had.
+    pub async fn inside(namespace: &Namespace) -> Result<Self, NetlinkError> {
+        namespace.run(Self::here).await.map_err(|error| at(Operation::Open, Cause::Namespace(error)))?
+    }
+}
+
+impl std::fmt::Debug for Netlink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Netlink")
+    }
+}
