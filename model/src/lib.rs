@@ -1,6 +1,7 @@
 //! Decisions without effects: no sockets, no clock, no runtime. Whatever this crate returns, `host` and
 //! `guest` carry out; whatever they see, they hand back to it.
 
+pub mod cni;
 pub mod guard;
 pub mod identity;
 pub mod network;
