@@ -1,0 +1,119 @@
+use super::*;
+use crate::network::{Subnet, Uplink};
+use proptest::prelude::*;
+
+fn network(prefixes: &[&str]) -> Network {
+    Network {
+        name: NetworkName::new("pods").unwrap(),
+        bridge: "br0".parse().unwrap(),
+        uplink: Uplink::None,
+        mtu: crate::identity::Mtu::default(),
+        subnets: prefixes
+            .iter()
+            .map(|p| Subnet {
+                prefix: p.parse().unwrap(),
+                gateway: None,
+                first: None,
+                last: None,
+                exclude: vec![],
+            })
+            .collect(),
+        cool_down_s: 60,
+        dns: vec![],
+    }
+}
+
+fn ask(addresses: &[&str]) -> AddressRequest {
+    AddressRequest { addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(), mac: None }
+}
+
+fn ips(nets: &[IpNet]) -> Vec<IpAddr> {
+    nets.iter().map(IpNet::addr).collect()
+}
+
+#[test]
+fn gives_one_of_each_family_and_never_the_gateway() {
+    let mut claims = Claims::new(&network(&["10.1.0.0/30", "fd00::/64"]));
+    let got = claims.take(&ask(&[]), 0).unwrap();
+    assert_eq!(got.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.0.2/30", "fd00::2/64"]);
+    let error = claims.take(&ask(&[]), 0).unwrap_err();
+    assert_eq!(error.to_string(), "network pods: no free address in 10.1.0.0/30; 0 cool down after use");
+    // The IPv6 address taken on the way was put back.
+    assert_eq!(claims.pools()[1].count().in_use, 1);
+}
+
+#[test]
+fn an_address_rests_before_it_is_given_again() {
+    let mut claims = Claims::new(&network(&["10.1.0.0/30"]));
+    let got = claims.take(&ask(&[]), 100).unwrap();
+    assert_eq!(claims.release(&ips(&got), None, 100), 160);
+    let error = claims.take(&ask(&[]), 130).unwrap_err().to_string();
+    assert!(error.contains("the next is free in 30 s"), "{error}");
+    let error = claims.take(&ask(&["10.1.0.2"]), 130).unwrap_err();
+    assert!(matches!(error, ClaimError::Cooling { free_in_s: 30, .. }), "{error}");
+    assert_eq!(claims.take(&ask(&[]), 160).unwrap(), got);
+}
+
+#[test]
+fn static_requests() {
+    let mut claims = Claims::new(&network(&["10.1.0.0/24"]));
+    assert_eq!(claims.take(&ask(&["10.1.0.77"]), 0).unwrap()[0].to_string(), "10.1.0.77/24");
+    assert!(matches!(claims.take(&ask(&["10.1.0.77"]), 0), Err(ClaimError::AddressInUse { .. })));
+    assert!(matches!(claims.take(&ask(&["10.1.0.1"]), 0), Err(ClaimError::Reserved { .. })));
+    assert!(matches!(claims.take(&ask(&["10.1.0.255"]), 0), Err(ClaimError::Reserved { .. })));
+    assert!(matches!(claims.take(&ask(&["10.2.0.1"]), 0), Err(ClaimError::Outside { .. })));
+    assert!(matches!(
+        claims.take(&ask(&["10.1.0.8", "10.1.0.9"]), 0),
+        Err(ClaimError::TwoOfOneSubnet { .. })
+    ));
+}
+
+#[test]
+fn a_mac_address_serves_one_pod() {
+    let mac: Mac = "02:00:00:00:00:01".parse().unwrap();
+    let mut claims = Claims::new(&network(&["10.1.0.0/24"]));
+    let request = AddressRequest { mac: Some(mac), ..Default::default() };
+    let got = claims.take(&request, 0).unwrap();
+    assert!(matches!(claims.take(&request, 0), Err(ClaimError::MacInUse { .. })));
+    claims.release(&ips(&got), Some(mac), 0);
+    claims.take(&request, 0).unwrap();
+}
+
+#[test]
+fn excluded_ranges_are_stepped_over_at_once() {
+    let mut network = network(&["fd00::/64"]);
+    network.subnets[0].exclude = vec!["fd00::/65".parse().unwrap()];
+    let mut claims = Claims::new(&network);
+    assert_eq!(claims.take(&ask(&[]), 0).unwrap()[0].addr().to_string(), "fd00::8000:0:0:0");
+}
+
+proptest! {
+    /// Whatever comes and goes, no address is held twice, none is given while it rests, and the count is right.
+    #[test]
+    fn no_address_twice(steps in proptest::collection::vec((any::<bool>(), 0usize..8, 0u64..40), 1..120)) {
+        let mut claims = Claims::new(&network(&["10.1.0.0/28"]));
+        let mut held: Vec<IpAddr> = vec![];
+        let mut resting: Vec<(IpAddr, u64)> = vec![];
+        let mut now = 0;
+        for (take, index, wait) in steps {
+            now += wait;
+            if take {
+                if let Ok(got) = claims.take(&AddressRequest::default(), now) {
+                    let ip = got[0].addr();
+                    prop_assert!(!held.contains(&ip));
+                    prop_assert!(!resting.iter().any(|&(r, until)| r == ip && until > now));
+                    resting.retain(|&(r, _)| r != ip);
+                    held.push(ip);
+                } else {
+                    let busy = held.len() + resting.iter().filter(|&&(_, until)| until > now).count();
+                    prop_assert_eq!(busy, 13);
+                }
+            } else if !held.is_empty() {
+                let ip = held.remove(index % held.len());
+                let until = claims.release(&[ip], None, now);
+                resting.push((ip, until));
+            }
+            prop_assert_eq!(claims.pools()[0].count().in_use, held.len() as u64);
+        }
+    }
+}

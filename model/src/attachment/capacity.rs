@@ -1,0 +1,56 @@
+//! How many NICs a VM may have.
+
+use super::{machine::VmNics, record::Goal};
+
+/// How many NICs there may be, are used, and wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The smallest of all limits.
+    pub limit: u32,
+    /// Which limit that is.
+    pub because: &'static str,
+    /// Serving pods.
+    pub in_use: u32,
+    /// Ready to serve.
+    pub spare: u32,
+    /// Stuck in the guest.
+    pub quarantined: u32,
+    /// All there are, whatever their state.
+    pub total: u32,
+}
+
+impl Capacity {
+    /// Whether one more pod could be served.
+    pub fn has_room(&self) -> bool {
+        self.spare > 0 || self.total < self.limit
+    }
+}
+
+impl VmNics {
+    /// Counted now.
+    pub fn capacity(&self) -> Capacity {
+        let count = |wanted: fn(&super::Nic) -> bool| {
+            u32::try_from(self.nics.values().filter(|nic| wanted(nic)).count()).unwrap_or(u32::MAX)
+        };
+        let quarantined = count(|nic| nic.record.quarantined);
+        let total = count(|_| true);
+        let ports =
+            self.ports.map(|places| (places, "hot-plug ports; `nestless topology` prints what more need"));
+        let shown = self.shown.map(|shown| {
+            (shown.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
+        });
+        let (limit, because) = [Some((self.limits.nic_limit, "the operator's nic_limit")), ports, shown]
+            .into_iter()
+            .flatten()
+            .min_by_key(|&(limit, _)| limit)
+            .expect("the operator's limit is always there");
+        Capacity {
+            limit,
+            because,
+            in_use: count(|nic| nic.record.attachment().is_some()),
+            spare: count(|nic| nic.record.goal == Goal::Spare),
+            quarantined,
+            total,
+        }
+    }
+}

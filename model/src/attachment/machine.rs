@@ -1,0 +1,543 @@
+//! One VM: requests, results and observations in; durable changes, steps and answers out.
+
+use super::{
+    nic::{Guarding, Nic, Step},
+    observe::VmState,
+    record::{Goal, NicRecord},
+    request::{Answer, AttachOrder, Granted, Refusal, Ticket},
+};
+use crate::identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, VmName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// After a failed step, how long until it is tried again.
+const RETRY_MS: u64 = 5_000;
+/// After a guest did not let go of a NIC.
+const QUARANTINE_RETRY_MS: u64 = 30_000;
+
+/// What the operator fixed for a VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// NICs at most, spare ones included.
+    pub nic_limit: u32,
+    /// Spare NICs to keep plugged.
+    pub warm_pool: u32,
+    /// Spare NICs to keep when pods give them back; at least `warm_pool`.
+    pub warm_pool_max: u32,
+    /// The network of the spare NICs.
+    pub default_network: NetworkName,
+    /// That network's.
+    pub mtu: Mtu,
+}
+
+/// What a decision may draw on besides its input.
+pub struct Context<'a> {
+    /// Milliseconds of a clock that never goes back.
+    pub now_ms: u64,
+    /// A NIC id never used before, and its address.
+    pub fresh_nic: &'a mut dyn FnMut() -> (NicId, Mac),
+}
+
+/// What follows from an input. Changes come first and must be durable before the rest happens.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For the ledger, all or none.
+    pub changes: Vec<Change>,
+    /// To carry out, in any order and at the same time.
+    pub steps: Vec<StepOrder>,
+    /// To answer.
+    pub answers: Vec<(Ticket, Answer)>,
+}
+
+/// A durable change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Write the record, new or not.
+    Save(NicRecord),
+    /// Forget the NIC.
+    Erase(NicId),
+    /// Nobody can use these any more: let them cool down.
+    Release {
+        /// Of which network.
+        network: NetworkName,
+        /// What was held.
+        held: super::Held,
+    },
+    /// The guest's boot from now on.
+    Boot(BootId),
+}
+
+/// A step to carry out on a NIC. Its result comes back through [`VmNics::done`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepOrder {
+    /// The NIC's record.
+    pub record: NicRecord,
+    /// What to do.
+    pub step: Step,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StepFailure {
+    /// No hot-plug place is free.
+    #[error("{0}")]
+    NoPort(String),
+    /// The hypervisor does not answer.
+    #[error("{0}")]
+    VmDown(String),
+    /// The guest did not let go.
+    #[error("{0}")]
+    UnplugTimeout(String),
+    /// The hypervisor refused.
+    #[error("{0}")]
+    Hypervisor(String),
+    /// Link, bridge or guard.
+    #[error("{0}")]
+    Fabric(String),
+}
+
+/// All NICs of one VM.
+#[derive(Debug)]
+pub struct VmNics {
+    pub(super) vm: VmName,
+    pub(super) limits: Limits,
+    pub(super) state: VmState,
+    pub(super) boot: Option<BootId>,
+    pub(super) nics: BTreeMap<NicId, Nic>,
+    /// Hot-plug places, as the hypervisor counts them.
+    pub(super) ports: Option<u32>,
+    /// How many NICs this boot of the guest could show, once that was found out.
+    pub(super) shown: Option<u32>,
+    pub(super) hold_until_ms: u64,
+    pub(super) erased: BTreeMap<NicId, u64>,
+    attaching: BTreeMap<NicId, Vec<(Ticket, bool)>>,
+    detaching: BTreeMap<NicId, Vec<Ticket>>,
+    generation: u64,
+}
+
+impl VmNics {
+    /// From the ledger; nothing is done before the first [`VmNics::observed`].
+    pub fn new(vm: VmName, limits: Limits, boot: Option<BootId>, records: Vec<NicRecord>) -> Self {
+        Self {
+            vm,
+            limits,
+            // Whoever was served before the daemon restarted is not told to wait for a hello.
+            state: VmState::Running,
+            boot,
+            nics: records.into_iter().map(|record| (record.nic, Nic::unknown(record))).collect(),
+            ports: None,
+            shown: None,
+            hold_until_ms: 0,
+            erased: BTreeMap::new(),
+            attaching: BTreeMap::new(),
+            detaching: BTreeMap::new(),
+            generation: 0,
+        }
+    }
+
+    /// All NICs, for status.
+    pub fn nics(&self) -> impl Iterator<Item = &Nic> {
+        self.nics.values()
+    }
+
+    /// How the VM was when last looked at.
+    pub fn state(&self) -> VmState {
+        self.state
+    }
+
+    /// The NIC that serves an interface.
+    pub fn serving(&self, id: &AttachmentId) -> Option<&Nic> {
+        self.nics.values().find(|nic| nic.record.attachment().is_some_and(|a| a.id == *id))
+    }
+
+    /// Counts what was done; an observation names the count at which it began.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes over a changed configuration.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether an attach would need addresses: not if it is a repetition or refused anyway.
+    ///
+    /// # Errors
+    /// When it would be refused whatever the addresses.
+    pub fn admits(
+        &self,
+        id: &AttachmentId,
+        request: &crate::identity::RequestId,
+        network: &NetworkName,
+    ) -> Result<Admission, Refusal> {
+        if let Some(nic) = self.serving(id) {
+            return match nic.record.attachment() {
+                Some(attachment) if attachment.request == *request && !nic.lost => Ok(Admission::Repeated),
+                _ => Err(Refusal::AlreadyAttached { attachment: id.clone() }),
+            };
+        }
+        if self.state == VmState::Down {
+            return Err(Refusal::VmDown);
+        }
+        if self.boot.is_none() {
+            return Err(Refusal::Booting);
+        }
+        let capacity = self.capacity();
+        if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
+            return Err(Refusal::NoCapacity {
+                limit: capacity.limit,
+                because: capacity.because,
+                evicting: self.evictable().is_some(),
+            });
+        }
+        Ok(Admission::New)
+    }
+
+    /// Repeats an attach that is under way or done.
+    pub fn attach_again(&mut self, ticket: Ticket, id: &AttachmentId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        match self.serving(id).map(|nic| nic.record.nic) {
+            Some(nic) => {
+                self.attaching.entry(nic).or_default().push((ticket, false));
+                self.advance(nic, context, &mut out);
+            }
+            None => {
+                out.answers.push((ticket, Answer::Refused(Refusal::Overtaken { attachment: id.clone() })))
+            }
+        }
+        out
+    }
+
+    /// Serves a pod: with a spare NIC if there is one. Must have been [admitted](Self::admits) as new.
+    pub fn attach(&mut self, ticket: Ticket, order: AttachOrder, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        let spare = self.pick_spare(&order.network);
+        let goal = Goal::Serve(Box::new(order.attachment));
+        let (id, warm) = if let Some(id) = spare {
+            let nic = self.nics.get_mut(&id).expect("a picked spare NIC is one of the VM's");
+            nic.record.goal = goal;
+            nic.record.held = order.held;
+            let warm = nic.visible;
+            out.changes.push(Change::Save(nic.record.clone()));
+            (id, warm)
+        } else {
+            let (nic, mac) = (context.fresh_nic)();
+            let record = NicRecord {
+                nic,
+                vm: self.vm.clone(),
+                network: order.network,
+                mac,
+                mtu: order.mtu,
+                goal,
+                held: order.held,
+                quarantined: false,
+            };
+            self.insert(record, &mut out);
+            (nic, false)
+        };
+        self.attaching.entry(id).or_default().push((ticket, warm));
+        self.advance(id, context, &mut out);
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// Makes room at the limit: lets one spare NIC of any network go. For an attach that was refused for it.
+    pub fn evict(&mut self, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        if let Some(id) = self.evictable() {
+            self.set_goal(id, Goal::Remove, &mut out);
+            self.advance(id, context, &mut out);
+        }
+        out
+    }
+
+    fn evictable(&self) -> Option<NicId> {
+        self.nics
+            .values()
+            .find(|nic| nic.record.goal == Goal::Spare && nic.running.is_none())
+            .map(|nic| nic.record.nic)
+    }
+
+    /// Ends a pod's interface. Answered when the guard is closed: unplugging may take the guest for ever.
+    pub fn detach(&mut self, ticket: Ticket, id: &AttachmentId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        match self.serving(id).map(|nic| nic.record.nic) {
+            None => out.answers.push((ticket, Answer::Detached { existed: false })),
+            Some(nic) => {
+                self.detaching.entry(nic).or_default().push(ticket);
+                self.end(nic, context.now_ms, &mut out);
+                self.advance(nic, context, &mut out);
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// The guest says that the NIC serves the pod. It can say so of a plugged NIC only.
+    ///
+    /// # Errors
+    /// When no plugged NIC serves that interface.
+    pub fn confirm(&mut self, id: &AttachmentId, pci_address: &str) -> Result<Outcome, UnknownAttachment> {
+        let mut out = Outcome::default();
+        let nic = self
+            .nics
+            .values_mut()
+            .find(|nic| nic.plugged && nic.record.attachment().is_some_and(|a| a.id == *id))
+            .ok_or_else(|| UnknownAttachment(id.clone()))?;
+        nic.visible = true;
+        let Goal::Serve(attachment) = &mut nic.record.goal else { return Err(UnknownAttachment(id.clone())) };
+        if !attachment.confirmed || attachment.pci_address != pci_address {
+            attachment.confirmed = true;
+            attachment.pci_address = pci_address.to_owned();
+            out.changes.push(Change::Save(nic.record.clone()));
+        }
+        Ok(out)
+    }
+
+    /// All NICs that the guest has in no sandbox.
+    pub fn reported(&mut self, free: &BTreeSet<Mac>, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        for nic in self.nics.values_mut() {
+            let seen = free.contains(&nic.record.mac);
+            match nic.record.goal {
+                Goal::Spare => nic.visible = seen,
+                Goal::Serve(_) | Goal::Remove => nic.visible |= seen,
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// The guest's agent is there. A boot other than the last one ends whatever the last one had.
+    pub fn hello(&mut self, boot: &BootId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        if self.boot.as_ref() != Some(boot) {
+            self.boot = Some(boot.clone());
+            self.shown = None;
+            self.hold_until_ms = 0;
+            out.changes.push(Change::Boot(boot.clone()));
+            let all: Vec<NicId> = self.nics.keys().copied().collect();
+            for id in all {
+                self.end(id, context.now_ms, &mut out);
+                if let Some(nic) = self.nics.get_mut(&id) {
+                    nic.visible = false;
+                    nic.plugged_at_ms = context.now_ms;
+                }
+                self.advance(id, context, &mut out);
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// Time goes by: failed steps are tried again, NICs that the guest never showed are given up.
+    pub fn tick(&mut self, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        for id in self.unseen_spares(context.now_ms) {
+            self.learn_limit();
+            self.give_up_spare(id, context, &mut out);
+            self.advance(id, context, &mut out);
+        }
+        let due: Vec<NicId> = self
+            .nics
+            .values_mut()
+            .filter(|nic| nic.retry_at_ms.is_some_and(|at| at <= context.now_ms))
+            .map(|nic| {
+                nic.retry_at_ms = None;
+                nic.record.nic
+            })
+            .collect();
+        for id in due {
+            self.advance(id, context, &mut out);
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// A step has ended.
+    pub fn done(&mut self, id: NicId, result: Result<(), StepFailure>, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        self.generation += 1;
+        let Some(nic) = self.nics.get_mut(&id) else { return out };
+        nic.touched = self.generation;
+        let Some(step) = nic.running.take() else { return out };
+        match result {
+            Ok(()) => self.succeeded(id, step, context.now_ms, &mut out),
+            Err(failure) => self.failed(id, &step, failure, context, &mut out),
+        }
+        self.advance(id, context, &mut out);
+        self.refill(context, &mut out);
+        out
+    }
+
+    fn succeeded(&mut self, id: NicId, step: Step, now_ms: u64, out: &mut Outcome) {
+        let nic = self.nics.get_mut(&id).expect("the caller has just found it");
+        match step {
+            Step::CreateHostEnd => nic.host_end = true,
+            Step::Guard(guarding) => nic.guard = Some(guarding),
+            Step::Join => nic.joined = true,
+            Step::Plug => {
+                nic.plugged = true;
+                nic.plugged_at_ms = now_ms;
+            }
+            Step::Unplug => {
+                nic.forget_world();
+                if nic.record.goal == Goal::Remove {
+                    self.erase(id, out);
+                }
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        id: NicId,
+        step: &Step,
+        failure: StepFailure,
+        context: &mut Context<'_>,
+        out: &mut Outcome,
+    ) {
+        let nic = self.nics.get_mut(&id).expect("the caller has just found it");
+        if nic.record.goal == Goal::Remove {
+            if matches!(step, Step::Guard(_)) {
+                // A link without its guard lets nothing through, and a link that is gone has none: unplug all the same.
+                nic.guard = Some(Guarding::Closed);
+            }
+            if *step != Step::Unplug {
+                // Whatever was being built is no longer wanted: take it down now.
+                return;
+            }
+            let stuck = matches!(failure, StepFailure::UnplugTimeout(_));
+            nic.retry_at_ms = Some(context.now_ms + if stuck { QUARANTINE_RETRY_MS } else { RETRY_MS });
+            if stuck && !std::mem::replace(&mut nic.record.quarantined, true) {
+                out.changes.push(Change::Save(nic.record.clone()));
+            }
+            return;
+        }
+        match nic.record.attachment() {
+            Some(attachment) if attachment.confirmed => nic.retry_at_ms = Some(context.now_ms + RETRY_MS),
+            Some(attachment) => {
+                let refusal = Refusal::StepFailed {
+                    attachment: attachment.id.clone(),
+                    step: step.to_string(),
+                    failure,
+                };
+                self.refuse_waiting(id, &refusal, out);
+                self.set_goal(id, Goal::Remove, out);
+            }
+            None if *step == Step::Unplug => nic.retry_at_ms = Some(context.now_ms + RETRY_MS),
+            None => self.give_up_spare(id, context, out),
+        }
+    }
+
+    /// Answers what can be answered, and starts the next step.
+    pub(super) fn advance(&mut self, id: NicId, context: &mut Context<'_>, out: &mut Outcome) {
+        self.let_go(id, context.now_ms, out);
+        self.answer(id, out);
+        let Some(nic) = self.nics.get_mut(&id) else { return };
+        if let Some(step) = nic.next_step() {
+            self.generation += 1;
+            nic.touched = self.generation;
+            nic.running = Some(step.clone());
+            out.steps.push(StepOrder { record: nic.record.clone(), step });
+        }
+    }
+
+    /// A silent spare NIC has no use for the last pod's addresses.
+    fn let_go(&mut self, id: NicId, _now_ms: u64, out: &mut Outcome) {
+        let Some(nic) = self.nics.get_mut(&id) else { return };
+        if nic.record.goal == Goal::Spare
+            && nic.guard_is_closed()
+            && nic.running.is_none()
+            && !nic.record.held.is_empty()
+        {
+            let held = std::mem::take(&mut nic.record.held);
+            out.changes.push(Change::Release { network: nic.record.network.clone(), held });
+            out.changes.push(Change::Save(nic.record.clone()));
+        }
+    }
+
+    fn answer(&mut self, id: NicId, out: &mut Outcome) {
+        let Some(nic) = self.nics.get(&id) else { return };
+        if nic.record.attachment().is_some() {
+            if nic.is_settled() && nic.running.is_none() {
+                for (ticket, warm) in self.attaching.remove(&id).unwrap_or_default() {
+                    out.answers.push((ticket, Answer::Granted(Box::new(Granted::of(&nic.record, warm)))));
+                }
+            }
+        } else if nic.guard_is_closed() || !nic.host_end && nic.running.is_none() {
+            self.answer_detached(id, out);
+        }
+    }
+
+    fn answer_detached(&mut self, id: NicId, out: &mut Outcome) {
+        let tickets = self.detaching.remove(&id).unwrap_or_default();
+        out.answers.extend(tickets.into_iter().map(|ticket| (ticket, Answer::Detached { existed: true })));
+    }
+
+    pub(super) fn refuse_waiting(&mut self, id: NicId, refusal: &Refusal, out: &mut Outcome) {
+        for (ticket, _) in self.attaching.remove(&id).unwrap_or_default() {
+            out.answers.push((ticket, Answer::Refused(refusal.clone())));
+        }
+    }
+
+    /// A pod has no more use for its NIC: it waits for the next one, or goes.
+    fn end(&mut self, id: NicId, now_ms: u64, out: &mut Outcome) {
+        let Some(nic) = self.nics.get(&id) else { return };
+        let Some(attachment) = nic.record.attachment() else { return };
+        let refusal = Refusal::Overtaken { attachment: attachment.id.clone() };
+        let never_shown = nic.plugged
+            && !nic.was_seen()
+            && now_ms.saturating_sub(nic.plugged_at_ms) >= super::warm_pool::SHOW_DEADLINE_MS / 2;
+        let keep = self.wants_back(nic);
+        if never_shown {
+            self.learn_limit();
+        }
+        self.refuse_waiting(id, &refusal, out);
+        self.set_goal(id, if keep { Goal::Spare } else { Goal::Remove }, out);
+    }
+
+    /// The guest showed so many NICs and no more: asking for another would only make a pod wait in vain.
+    pub(super) fn learn_limit(&mut self) {
+        let seen = self.nics.values().filter(|nic| nic.was_seen()).count();
+        self.shown = Some(u32::try_from(seen.max(1)).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn set_goal(&mut self, id: NicId, goal: Goal, out: &mut Outcome) {
+        if let Some(nic) = self.nics.get_mut(&id) {
+            nic.record.goal = goal;
+            nic.retry_at_ms = None;
+            out.changes.push(Change::Save(nic.record.clone()));
+        }
+    }
+
+    pub(super) fn insert(&mut self, record: NicRecord, out: &mut Outcome) {
+        out.changes.push(Change::Save(record.clone()));
+        self.nics.insert(record.nic, Nic::planned(record));
+    }
+
+    pub(super) fn erase(&mut self, id: NicId, out: &mut Outcome) {
+        if let Some(nic) = self.nics.remove(&id) {
+            self.generation += 1;
+            self.erased.insert(id, self.generation);
+            if !nic.record.held.is_empty() {
+                out.changes.push(Change::Release { network: nic.record.network, held: nic.record.held });
+            }
+            out.changes.push(Change::Erase(id));
+            self.answer_detached(id, out);
+        }
+    }
+}
+
+/// What becomes of an attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Take addresses and [attach](VmNics::attach).
+    New,
+    /// It was asked before: [attach again](VmNics::attach_again).
+    Repeated,
+}
+
+/// No NIC serves it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no NIC serves {0}")]
+pub struct UnknownAttachment(pub AttachmentId);

@@ -1,0 +1,183 @@
+//! One NIC: its record, what is known of it in the world, and the step that comes next.
+
+use super::record::{Goal, NicRecord};
+use crate::guard::GuardRules;
+use std::fmt;
+
+/// A single effect on the world. Carried out as it is; whoever does so decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make the TAP (or veth).
+    CreateHostEnd,
+    /// Put the guard in this state.
+    Guard(Guarding),
+    /// Make the host's end a port of its network's bridge, up.
+    Join,
+    /// Have the hypervisor plug it.
+    Plug,
+    /// Take away whatever there is of it.
+    Unplug,
+}
+
+/// What the guard does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guarding {
+    /// Drops everything.
+    Closed,
+    /// Lets out what the rules allow.
+    Open(GuardRules),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CreateHostEnd => "create host end",
+            Self::Guard(Guarding::Closed) => "close guard",
+            Self::Guard(Guarding::Open(_)) => "open guard",
+            Self::Join => "join bridge",
+            Self::Plug => "plug",
+            Self::Unplug => "unplug",
+        })
+    }
+}
+
+/// Where in its life a NIC is, for people. See the diagram in the [module](super).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the diagram explains them")]
+pub enum Phase {
+    Planned,
+    TapReady,
+    Plugged,
+    Visible,
+    InUse,
+    Spare,
+    Releasing,
+    Unplugging,
+    Quarantined,
+    Gone,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One NIC.
+#[derive(Clone, Debug)]
+pub struct Nic {
+    /// What is durable.
+    pub record: NicRecord,
+    /// Looked at since the daemon started, so that the flags below mean something.
+    pub(super) known: bool,
+    /// Half of it is there (as after a crash): take it away before anything else.
+    pub(super) broken: bool,
+    pub(super) host_end: bool,
+    pub(super) joined: bool,
+    pub(super) plugged: bool,
+    pub(super) visible: bool,
+    /// It was plugged, and is there no more.
+    pub(super) lost: bool,
+    /// `None`: not known.
+    pub(super) guard: Option<Guarding>,
+    pub(super) running: Option<Step>,
+    /// When the last step of it began or ended, in the machine's own count: older observations say nothing.
+    pub(super) touched: u64,
+    pub(super) plugged_at_ms: u64,
+    /// After a failure: nothing is tried before.
+    pub(super) retry_at_ms: Option<u64>,
+}
+
+impl Nic {
+    /// A NIC that exists in the ledger only.
+    pub(super) fn planned(record: NicRecord) -> Self {
+        Self { known: true, ..Self::unknown(record) }
+    }
+
+    /// A NIC from the ledger, before anyone has looked.
+    pub(super) fn unknown(record: NicRecord) -> Self {
+        Self {
+            record,
+            known: false,
+            broken: false,
+            host_end: false,
+            joined: false,
+            plugged: false,
+            visible: false,
+            lost: false,
+            guard: None,
+            running: None,
+            touched: 0,
+            plugged_at_ms: 0,
+            retry_at_ms: None,
+        }
+    }
+
+    /// Where in its life it is.
+    pub fn phase(&self) -> Phase {
+        match &self.record.goal {
+            Goal::Remove if self.record.quarantined => Phase::Quarantined,
+            Goal::Remove if self.guard_is_closed() => Phase::Unplugging,
+            Goal::Remove => Phase::Releasing,
+            Goal::Spare if !self.record.held.is_empty() => Phase::Releasing,
+            _ if self.lost => Phase::Gone,
+            _ if !self.host_end || !self.joined => Phase::Planned,
+            _ if !self.plugged => Phase::TapReady,
+            Goal::Serve(attachment) if attachment.confirmed => Phase::InUse,
+            Goal::Spare if self.visible => Phase::Spare,
+            _ if self.visible => Phase::Visible,
+            _ => Phase::Plugged,
+        }
+    }
+
+    /// The step from what is to what shall be; `None` when there is nothing to do, or nothing can be done now.
+    pub(super) fn next_step(&self) -> Option<Step> {
+        if self.running.is_some() || !self.known || self.retry_at_ms.is_some() {
+            return None;
+        }
+        if self.record.goal == Goal::Remove {
+            // Silence first: unplugging takes the guest's help, and may take for ever.
+            let silent = self.guard_is_closed() || !self.host_end;
+            return Some(if silent { Step::Unplug } else { Step::Guard(Guarding::Closed) });
+        }
+        if self.lost {
+            return None;
+        }
+        if self.broken {
+            return Some(Step::Unplug);
+        }
+        if !self.host_end {
+            return Some(Step::CreateHostEnd);
+        }
+        let wanted = self.wanted_guard();
+        if self.guard.as_ref() != Some(&wanted) {
+            return Some(Step::Guard(wanted));
+        }
+        if !self.joined {
+            return Some(Step::Join);
+        }
+        (!self.plugged).then_some(Step::Plug)
+    }
+
+    /// All that the host has to do for its goal is done.
+    pub(super) fn is_settled(&self) -> bool {
+        self.plugged && self.joined && !self.lost && self.guard == Some(self.wanted_guard())
+    }
+
+    /// The guest has it, for all we know.
+    pub(super) fn was_seen(&self) -> bool {
+        self.visible || self.record.attachment().is_some_and(|a| a.confirmed)
+    }
+
+    pub(super) fn guard_is_closed(&self) -> bool {
+        self.guard == Some(Guarding::Closed)
+    }
+
+    pub(super) fn forget_world(&mut self) {
+        *self = Self { known: true, touched: self.touched, ..Self::unknown(self.record.clone()) };
+    }
+
+    fn wanted_guard(&self) -> Guarding {
+        self.record.guard_rules().map_or(Guarding::Closed, Guarding::Open)
+    }
+}

@@ -1,0 +1,207 @@
+//! The world against the ledger: what was seen, and what follows from it.
+
+use super::{
+    machine::{Context, Outcome, VmNics},
+    nic::{Guarding, Nic},
+    record::{Goal, Held, NicRecord},
+};
+use crate::identity::{Mac, NicId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the VM is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum VmState {
+    Running,
+    Paused,
+    Down,
+}
+
+/// What a hypervisor tells without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmEvent {
+    /// The guest was reset. NICs stay plugged; nothing of what the guest did with them is left.
+    Reset,
+    /// A NIC has left the guest.
+    NicGone(NicId),
+}
+
+/// One look at the hypervisor and at the host's links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct World {
+    /// [`VmNics::generation`] when the look began.
+    pub as_of: u64,
+    /// How the VM is.
+    pub state: VmState,
+    /// Hot-plug places in all.
+    pub ports: Option<u32>,
+    /// NICs the hypervisor has, in whole or in part.
+    pub plugged: BTreeSet<NicId>,
+    /// Host's ends that exist.
+    pub host_ends: BTreeMap<NicId, PortSeen>,
+}
+
+/// A host's end that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSeen {
+    /// It is a port of its network's bridge, and up.
+    pub joined: bool,
+    /// Guard programs hang on it.
+    pub guarded: bool,
+}
+
+impl VmNics {
+    /// Compares, and starts what mends the difference. Returns a sentence per difference.
+    pub fn observed(&mut self, world: &World, context: &mut Context<'_>, out: &mut Outcome) -> Vec<String> {
+        self.state = world.state;
+        self.erased.retain(|_, generation| *generation > world.as_of);
+        if world.state != VmState::Down {
+            self.ports = world.ports;
+        }
+        let mut findings = self.adopt_orphans(world, out);
+        let quiet: Vec<NicId> = self
+            .nics
+            .values()
+            .filter(|nic| nic.running.is_none() && nic.touched <= world.as_of)
+            .map(|nic| nic.record.nic)
+            .collect();
+        for id in quiet {
+            findings.extend(self.compare(id, world, context.now_ms, out));
+            self.advance(id, context, out);
+        }
+        self.refill(context, out);
+        findings
+    }
+
+    fn compare(&mut self, id: NicId, world: &World, now_ms: u64, out: &mut Outcome) -> Option<String> {
+        let device = world.plugged.contains(&id);
+        let port = world.host_ends.get(&id).copied();
+        let nic = self.nics.get_mut(&id)?;
+        let first_look = !std::mem::replace(&mut nic.known, true);
+        if world.state == VmState::Down {
+            // A host's end that is still there has somebody who holds it: the hypervisor lives, and only its control
+            // socket does not answer.
+            return if port.is_none() { self.died_with_vm(id, out) } else { None };
+        }
+        match (device, port) {
+            (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
+            (false, None) => Self::missing(nic, first_look),
+            (true, None) | (false, Some(_)) => Self::half(nic, device),
+        }
+    }
+
+    fn whole(nic: &mut Nic, port: PortSeen, first_look: bool, now_ms: u64) -> Option<String> {
+        let resumed = nic.host_end && nic.plugged;
+        let drifted = resumed && (nic.joined && !port.joined || nic.guard.is_some() && !port.guarded);
+        (nic.host_end, nic.plugged, nic.joined, nic.broken) = (true, true, port.joined, false);
+        if !resumed {
+            nic.plugged_at_ms = now_ms;
+        }
+        if !port.guarded || first_look {
+            // Entries are written again after a restart: the ledger is right, whatever the kernel holds.
+            nic.guard = None;
+        }
+        let returned = std::mem::take(&mut nic.lost);
+        (drifted || returned).then(|| format!("{}: put back in place on the host", nic.record.nic))
+    }
+
+    fn missing(nic: &mut Nic, first_look: bool) -> Option<String> {
+        let was_there = nic.plugged;
+        let confirmed = nic.record.attachment().is_some_and(|a| a.confirmed);
+        let lost_before = nic.lost;
+        let retry = nic.retry_at_ms;
+        nic.forget_world();
+        nic.retry_at_ms = retry;
+        match nic.record.goal {
+            Goal::Serve(_) if lost_before || was_there || confirmed => {
+                nic.lost = true;
+                (!lost_before).then(|| format!("{}: gone from the VM while a pod uses it", nic.record.nic))
+            }
+            Goal::Serve(_) if first_look => {
+                Some(format!("{}: its attach was cut short; doing it now", nic.record.nic))
+            }
+            Goal::Spare if was_there => {
+                Some(format!("{}: a spare NIC vanished; plugging it again", nic.record.nic))
+            }
+            _ => None,
+        }
+    }
+
+    fn half(nic: &mut Nic, device: bool) -> Option<String> {
+        let half = if device { "plugged without its host end" } else { "a host end that is not plugged" };
+        let confirmed = nic.record.attachment().is_some_and(|a| a.confirmed);
+        if confirmed {
+            let news = !std::mem::replace(&mut nic.lost, true);
+            return news.then(|| format!("{}: {half}, while a pod uses it", nic.record.nic));
+        }
+        if nic.record.goal == Goal::Remove {
+            (nic.host_end, nic.plugged) = (!device, device);
+            nic.guard = Some(Guarding::Closed);
+            return None;
+        }
+        let news = !std::mem::replace(&mut nic.broken, true);
+        news.then(|| format!("{}: {half}; starting over", nic.record.nic))
+    }
+
+    /// NICs of ours that the hypervisor has and the ledger does not know.
+    fn adopt_orphans(&mut self, world: &World, out: &mut Outcome) -> Vec<String> {
+        let unknown: Vec<NicId> = world
+            .plugged
+            .iter()
+            .copied()
+            .filter(|id| !self.nics.contains_key(id) && !self.erased.contains_key(id))
+            .collect();
+        let mut findings = Vec::new();
+        for nic in unknown {
+            let record = NicRecord {
+                nic,
+                vm: self.vm.clone(),
+                network: self.limits.default_network.clone(),
+                mac: Mac::of_nic(0, nic),
+                mtu: self.limits.mtu,
+                goal: Goal::Remove,
+                held: Held::default(),
+                quarantined: false,
+            };
+            self.insert(record, out);
+            findings.push(format!("{nic}: plugged, but not in the ledger; unplugging it"));
+        }
+        findings
+    }
+
+    fn died_with_vm(&mut self, id: NicId, out: &mut Outcome) -> Option<String> {
+        let was_there = self.nics.get(&id).is_some_and(|nic| nic.plugged);
+        self.refuse_waiting(id, &super::Refusal::VmDown, out);
+        self.erase(id, out);
+        was_there.then(|| format!("{id}: gone with its VM"))
+    }
+
+    /// Takes in what a hypervisor tells.
+    pub fn happened(&mut self, event: VmEvent, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        match event {
+            VmEvent::Reset => {
+                for nic in self.nics.values_mut() {
+                    nic.visible = false;
+                    nic.plugged_at_ms = context.now_ms;
+                    // A reset completes every removal that the guest never answered.
+                    nic.retry_at_ms = None;
+                }
+                self.shown = None;
+                let all: Vec<NicId> = self.nics.keys().copied().collect();
+                for id in all {
+                    self.advance(id, context, &mut out);
+                }
+            }
+            VmEvent::NicGone(id) => {
+                if let Some(nic) = self.nics.get_mut(&id)
+                    && nic.record.goal == Goal::Remove
+                {
+                    nic.retry_at_ms = None;
+                    self.advance(id, context, &mut out);
+                }
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,93 @@
+//! What a guest may ask of its NICs, and the answers.
+
+use super::record::{Attachment, NicRecord};
+use crate::identity::{AttachmentId, Mac, Mtu, NetworkName, NicId};
+use ipnet::IpNet;
+
+/// Whom to answer; chosen by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// An attach with addresses already taken for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachOrder {
+    /// What to serve. Not confirmed yet.
+    pub attachment: Attachment,
+    /// On which network.
+    pub network: NetworkName,
+    /// That network's.
+    pub mtu: Mtu,
+    /// Taken from the pools; given back if the attach is refused.
+    pub held: super::Held,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To an attach.
+    Granted(Box<Granted>),
+    /// To a detach.
+    Detached {
+        /// False: there was nothing to detach.
+        existed: bool,
+    },
+    /// To either.
+    Refused(Refusal),
+}
+
+/// A NIC for a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Its id.
+    pub nic: NicId,
+    /// What the guest finds it by.
+    pub nic_mac: Mac,
+    /// What the pod sends from.
+    pub pod_mac: Mac,
+    /// With prefix length.
+    pub addresses: Vec<IpNet>,
+    /// On which network.
+    pub network: NetworkName,
+    /// That network's.
+    pub mtu: Mtu,
+    /// It was spare.
+    pub warm: bool,
+}
+
+impl Granted {
+    pub(super) fn of(record: &NicRecord, warm: bool) -> Self {
+        Self {
+            nic: record.nic,
+            nic_mac: record.mac,
+            pod_mac: record.pod_mac(),
+            addresses: record.held.addresses.clone(),
+            network: record.network.clone(),
+            mtu: record.mtu,
+            warm,
+        }
+    }
+}
+
+/// Why a request is not served.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the objects named in each message")]
+pub enum Refusal {
+    /// The interface has a NIC.
+    #[error("{attachment} is attached already: detach it first")]
+    AlreadyAttached { attachment: AttachmentId },
+    /// As many NICs as the operator, the hypervisor or the guest allows.
+    #[error("all {limit} NICs of the VM are taken ({because}){}", if *evicting { "; a spare NIC of another network makes room: try again" } else { "" })]
+    NoCapacity { limit: u32, because: &'static str, evicting: bool },
+    /// The hypervisor is not there.
+    #[error("the VM's hypervisor does not answer: is the VM running?")]
+    VmDown,
+    /// The guest has not introduced itself since it booted.
+    #[error("the guest has not said hello since it booted: try again when its agent is connected")]
+    Booting,
+    /// Somebody detached it meanwhile.
+    #[error("{attachment} was detached while it was being attached")]
+    Overtaken { attachment: AttachmentId },
+    /// A step failed; everything done so far is being undone.
+    #[error("could not {step} for {attachment}: {failure}")]
+    StepFailed { attachment: AttachmentId, step: String, failure: super::StepFailure },
+}

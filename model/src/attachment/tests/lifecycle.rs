@@ -1,0 +1,290 @@
+use super::simulation::{Simulation, failure, interface, limits};
+use crate::attachment::*;
+
+#[test]
+fn a_cold_attach_goes_through_every_phase() {
+    let mut s = Simulation::new(limits(4, 0));
+    let ticket = s.attach(1);
+    let mut phases = vec![s.phases()[0].clone()];
+    while !s.queue.is_empty() {
+        s.step(0, false);
+        phases.push(s.phases()[0].clone());
+    }
+    assert_eq!(phases, ["Planned", "Planned", "Planned", "TapReady", "Plugged"]);
+    assert!(matches!(s.answer(ticket), Some(Answer::Granted(granted)) if !granted.warm));
+    s.report();
+    assert_eq!(s.phases(), ["Visible"]);
+    s.machine.confirm(&interface(1), "0000:01:01.0").unwrap();
+    assert_eq!(s.phases(), ["InUse"]);
+    let ticket = s.detach(1);
+    assert_eq!(s.phases(), ["Releasing"]);
+    assert_eq!(s.answer(ticket), None, "answered before the guard was closed");
+    s.step(0, false);
+    assert_eq!(s.answer(ticket), Some(&Answer::Detached { existed: true }));
+    assert_eq!(s.phases(), ["Unplugging"]);
+    s.settle();
+    assert!(s.ledger.is_empty() && s.links.is_empty() && s.devices.is_empty());
+    assert_eq!(s.released.len(), 1);
+}
+
+#[test]
+fn a_burst_of_the_pool_s_size_waits_for_no_plug() {
+    let mut s = Simulation::new(limits(64, 8));
+    for _ in 0..4 {
+        s.settle();
+        s.report();
+    }
+    s.settle();
+    s.report();
+    assert_eq!(s.phases(), ["Spare"; 8]);
+    let tickets: Vec<_> = (0..8).map(|n| s.attach(n)).collect();
+    let guards = |s: &Simulation| s.queue.iter().filter(|order| matches!(order.step, Step::Guard(_))).count();
+    assert_eq!(guards(&s), 8);
+    // Only the guards are carried out; the refill stays in the queue.
+    while guards(&s) > 0 {
+        let at = s.queue.iter().position(|order| matches!(order.step, Step::Guard(_))).unwrap();
+        s.step(at, false);
+    }
+    for ticket in tickets {
+        assert!(matches!(s.answer(ticket), Some(Answer::Granted(granted)) if granted.warm));
+    }
+}
+
+#[test]
+fn a_nic_given_back_is_spare_and_its_addresses_rest() {
+    let mut s = Simulation::new(limits(8, 1));
+    s.settle();
+    s.report();
+    let ticket = s.attach(1);
+    s.settle();
+    let Some(Answer::Granted(granted)) = s.answer(ticket).cloned() else { panic!("not granted") };
+    s.machine.confirm(&interface(1), "").unwrap();
+    s.detach(1);
+    s.settle();
+    assert_eq!(s.released, [Held { addresses: granted.addresses.clone(), pod_mac: None }]);
+    let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
+    assert_eq!(nic.phase(), Phase::Spare);
+    assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
+}
+
+#[test]
+fn the_same_request_again_gets_the_same_answer_and_another_is_refused() {
+    let mut s = Simulation::new(limits(8, 0));
+    let (first, again) = (s.attach(1), s.attach(1));
+    s.settle();
+    let third = s.attach(1);
+    assert_eq!(s.answer(first), s.answer(again));
+    assert_eq!(s.answer(first), s.answer(third));
+    assert_eq!(s.devices.len(), 1);
+    let other = s.machine.admits(&interface(1), &"other".parse().unwrap(), &"pods".parse().unwrap());
+    assert_eq!(other, Err(Refusal::AlreadyAttached { attachment: interface(1) }));
+}
+
+#[test]
+fn a_failed_step_refuses_and_leaves_nothing() {
+    for failing in 0..4 {
+        let mut s = Simulation::new(limits(8, 0));
+        let ticket = s.attach(1);
+        for _ in 0..failing {
+            s.step(0, false);
+        }
+        s.step(0, true);
+        s.settle();
+        assert!(
+            matches!(s.answer(ticket), Some(Answer::Refused(Refusal::StepFailed { .. }))),
+            "step {failing}"
+        );
+        assert!(s.ledger.is_empty() && s.links.is_empty() && s.devices.is_empty(), "step {failing}");
+        assert_eq!(s.released.len(), 1);
+    }
+}
+
+#[test]
+fn a_guest_that_does_not_let_go_keeps_its_nic_in_quarantine() {
+    let mut s = Simulation::new(limits(2, 0));
+    s.attach(1);
+    s.settle();
+    s.report();
+    s.detach(1);
+    s.step(0, false);
+    s.step(0, true);
+    assert_eq!(s.phases(), ["Quarantined"]);
+    assert!(s.queue.is_empty() && s.released.is_empty(), "address given back while the guest has the NIC");
+    s.crash();
+    assert_eq!(s.phases(), ["Quarantined"]);
+    s.settle();
+    assert_eq!(s.released.len(), 1);
+    assert!(s.ledger.is_empty());
+}
+
+#[test]
+fn quarantine_ends_when_the_guest_is_reset() {
+    let mut s = Simulation::new(limits(2, 0));
+    s.attach(1);
+    s.settle();
+    s.detach(1);
+    s.step(0, false);
+    s.step(0, true);
+    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    assert!(matches!(s.queue[..], [StepOrder { step: Step::Unplug, .. }]));
+}
+
+#[test]
+fn at_the_limit_the_next_is_refused_with_the_reason() {
+    let mut s = Simulation::new(limits(2, 0));
+    s.attach(1);
+    s.attach(2);
+    s.settle();
+    let ticket = s.attach(3);
+    let Some(Answer::Refused(refusal)) = s.answer(ticket) else { panic!("not refused") };
+    assert_eq!(refusal.to_string(), "all 2 NICs of the VM are taken (the operator's nic_limit)");
+}
+
+#[test]
+fn a_guest_that_shows_no_more_nics_is_not_asked_again() {
+    let mut s = Simulation::new(limits(100, 0));
+    for n in 0..3 {
+        s.attach(n);
+    }
+    s.settle();
+    s.report();
+    // The fourth is plugged, but the guest has no interrupt vector for it.
+    s.attach(4);
+    s.settle();
+    s.now_ms += 10_000;
+    s.detach(4);
+    s.settle();
+    let ticket = s.attach(5);
+    let Some(Answer::Refused(refusal)) = s.answer(ticket) else { panic!("not refused") };
+    assert!(
+        refusal
+            .to_string()
+            .contains("all 3 NICs of the VM are taken (as many as the guest has interrupt vectors"),
+        "{refusal}"
+    );
+    s.hello("boot-2");
+    s.settle();
+    s.attach(6);
+    assert_eq!(s.machine.capacity().limit, 100, "a new boot starts afresh");
+}
+
+#[test]
+fn a_reboot_ends_every_attachment() {
+    let mut s = Simulation::new(limits(8, 0));
+    for n in 0..3 {
+        s.attach(n);
+    }
+    s.settle();
+    s.report();
+    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.hello("boot-2");
+    s.settle();
+    assert!(s.ledger.is_empty() && s.devices.is_empty());
+    assert_eq!(s.released.len(), 3);
+}
+
+#[test]
+fn a_restart_with_the_same_boot_keeps_every_attachment() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.attach(1);
+    s.settle();
+    s.report();
+    s.machine.confirm(&interface(1), "").unwrap();
+    let before = s.machine.serving(&interface(1)).unwrap().record.clone();
+    s.ledger.insert(before.nic, before.clone());
+    s.crash();
+    s.hello("boot-1");
+    s.settle();
+    assert_eq!(s.machine.serving(&interface(1)).unwrap().record, before);
+    assert_eq!(s.phases(), ["InUse"]);
+}
+
+#[test]
+fn a_nic_that_vanishes_under_a_pod_is_told_not_replaced() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.attach(1);
+    s.settle();
+    s.devices.clear();
+    s.links.clear();
+    assert_eq!(s.observe(), ["nic 1: gone from the VM while a pod uses it"]);
+    assert!(s.observe().is_empty(), "told once");
+    assert!(s.queue.is_empty());
+    s.detach(1);
+    s.settle();
+    assert!(s.ledger.is_empty());
+}
+
+#[test]
+fn a_port_that_fell_off_its_bridge_is_put_back_with_its_guard() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.attach(1);
+    s.settle();
+    for link in s.links.values_mut() {
+        (link.joined, link.guard) = (false, None);
+    }
+    assert_eq!(s.observe(), ["nic 1: put back in place on the host"]);
+    let steps: Vec<String> = s.queue.iter().map(|order| order.step.to_string()).collect();
+    assert_eq!(steps, ["open guard"]);
+    s.settle();
+    assert!(s.links.values().all(|link| link.joined));
+}
+
+#[test]
+fn a_device_that_the_ledger_does_not_know_is_unplugged() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.devices.insert(crate::identity::NicId(77));
+    assert_eq!(s.observe(), ["nic 4d: plugged, but not in the ledger; unplugging it"]);
+    s.settle();
+    assert!(s.devices.is_empty() && s.ledger.is_empty());
+}
+
+#[test]
+fn an_old_observation_says_nothing_about_a_newer_nic() {
+    let mut s = Simulation::new(limits(8, 0));
+    let stale = World {
+        as_of: s.machine.generation(),
+        state: VmState::Running,
+        ports: None,
+        plugged: Default::default(),
+        host_ends: Default::default(),
+    };
+    let ticket = s.attach(1);
+    s.settle();
+    s.decide(|m, c| {
+        let mut out = Outcome::default();
+        assert!(m.observed(&stale, c, &mut out).is_empty());
+        out
+    });
+    assert_eq!(s.phases(), ["Plugged"]);
+    assert!(matches!(s.answer(ticket), Some(Answer::Granted(_))));
+}
+
+#[test]
+fn a_vm_that_died_took_its_pods_along() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.attach(1);
+    s.settle();
+    s.links.clear();
+    s.devices.clear();
+    let world = World {
+        as_of: s.machine.generation(),
+        state: VmState::Down,
+        ports: None,
+        plugged: Default::default(),
+        host_ends: Default::default(),
+    };
+    s.decide(|m, c| {
+        let mut out = Outcome::default();
+        assert_eq!(m.observed(&world, c, &mut out), ["nic 1: gone with its VM"]);
+        out
+    });
+    assert!(s.ledger.is_empty());
+    assert_eq!(s.released.len(), 1);
+    let ticket = s.attach(2);
+    assert_eq!(s.answer(ticket), Some(&Answer::Refused(Refusal::VmDown)));
+}
+
+#[test]
+fn failures_have_words() {
+    assert_eq!(failure(&Step::Plug).to_string(), "refused");
+}

@@ -1,0 +1,6 @@
+//! [`VmNics`](super::VmNics) against a simulated world: what it decides is carried out on [`World`](simulation::Simulation),
+//! with failures and crashes at any point.
+
+mod lifecycle;
+mod properties;
+mod simulation;

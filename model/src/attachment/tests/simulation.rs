@@ -1,0 +1,245 @@
+//! A host and a guest in a few maps, and the daemon's executor in a queue.
+
+use crate::{
+    attachment::*,
+    identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const HOST: u16 = 1;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) joined: bool,
+    pub(super) guard: Option<Guarding>,
+}
+
+pub(super) struct Simulation {
+    pub(super) machine: VmNics,
+    pub(super) limits: Limits,
+    pub(super) ledger: BTreeMap<NicId, NicRecord>,
+    pub(super) boot: Option<BootId>,
+    pub(super) links: BTreeMap<NicId, Link>,
+    pub(super) devices: BTreeSet<NicId>,
+    pub(super) queue: Vec<StepOrder>,
+    pub(super) answers: Vec<(Ticket, Answer)>,
+    pub(super) released: Vec<Held>,
+    pub(super) now_ms: u64,
+    pub(super) places: usize,
+    next_nic: u32,
+    next_ticket: u64,
+}
+
+pub(super) fn limits(nic_limit: u32, warm_pool: u32) -> Limits {
+    Limits {
+        nic_limit,
+        warm_pool,
+        warm_pool_max: warm_pool * 2,
+        default_network: NetworkName::new("pods").unwrap(),
+        mtu: Mtu::default(),
+    }
+}
+
+pub(super) fn interface(n: u32) -> AttachmentId {
+    AttachmentId { container: format!("c{n}").parse().unwrap(), interface: "eth0".parse().unwrap() }
+}
+
+impl Simulation {
+    /// A VM whose agent has said hello.
+    pub(super) fn new(limits: Limits) -> Self {
+        let vm = VmName::new("vm1").unwrap();
+        let mut simulation = Self {
+            machine: VmNics::new(vm, limits.clone(), None, vec![]),
+            limits,
+            ledger: BTreeMap::new(),
+            boot: None,
+            links: BTreeMap::new(),
+            devices: BTreeSet::new(),
+            queue: vec![],
+            answers: vec![],
+            released: vec![],
+            now_ms: 0,
+            places: 100,
+            next_nic: 1,
+            next_ticket: 1,
+        };
+        simulation.observe();
+        simulation.hello("boot-1");
+        simulation
+    }
+
+    pub(super) fn decide(&mut self, decide: impl FnOnce(&mut VmNics, &mut Context<'_>) -> Outcome) {
+        let next = &mut self.next_nic;
+        let mut fresh = || {
+            let nic = NicId(*next);
+            *next += 1;
+            (nic, Mac::of_nic(HOST, nic))
+        };
+        let mut context = Context { now_ms: self.now_ms, fresh_nic: &mut fresh };
+        let outcome = decide(&mut self.machine, &mut context);
+        for change in outcome.changes {
+            match change {
+                Change::Save(record) => drop(self.ledger.insert(record.nic, record)),
+                Change::Erase(nic) => drop(self.ledger.remove(&nic)),
+                Change::Release { held, .. } => self.released.push(held),
+                Change::Boot(boot) => self.boot = Some(boot),
+            }
+        }
+        self.queue.extend(outcome.steps);
+        self.answers.extend(outcome.answers);
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    pub(super) fn hello(&mut self, boot: &str) {
+        let boot = BootId::new(boot).unwrap();
+        self.decide(|machine, context| machine.hello(&boot, context));
+    }
+
+    pub(super) fn attach(&mut self, n: u32) -> Ticket {
+        let ticket = self.ticket();
+        let network = NetworkName::new("pods").unwrap();
+        let request: RequestId = format!("r{n}").parse().unwrap();
+        match self.machine.admits(&interface(n), &request, &network) {
+            Err(refusal) => self.answers.push((ticket, Answer::Refused(refusal))),
+            Ok(Admission::Repeated) => self.decide(|m, c| m.attach_again(ticket, &interface(n), c)),
+            Ok(Admission::New) => {
+                let order = AttachOrder {
+                    attachment: Attachment {
+                        id: interface(n),
+                        request,
+                        egress: None,
+                        ingress: None,
+                        sandbox: format!("/run/netns/c{n}"),
+                        pod: PodRef::default(),
+                        confirmed: false,
+                        pci_address: String::new(),
+                    },
+                    network,
+                    mtu: Mtu::default(),
+                    held: Held {
+                        addresses: vec![format!("10.0.{}.{}/16", n / 256, n % 256).parse().unwrap()],
+                        pod_mac: None,
+                    },
+                };
+                self.decide(|m, c| m.attach(ticket, order, c));
+            }
+        }
+        ticket
+    }
+
+    pub(super) fn detach(&mut self, n: u32) -> Ticket {
+        let ticket = self.ticket();
+        self.decide(|m, c| m.detach(ticket, &interface(n), c));
+        ticket
+    }
+
+    /// The guest tells every NIC that serves no confirmed pod.
+    pub(super) fn report(&mut self) {
+        let in_use: BTreeSet<NicId> = self
+            .machine
+            .nics()
+            .filter(|nic| nic.record.attachment().is_some_and(|a| a.confirmed))
+            .map(|nic| nic.record.nic)
+            .collect();
+        let free = self.devices.difference(&in_use).map(|&nic| Mac::of_nic(HOST, nic)).collect();
+        self.decide(|m, c| m.reported(&free, c));
+    }
+
+    pub(super) fn observe(&mut self) -> Vec<String> {
+        let world = World {
+            as_of: self.machine.generation(),
+            state: VmState::Running,
+            ports: Some(u32::try_from(self.places).unwrap()),
+            plugged: self.devices.clone(),
+            host_ends: self
+                .links
+                .iter()
+                .map(|(&nic, link)| (nic, PortSeen { joined: link.joined, guarded: link.guard.is_some() }))
+                .collect(),
+        };
+        let mut findings = vec![];
+        self.decide(|m, c| {
+            let mut out = Outcome::default();
+            findings = m.observed(&world, c, &mut out);
+            out
+        });
+        findings
+    }
+
+    /// Carries out one queued step and tells the machine; `fail` makes it fail with nothing done.
+    pub(super) fn step(&mut self, index: usize, fail: bool) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let order = self.queue.remove(index % self.queue.len());
+        let result = if fail { Err(failure(&order.step)) } else { self.effect(&order) };
+        self.decide(|m, c| m.done(order.record.nic, result, c));
+    }
+
+    fn effect(&mut self, order: &StepOrder) -> Result<(), StepFailure> {
+        let nic = order.record.nic;
+        match &order.step {
+            Step::CreateHostEnd => drop(self.links.insert(nic, Link::default())),
+            Step::Guard(guarding) => self.links.entry(nic).or_default().guard = Some(guarding.clone()),
+            Step::Join => {
+                let link = self.links.get_mut(&nic).expect("joined after it was made");
+                assert!(link.guard.is_some(), "a port without a guard");
+                link.joined = true;
+            }
+            Step::Plug => {
+                assert!(self.links[&nic].joined, "plugged before it was a port");
+                if self.devices.len() >= self.places {
+                    return Err(StepFailure::NoPort("no port".into()));
+                }
+                assert!(self.devices.insert(nic), "plugged twice");
+            }
+            Step::Unplug => {
+                self.devices.remove(&nic);
+                self.links.remove(&nic);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out everything.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if self.queue.is_empty() {
+                return;
+            }
+            self.step(0, false);
+        }
+        panic!("the machine never comes to rest: {:?}", self.queue);
+    }
+
+    /// The daemon dies and starts again. Host's ends that nobody had plugged die with its descriptors.
+    pub(super) fn crash(&mut self) {
+        self.queue.clear();
+        let devices = &self.devices;
+        self.links.retain(|nic, _| devices.contains(nic));
+        let records = self.ledger.values().cloned().collect();
+        self.machine =
+            VmNics::new(VmName::new("vm1").unwrap(), self.limits.clone(), self.boot.clone(), records);
+        self.observe();
+    }
+
+    pub(super) fn answer(&self, ticket: Ticket) -> Option<&Answer> {
+        self.answers.iter().find(|(t, _)| *t == ticket).map(|(_, answer)| answer)
+    }
+
+    pub(super) fn phases(&self) -> Vec<String> {
+        self.machine.nics().map(|nic| nic.phase().to_string()).collect()
+    }
+}
+
+pub(super) fn failure(step: &Step) -> StepFailure {
+    match step {
+        Step::Unplug => StepFailure::UnplugTimeout("the guest sleeps".into()),
+        Step::Plug => StepFailure::Hypervisor("refused".into()),
+        _ => StepFailure::Fabric("refused".into()),
+    }
+}
