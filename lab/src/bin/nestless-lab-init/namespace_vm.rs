@@ -1,0 +1,81 @@
+//! A "VM" that is a set of namespaces of this host: processes, mounts, host name; its network namespace is made by the
+//! lab, which starts this program inside it.
+//!
+//! ```text
+//! outer: lives in the host's PID namespace, starts inner, starts it again when it asks for a reboot
+//!   inner: process 1 of the VM's own PID namespace; with it dies everything that runs in the VM
+//! ```
+
+use crate::power::REBOOT_EXIT;
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+    sys::{prctl, signal::Signal},
+};
+use std::{
+    fs,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+/// Argument by which outer starts inner.
+pub(crate) const INNER: &str = "--inner";
+
+/// Keeps the VM running until it is switched off.
+pub(crate) fn outer(shared: &Path, settings: &[String]) -> Result<ExitCode> {
+    let own = fs::File::open("/proc/self/ns/pid").context("open the own PID namespace")?;
+    loop {
+        // Only the next child is in the new namespace. Back to the own one first: the last child's is dead.
+        setns(&own, CloneFlags::CLONE_NEWPID).context("return to the own PID namespace")?;
+        unshare(CloneFlags::CLONE_NEWPID).context("make a PID namespace")?;
+        let status = Command::new("/proc/self/exe")
+            .arg(INNER)
+            .arg(shared)
+            .args(settings)
+            .status()
+            .context("start the VM's process 1")?;
+        if status.code() != Some(i32::from(REBOOT_EXIT)) {
+            return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+}
+
+/// Makes the namespaces of process 1. `shared` is the one directory it has in common with the host.
+pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
+    if !nix::unistd::getpid().as_raw().eq(&1) {
+        bail!("{INNER} is for the process that begins a PID namespace");
+    }
+    prctl::set_pdeathsig(Signal::SIGKILL).context("die with the outer process")?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
+        .context("make namespaces")?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keep mounts to itself")?;
+    let held = fs::File::open(shared).with_context(|| format!("open {}", shared.display()))?;
+    for (kind, at, options) in [
+        ("proc", "/proc", ""),
+        ("sysfs", "/sys", ""),
+        ("bpf", "/sys/fs/bpf", ""),
+        ("cgroup2", "/sys/fs/cgroup", ""),
+        ("tmpfs", "/run", "mode=755"),
+    ] {
+        mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
+            .with_context(|| format!("mount {at}"))?;
+    }
+    fs::create_dir_all(shared).with_context(|| format!("make {}", shared.display()))?;
+    let source = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    mount(Some(&source), shared, none, MsFlags::MS_BIND, none)
+        .context("share the VM's directory with the host")?;
+    private_etc()?;
+    crate::machine::set_name(name)
+}
+
+/// The host's /etc, on which the VM can write without the host seeing it.
+fn private_etc() -> Result<()> {
+    for dir in ["/run/etc/upper", "/run/etc/work"] {
+        fs::create_dir_all(dir).with_context(|| format!("make {dir}"))?;
+    }
+    let options = "lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work";
+    mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(options)).context("overlay /etc")
+}
