@@ -3,6 +3,9 @@
 pub mod crash_point;
 pub mod netlink;
 pub mod netns;
+pub mod qmp;
 pub mod serial_link;
 pub mod sysctl;
+pub mod tap;
 pub mod telemetry;
+pub mod undo;
