@@ -163,14 +163,20 @@ impl Netlink {
         self.find(format!("number {index}"), self.handle.link().get().match_index(index)).await
     }
 
-    /// The link that was born with this address; for a link whose driver tells no such address (veth, TAP), the one that
-    /// has it now.
+    /// The link that was born with this address; where none was (the drivers of veth and TAP tell no such address), the
+    /// one that has it now. Links that take their address from another (bridges, bonds, VLANs) never count.
     ///
     /// # Errors
     /// [`NetlinkError::is_missing`] when there is none.
     pub async fn link_by_mac(&self, mac: HardwareAddress) -> Result<Link, NetlinkError> {
         let links = self.links().await?;
-        links.into_iter().find(|link| link.permanent_mac.or(link.mac) == Some(mac)).ok_or_else(|| {
+        let born = links.iter().find(|link| link.permanent_mac == Some(mac));
+        let has = || {
+            links
+                .iter()
+                .find(|link| link.permanent_mac.is_none() && link.mac == Some(mac) && !borrows_its_mac(link))
+        };
+        born.or_else(has).cloned().ok_or_else(|| {
             at(Operation::FindLink { link: format!("with MAC address {mac}") }, Cause::NoSuchLink)
         })
     }
@@ -259,6 +265,13 @@ impl Link {
             _ => {}
         }
     }
+}
+
+fn borrows_its_mac(link: &Link) -> bool {
+    matches!(
+        link.kind.as_deref(),
+        Some("bridge" | "bond" | "team" | "vlan" | "macvlan" | "macvtap" | "ipvlan")
+    )
 }
 
 fn ethernet(bytes: &[u8]) -> Option<HardwareAddress> {

@@ -43,7 +43,7 @@ impl Netlink {
         mac: Option<HardwareAddress>,
         settings: BridgeSettings,
     ) -> Result<Link, NetlinkError> {
-        let message = with_mac(bridge(LinkBridge::new(name), settings), mac).build();
+        let message = with_mac(bridge(LinkMessageBuilder::<LinkBridge>::new(name), settings), mac).build();
         self.create(message, || Operation::CreateBridge { link: name.to_owned() }).await?;
         self.link(name).await
     }

@@ -104,9 +104,12 @@ mod tests {
     #[tokio::test]
     async fn a_socket_made_inside_stays_there() {
         let namespace = Namespace::anonymous().unwrap();
-        let socket = namespace.run(|| std::net::UdpSocket::bind("127.0.0.1:0")).await.unwrap();
-        // The loopback link of a new namespace is down and has no address.
-        assert_eq!(socket.unwrap_err().kind(), std::io::ErrorKind::AddrNotAvailable);
+        let bind = |address| move || std::net::UdpSocket::bind(address);
+        let socket = namespace.run(bind("0.0.0.0:7007")).await.unwrap().unwrap();
+        let second = namespace.run(bind("0.0.0.0:7007")).await.unwrap();
+        assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        drop(socket);
+        namespace.run(bind("0.0.0.0:7007")).await.unwrap().unwrap();
     }
 
     #[tokio::test]
