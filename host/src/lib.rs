@@ -1,3 +1,5 @@
 //! Effects on the host: hypervisors, the fabric, the ledger. What to do is decided in `nestless-model`.
 
 pub mod hypervisor;
+pub mod ledger;
+pub mod vm;

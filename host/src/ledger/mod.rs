@@ -45,7 +45,6 @@ pub struct Contents {
 }
 
 /// A set of changes to make durable together.
-#[derive(Debug)]
 pub struct Batch<'a> {
     /// The VM they are of.
     pub vm: &'a VmName,
@@ -55,12 +54,6 @@ pub struct Batch<'a> {
     pub cooling_until_s: &'a dyn Fn(&NetworkName) -> u64,
     /// The lowest id that is unused after them.
     pub next_nic: u32,
-}
-
-impl std::fmt::Debug for dyn Fn(&NetworkName) -> u64 + '_ {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cool-down")
-    }
 }
 
 impl Ledger {

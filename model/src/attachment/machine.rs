@@ -149,6 +149,11 @@ impl VmNics {
         self.nics.values().find(|nic| nic.record.attachment().is_some_and(|a| a.id == *id))
     }
 
+    /// The network of a pod that names none.
+    pub fn default_network(&self) -> &NetworkName {
+        &self.limits.default_network
+    }
+
     /// Counts what was done; an observation names the count at which it began.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -5,7 +5,7 @@ use super::{
     nic::{Guarding, Nic},
     record::{Goal, Held, NicRecord},
 };
-use crate::identity::{Mac, NicId};
+use crate::identity::{AttachmentId, Mac, NicId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the VM is.
@@ -71,6 +71,20 @@ impl VmNics {
         }
         self.refill(context, out);
         findings
+    }
+
+    /// What is amiss with the host's half of an interface, in sentences; `None` if no NIC serves it.
+    pub fn faults(&self, id: &AttachmentId, world: &World) -> Option<Vec<String>> {
+        let nic = self.serving(id)?;
+        let (link, port) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
+        let mut faults = Vec::new();
+        let mut fault = |amiss: bool, text: String| amiss.then(|| faults.push(text));
+        fault(world.state == VmState::Down, "the VM's hypervisor does not answer".to_owned());
+        fault(!world.plugged.contains(&nic.record.nic), format!("{} is not plugged into the VM", nic.record.nic));
+        fault(port.is_none(), format!("the host has no link {link}"));
+        fault(port.is_some_and(|port| !port.joined), format!("{link} is no port of its network's bridge, or down"));
+        fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
+        Some(faults)
     }
 
     fn compare(&mut self, id: NicId, world: &World, now_ms: u64, out: &mut Outcome) -> Option<String> {

@@ -1,0 +1,53 @@
+//! What a VM's task asks of the host's side of its NICs: bridge ports and their guards.
+
+use async_trait::async_trait;
+use nestless_model::{
+    attachment::PortSeen,
+    guard::GuardRules,
+    identity::{LinkName, NetworkName, NicId},
+};
+use std::collections::BTreeMap;
+
+/// The host's ends of all NICs, whichever VM they belong to.
+#[async_trait]
+pub trait Ports: Send + Sync {
+    /// Hangs the guard on a link and lets it drop everything.
+    async fn close(&self, link: &LinkName) -> Result<(), PortError>;
+
+    /// Hangs the guard on a link with these rules.
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError>;
+
+    /// Makes a guarded link a port of the network's bridge, and brings it up.
+    async fn join(&self, link: &LinkName, network: &NetworkName) -> Result<(), PortError>;
+
+    /// Forgets a link that is gone.
+    async fn forget(&self, nic: NicId) -> Result<(), PortError>;
+
+    /// All host's ends that exist.
+    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError>;
+}
+
+/// Bridge, link or guard refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} of {object}")]
+pub struct PortError {
+    /// "guard", "bridge port", ...
+    pub operation: &'static str,
+    /// The link or network.
+    pub object: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// An error and all its causes in one line, for a message that leaves the process.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,174 @@
+//! What all VMs of a host share: the ledger, the pools of addresses, and the next NIC id.
+
+use crate::ledger::{Batch, Contents, Ledger, LedgerError};
+use ipnet::IpNet;
+use nestless_model::{
+    address::{AddressRequest, ClaimError, Claims, PoolUse},
+    attachment::{Change, Held},
+    identity::{Mac, NetworkName, NicId, VmName},
+    network::Network,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Shared by the tasks of all VMs.
+pub struct Shared {
+    ledger: Arc<Ledger>,
+    host_id: u16,
+    networks: BTreeMap<NetworkName, Network>,
+    state: Mutex<State>,
+}
+
+struct State {
+    claims: BTreeMap<NetworkName, Claims>,
+    next_nic: u32,
+    /// Low halves of the ids in use: they are what tells the MAC addresses of this host's NICs apart.
+    low_ids: BTreeSet<u16>,
+}
+
+/// One subnet, for status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubnetUse {
+    /// The whole subnet.
+    pub prefix: IpNet,
+    /// The pods' next hop.
+    pub gateway: Option<IpAddr>,
+    /// How full it is.
+    pub count: PoolUse,
+}
+
+impl Shared {
+    /// Takes over what the ledger holds.
+    pub fn new(ledger: Ledger, host_id: u16, networks: Vec<Network>, contents: &Contents) -> Self {
+        let mut claims: BTreeMap<NetworkName, Claims> =
+            networks.iter().map(|network| (network.name.clone(), Claims::new(network))).collect();
+        for (network, address, until_s) in &contents.cooling {
+            if let Some(claims) = claims.get_mut(network) {
+                claims.restore_cooling(*address, *until_s);
+            }
+        }
+        for record in &contents.nics {
+            if let Some(claims) = claims.get_mut(&record.network) {
+                claims.restore(&record.held.ips(), record.held.pod_mac);
+            }
+        }
+        let highest = contents.nics.iter().map(|record| record.nic.0.saturating_add(1)).max().unwrap_or(1);
+        let state = State {
+            claims,
+            next_nic: contents.next_nic.max(highest),
+            low_ids: contents.nics.iter().map(|record| low_half(record.nic)).collect(),
+        };
+        Self {
+            ledger: Arc::new(ledger),
+            host_id,
+            networks: networks.into_iter().map(|network| (network.name.clone(), network)).collect(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// A configured network.
+    pub fn network(&self, name: &NetworkName) -> Option<&Network> {
+        self.networks.get(name)
+    }
+
+    /// All configured networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.values()
+    }
+
+    /// How full a network's subnets are.
+    pub fn subnets(&self, network: &NetworkName) -> Vec<SubnetUse> {
+        let state = self.state();
+        let pools = state.claims.get(network).map(Claims::pools).unwrap_or_default();
+        pools
+            .iter()
+            .map(|pool| SubnetUse { prefix: pool.prefix(), gateway: pool.gateway(), count: pool.count() })
+            .collect()
+    }
+
+    /// Free addresses of a network's scarcest subnet.
+    pub fn free_addresses(&self, network: &NetworkName) -> u64 {
+        self.state().claims.get(network).map_or(0, Claims::free)
+    }
+
+    /// An id that was never used and its address.
+    pub(super) fn fresh_nic(&self) -> (NicId, Mac) {
+        let mut state = self.state();
+        loop {
+            let nic = NicId(state.next_nic);
+            state.next_nic = state.next_nic.checked_add(1).unwrap_or(1);
+            if state.low_ids.insert(low_half(nic)) {
+                return (nic, Mac::of_nic(self.host_id, nic));
+            }
+        }
+    }
+
+    /// Takes addresses for a pod.
+    pub(super) fn take(&self, network: &NetworkName, request: &AddressRequest) -> Option<Result<Held, ClaimError>> {
+        let mut state = self.state();
+        let claims = state.claims.get_mut(network)?;
+        Some(claims.take(request, unix_s()).map(|addresses| Held { addresses, pod_mac: request.mac }))
+    }
+
+    /// Makes changes durable, then lets released addresses rest.
+    pub(super) async fn commit(&self, vm: &VmName, changes: Vec<Change>) -> Result<(), LedgerError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let now_s = unix_s();
+        let (ledger, vm, next_nic) = (Arc::clone(&self.ledger), vm.clone(), self.state().next_nic);
+        let cool_downs: BTreeMap<NetworkName, u64> =
+            self.networks.values().map(|network| (network.name.clone(), network.cool_down_s)).collect();
+        let written = tokio::task::spawn_blocking(move || {
+            let cooling_until_s = |network: &NetworkName| now_s + cool_downs.get(network).copied().unwrap_or(0);
+            let batch = Batch { vm: &vm, changes: &changes, cooling_until_s: &cooling_until_s, next_nic };
+            ledger.commit(&batch).map(|()| changes)
+        });
+        // A panic in the ledger is a bug of ours; going on without it would lose what was promised.
+        let changes = written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let mut state = self.state();
+        for change in changes {
+            match change {
+                Change::Release { network, held } => {
+                    if let Some(claims) = state.claims.get_mut(&network) {
+                        claims.release(&held.ips(), held.pod_mac, now_s);
+                    }
+                }
+                Change::Erase(nic) => drop(state.low_ids.remove(&low_half(nic))),
+                Change::Save(_) | Change::Boot(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees addresses that have rested, and has the ledger forget them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn warm_up(&self) -> Result<(), LedgerError> {
+        let rested: Vec<(NetworkName, Vec<IpAddr>)> = {
+            let mut state = self.state();
+            let now_s = unix_s();
+            let rested = state.claims.iter_mut().map(|(name, claims)| (name.clone(), claims.warm_up(now_s)));
+            rested.filter(|(_, addresses)| !addresses.is_empty()).collect()
+        };
+        rested.iter().try_for_each(|(network, addresses)| self.ledger.rested(network, addresses))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is whole between statements; a panic elsewhere does not make it less so.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn low_half(nic: NicId) -> u16 {
+    (nic.0 & 0xffff) as u16
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

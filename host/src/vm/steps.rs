@@ -1,0 +1,91 @@
+//! Carries steps out, and looks. Chooses nothing.
+
+use super::ports::{PortError, Ports, in_full};
+use crate::hypervisor::{HostEnd, Hypervisor, HypervisorError, NicSpec, VmState as Hypervised};
+use nestless_model::{
+    attachment::{Guarding, NicRecord, Step, StepFailure, StepOrder, VmState, World},
+    identity::NicId,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// A guest that answers at all answers within this (facts: 0.1 s under emulation, 5 s with native PCIe hot-plug).
+const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The hands of a VM's task.
+pub(super) struct Executor {
+    pub(super) hypervisor: Box<dyn Hypervisor>,
+    pub(super) ports: Arc<dyn Ports>,
+    pub(super) queues: u16,
+    /// Host's ends between their making and their plugging.
+    pub(super) ends: Mutex<BTreeMap<NicId, HostEnd>>,
+}
+
+impl Executor {
+    pub(super) async fn carry_out(&self, order: &StepOrder) -> Result<(), StepFailure> {
+        let nic = order.record.nic;
+        let link = nic.link_name();
+        match &order.step {
+            Step::CreateHostEnd => {
+                let end = self.hypervisor.create_host_end(&self.spec(&order.record)).await?;
+                self.ends().insert(nic, end);
+                Ok(())
+            }
+            Step::Guard(Guarding::Closed) => Ok(self.ports.close(&link).await?),
+            Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
+            Step::Join => Ok(self.ports.join(&link, &order.record.network).await?),
+            Step::Plug => {
+                let end = self.ends().remove(&nic);
+                let end = end.ok_or_else(|| StepFailure::Fabric(format!("the host end of {nic} was closed before it was plugged")))?;
+                Ok(self.hypervisor.plug(&self.spec(&order.record), end).await?)
+            }
+            Step::Unplug => {
+                drop(self.ends().remove(&nic));
+                self.hypervisor.unplug(nic, UNPLUG_DEADLINE).await?;
+                Ok(self.ports.forget(nic).await?)
+            }
+        }
+    }
+
+    /// One look at hypervisor and links.
+    pub(super) async fn observe(&self, as_of: u64) -> Result<World, StepFailure> {
+        let seen = self.hypervisor.observe().await?;
+        let host_ends = self.ports.observe().await?;
+        let state = match seen.state {
+            Hypervised::Running => VmState::Running,
+            Hypervised::Paused => VmState::Paused,
+            Hypervised::Down => VmState::Down,
+        };
+        Ok(World { as_of, state, ports: seen.capacity, plugged: seen.nics, host_ends })
+    }
+
+    fn spec(&self, record: &NicRecord) -> NicSpec {
+        NicSpec { nic: record.nic, mac: record.mac, mtu: record.mtu, queues: self.queues }
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, BTreeMap<NicId, HostEnd>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<HypervisorError> for StepFailure {
+    fn from(error: HypervisorError) -> Self {
+        let text = in_full(&error);
+        match error {
+            HypervisorError::NoPort { .. } => Self::NoPort(text),
+            HypervisorError::Down { .. } => Self::VmDown(text),
+            HypervisorError::UnplugTimeout { .. } => Self::UnplugTimeout(text),
+            HypervisorError::HostEnd { .. } => Self::Fabric(text),
+            _ => Self::Hypervisor(text),
+        }
+    }
+}
+
+impl From<PortError> for StepFailure {
+    fn from(error: PortError) -> Self {
+        Self::Fabric(in_full(&error))
+    }
+}
