@@ -1,7 +1,10 @@
 //! Decisions without effects: no sockets, no clock, no runtime. Whatever this crate returns, `host` and
 //! `guest` carry out; whatever they see, they hand back to it.
 
+pub mod address;
 pub mod cni;
+pub mod attachment;
 pub mod guard;
 pub mod identity;
 pub mod network;
+pub mod topology;
