@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Effects inside a VM: NICs that wait, NICs that pods have, ports that lead to pods, sandboxes that vanish.
+//!
+//! ```text
+//! root namespace --(a NIC of ours appears)--> parking namespace --configure--> sandbox
+//!        ^                                           ^-------withdraw-----------'  |
+//!        '-----------------(the sandbox dies: the kernel puts its NICs here)-------'
+//! ```
+
+pub mod announce;
+pub mod identify;
+pub mod parking;
+pub mod pod_nic;
+pub mod port_mapping;
+pub mod sandbox_watch;

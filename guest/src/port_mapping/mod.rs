@@ -1,0 +1,130 @@
+//! Ports of the VM that lead to pods (hostPort).
+//!
+//! A pod's traffic does not pass the VM, so an answer would go its own way and be taken for a stranger's. The mapped
+//! connections are therefore masqueraded: the pod answers to the VM, which passes it on.
+//!
+//! Everything stands in the nftables table `inet nestless` of the VM's root namespace, one pair of chains for each
+//! attachment, changed in one transaction. Not mapped: 127.0.0.1 of the VM itself, which would need `route_localnet`.
+
+mod ruleset;
+
+use nestless_model::{cni::PortMapping, identity::AttachmentId};
+use nestless_support::sysctl::{self, SysctlError};
+use nftables::helper::{self, NftablesError};
+use ruleset::Key;
+use serde_json::Value;
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// Makes `mappings` lead to `addresses`, instead of what this attachment had before. Blocks while `nft` runs; works on the
+/// calling thread's namespace.
+///
+/// # Errors
+/// When `nft` is missing or refuses; the mappings are then as they were.
+pub fn set(
+    attachment: &AttachmentId,
+    addresses: &[IpAddr],
+    mappings: &[PortMapping],
+) -> Result<(), PortMappingError> {
+    enable_forwarding(addresses)?;
+    let key = Key::of(attachment);
+    let mut commands = ruleset::base();
+    commands.extend(ruleset::removal(&list()?, |found| *found == key));
+    commands.extend(ruleset::addition(&key, attachment, addresses, mappings));
+    apply(commands)
+}
+
+/// Removes the mappings of this attachment; succeeds when it has none.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn remove(attachment: &AttachmentId) -> Result<(), PortMappingError> {
+    let key = Key::of(attachment);
+    remove_where(|found| *found == key)
+}
+
+/// Removes the mappings of all attachments but these: what is left of pods that died while no agent ran.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn retain<'a>(living: impl IntoIterator<Item = &'a AttachmentId>) -> Result<(), PortMappingError> {
+    let living: BTreeSet<Key> = living.into_iter().map(Key::of).collect();
+    remove_where(|found| !living.contains(found))
+}
+
+fn remove_where(dead: impl Fn(&Key) -> bool) -> Result<(), PortMappingError> {
+    // Without `nft` nothing can have been mapped.
+    let listing = match list() {
+        Err(PortMappingError::Missing { .. }) => return Ok(()),
+        listing => listing?,
+    };
+    let commands = ruleset::removal(&listing, dead);
+    if commands.is_empty() { Ok(()) } else { apply(commands) }
+}
+
+/// Mapped connections are forwarded. IPv6 is left to the operator: switching it on makes the VM deaf to router
+/// advertisements, which may be what it has its own default route from.
+fn enable_forwarding(addresses: &[IpAddr]) -> Result<(), PortMappingError> {
+    let forwards = |key| sysctl::read(key).is_ok_and(|value| value == "1");
+    if addresses.iter().any(IpAddr::is_ipv4) && !forwards("net/ipv4/ip_forward") {
+        sysctl::write("net/ipv4/ip_forward", "1")
+            .map_err(|source| PortMappingError::Forwarding { source })?;
+    }
+    if addresses.iter().any(IpAddr::is_ipv6) && !forwards("net/ipv6/conf/all/forwarding") {
+        tracing::warn!("IPv6 port mappings do not work until net.ipv6.conf.all.forwarding is 1 in this VM");
+    }
+    Ok(())
+}
+
+fn list() -> Result<Value, PortMappingError> {
+    let arguments = ["--json", "--numeric", "--handle", "list", "ruleset", "inet"];
+    let text = helper::get_current_ruleset_raw(helper::DEFAULT_NFT, arguments).map_err(classify)?;
+    serde_json::from_str(&text).map_err(|source| PortMappingError::Listing { source })
+}
+
+fn apply(commands: Vec<Value>) -> Result<(), PortMappingError> {
+    let batch = serde_json::json!({ "nftables": commands }).to_string();
+    helper::apply_ruleset_raw(&batch, helper::DEFAULT_NFT, helper::DEFAULT_ARGS).map_err(classify)?;
+    Ok(())
+}
+
+fn classify(error: NftablesError) -> PortMappingError {
+    match error {
+        NftablesError::NftExecution { inner, .. } if inner.kind() == std::io::ErrorKind::NotFound => {
+            PortMappingError::Missing { source: inner }
+        }
+        source => PortMappingError::Nft { source: Box::new(source) },
+    }
+}
+
+/// A port cannot be mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum PortMappingError {
+    /// There is no `nft`.
+    #[error("`nft` is not installed in this VM, and hostPort needs it: install the package nftables")]
+    Missing {
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It refused.
+    #[error("change the nftables table \"inet nestless\"")]
+    Nft {
+        /// Why.
+        #[source]
+        source: Box<NftablesError>,
+    },
+    /// Its listing makes no sense.
+    #[error("read what `nft --json list ruleset` prints")]
+    Listing {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The VM does not forward.
+    #[error("let the VM forward packets to its pods")]
+    Forwarding {
+        /// Why not.
+        #[source]
+        source: SysctlError,
+    },
+}
