@@ -1,9 +1,13 @@
 //! A pod network: what the operator writes, and what every other part reads of it.
 
+mod check;
+
+pub use check::{NetworkError, check};
+
 use crate::identity::{LinkName, Mtu, NetworkName};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How a network's bridge leaves the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,16 @@ pub struct Subnet {
     pub exclude: Vec<IpNet>,
 }
 
+impl Subnet {
+    /// The pods' next hop: the one given, or the first host address.
+    pub fn next_hop(&self) -> IpAddr {
+        self.gateway.unwrap_or_else(|| match self.prefix.network() {
+            IpAddr::V4(network) => Ipv4Addr::from(u32::from(network).wrapping_add(1)).into(),
+            IpAddr::V6(network) => Ipv6Addr::from(u128::from(network).wrapping_add(1)).into(),
+        })
+    }
+}
+
 /// A pod network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +76,16 @@ pub struct Network {
 }
 
 impl Network {
+    /// What the bridge itself has: the next hop of each subnet, with the subnet's prefix length. Nothing where pods stand
+    /// on an outer network, whose router is someone else's.
+    pub fn host_addresses(&self) -> Vec<IpNet> {
+        if matches!(self.uplink, Uplink::Interface(_)) {
+            return Vec::new();
+        }
+        let own = |subnet: &Subnet| IpNet::new(subnet.next_hop(), subnet.prefix.prefix_len()).ok();
+        self.subnets.iter().filter_map(own).collect()
+    }
+
     fn default_uplink() -> Uplink {
         Uplink::Nat
     }
