@@ -8,6 +8,13 @@
 //!
 //! and taken away by [`Hypervisor::unplug`], which undoes whatever of them has happened.
 
+pub mod config;
+mod directory_watch;
+pub mod namespace;
+pub mod qemu;
+
+pub use config::{HypervisorConfig, open};
+
 use async_trait::async_trait;
 use nestless_model::identity::{LinkName, Mac, Mtu, NicId};
 use std::{collections::BTreeSet, os::fd::OwnedFd, time::Duration};
@@ -31,7 +38,8 @@ pub struct NicSpec {
 pub struct HostEnd {
     /// Its link on the host, down and in no bridge.
     pub link: LinkName,
-    /// What the hypervisor will be given: a descriptor per queue for a TAP; none where the link itself is moved.
+    /// What the hypervisor will be given, and what keeps the link alive: a descriptor per queue for a TAP; the namespace
+    /// where the other end waits for a veth.
     pub queues: Vec<OwnedFd>,
 }
 
@@ -55,6 +63,13 @@ pub struct Observation {
     pub nics: BTreeSet<NicId>,
     /// Hot-plug places in all, where the back end can count them.
     pub capacity: Option<u32>,
+}
+
+impl Observation {
+    /// A VM that does not answer has nothing.
+    pub(crate) fn down() -> Self {
+        Self { state: VmState::Down, nics: BTreeSet::new(), capacity: None }
+    }
 }
 
 /// What a back end tells without being asked.

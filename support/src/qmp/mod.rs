@@ -13,10 +13,11 @@ mod wire;
 
 /// Commands and their results, generated from QEMU's schema.
 pub use qapi_qmp as schema;
+/// What [`schema`]'s commands have in common.
+pub use qapi_spec::Command;
 pub use wire::{Event, MAX_LINE, MalformedLine, Message, parse_line};
 
 use connection::{Connection, Order};
-use qapi_spec::Command;
 use serde_json::Value;
 use std::{
     io,

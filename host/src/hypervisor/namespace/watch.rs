@@ -1,0 +1,91 @@
+//! Tells when the namespace comes and goes, and when a NIC does.
+
+use super::{
+    super::{VmEvent, directory_watch::DirectoryWatch},
+    nic_of,
+};
+use nestless_model::identity::VmName;
+use nestless_support::{
+    netlink::{LinkEvent, LinkMonitor, NetlinkError},
+    netns::{Namespace, NamespaceId},
+};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) fn start(
+    path: PathBuf,
+    vm: VmName,
+    events: mpsc::Sender<VmEvent>,
+) -> Result<AbortOnDropHandle<()>, NetlinkError> {
+    let links = LinkMonitor::here()?;
+    // The directory may come later, and that of a process (/proc/PID/ns) tells nothing: links that go still do.
+    let directory = DirectoryWatch::around(&path).ok();
+    let watch = Watch { path, vm, links, directory, current: None };
+    Ok(AbortOnDropHandle::new(tokio::spawn(watch.run(events))))
+}
+
+struct Watch {
+    path: PathBuf,
+    vm: VmName,
+    links: LinkMonitor,
+    directory: Option<DirectoryWatch>,
+    current: Option<NamespaceId>,
+}
+
+impl Watch {
+    /// Until nobody listens, or the links cannot be watched any more.
+    async fn run(mut self, events: mpsc::Sender<VmEvent>) {
+        loop {
+            for event in self.look() {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+            let gone = tokio::select! {
+                event = self.links.next() => match event {
+                    Ok(LinkEvent::Gone(link)) => nic_of(&self.vm, &link),
+                    Ok(LinkEvent::Present(_) | LinkEvent::Listed) => None,
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(vm = %self.vm, error, "links are watched no more: restart the daemon");
+                        return;
+                    }
+                },
+                () = changed(self.directory.as_ref()) => None,
+                () = events.closed() => return,
+            };
+            if let Some(nic) = gone
+                && events.send(VmEvent::NicGone(nic)).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Compares the namespace with the one that was there. A path may be bound to another namespace in between.
+    fn look(&mut self) -> Vec<VmEvent> {
+        let found = identify(&self.path);
+        let before = std::mem::replace(&mut self.current, found);
+        match (before, found) {
+            (before, found) if before == found => Vec::new(),
+            (Some(_), Some(_)) => vec![VmEvent::Down, VmEvent::Up],
+            (Some(_), None) => vec![VmEvent::Down],
+            (None, _) => vec![VmEvent::Up],
+        }
+    }
+}
+
+fn identify(path: &Path) -> Option<NamespaceId> {
+    Namespace::open(path).ok()?.id().ok()
+}
+
+async fn changed(directory: Option<&DirectoryWatch>) {
+    let told = match directory {
+        Some(directory) => directory.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,202 @@
+//! Plugging, and taking back what a refused plug has left.
+
+use super::{
+    super::{HypervisorError, NicSpec, config::VectorLimits},
+    MAX_QUEUES, Qemu, descriptor_names, effect, effect_if_any, machine, netdev_name,
+    places::Place,
+};
+use nestless_model::identity::NicId;
+use nestless_support::{
+    crash_point,
+    qmp::{QmpClient, QmpError, schema},
+    tap::{self, TapError},
+};
+use serde_json::{Map, Value, json};
+use std::os::fd::OwnedFd;
+
+/// How often another client may take the place that was chosen before it counts as a refusal.
+const PLACE_ATTEMPTS: usize = 3;
+
+/// A plug that QEMU was not even asked for, or that failed beside QMP.
+#[derive(Debug, thiserror::Error)]
+enum PlugError {
+    #[error("QEMU has the device already: unplug it first")]
+    Present,
+    #[error("{queues} queue pairs: at most {MAX_QUEUES} are supported")]
+    TooManyQueues { queues: usize },
+    #[error("open vhost-net")]
+    Vhost(#[source] TapError),
+}
+
+impl Qemu {
+    pub(super) async fn plug_nic(&self, spec: &NicSpec, queues: Vec<OwnedFd>) -> Result<(), HypervisorError> {
+        let nic = spec.nic;
+        if queues.len() > usize::from(MAX_QUEUES) {
+            return Err(refused(nic)(PlugError::TooManyQueues { queues: queues.len() }));
+        }
+        let client = self.session.client()?;
+        let _plugging = self.plugging.lock().await;
+        // Before the first effect: a machine that is full is left as it is.
+        let layout = machine::read(&client).await.map_err(|error| self.failure(error, refused(nic)))?;
+        if layout.nics().contains(&nic) {
+            return Err(refused(nic)(PlugError::Present));
+        }
+        if layout.free_places().next().is_none() {
+            return Err(HypervisorError::NoPort { nic });
+        }
+        let vhost = tap::open_vhost(spec.queues).map_err(|error| refused(nic)(PlugError::Vhost(error)))?;
+        let plugged = match attach_back_end(&client, nic, queues, vhost).await {
+            Ok(()) => self.attach_device(&client, spec).await,
+            Err(error) => Err(self.failure(error, refused(nic))),
+        };
+        if plugged.is_err()
+            && let Err(error) = self.clear_leftovers(&client, nic).await
+        {
+            // The next look finds it and unplugs it.
+            tracing::warn!(%nic, error = &error as &dyn std::error::Error, "a refused plug was not undone");
+        }
+        plugged
+    }
+
+    /// Removes the back end and the descriptors of a NIC that has no device.
+    pub(super) async fn clear_leftovers(
+        &self,
+        client: &QmpClient,
+        nic: NicId,
+    ) -> Result<(), HypervisorError> {
+        let refused = |error: QmpError| HypervisorError::Unplug { nic, source: error.into() };
+        remove_back_end(client, nic).await.map_err(|error| self.failure(error, refused))
+    }
+
+    async fn attach_device(&self, client: &QmpClient, spec: &NicSpec) -> Result<(), HypervisorError> {
+        let nic = spec.nic;
+        let mut attempt = 1;
+        loop {
+            let layout = machine::read(client).await.map_err(|error| self.failure(error, refused(nic)))?;
+            let place = layout.free_places().next().ok_or(HypervisorError::NoPort { nic })?;
+            let plugged = layout.nics().len();
+            match effect(client, &device_add(spec, &place, vectors(self.vectors, plugged, spec.queues))).await
+            {
+                Ok(_) => return Ok(()),
+                Err(error) if attempt < PLACE_ATTEMPTS && is_taken(&error) => attempt += 1,
+                Err(error) => return Err(self.failure(error, refused(nic))),
+            }
+        }
+    }
+}
+
+fn refused<E: std::error::Error + Send + Sync + 'static>(nic: NicId) -> impl FnOnce(E) -> HypervisorError {
+    move |error| HypervisorError::Plug { nic, source: error.into() }
+}
+
+/// Another client was faster (`do_pci_register_device` in hw/pci/pci.c).
+fn is_taken(error: &QmpError) -> bool {
+    matches!(error, QmpError::Refused { desc, .. } if desc.contains("not available for") || desc.contains("already occupied by"))
+}
+
+/// Hands over the descriptors, then makes the back end, which takes them.
+async fn attach_back_end(
+    client: &QmpClient,
+    nic: NicId,
+    queues: Vec<OwnedFd>,
+    vhost: Option<Vec<OwnedFd>>,
+) -> Result<(), QmpError> {
+    let (mut taps, mut vhosts) = descriptor_names(nic, MAX_QUEUES);
+    let vhost = vhost.unwrap_or_default();
+    taps.truncate(queues.len());
+    vhosts.truncate(vhost.len());
+    for (fdname, descriptor) in taps.iter().zip(queues).chain(vhosts.iter().zip(vhost)) {
+        crash_point::reached("qemu.getfd.before");
+        client.execute_with_descriptor(&schema::getfd { fdname: fdname.clone() }, descriptor).await?;
+        crash_point::reached("qemu.getfd.after");
+    }
+    let options = schema::NetdevTapOptions {
+        fds: Some(taps.join(":")),
+        vhost: (!vhosts.is_empty()).then_some(true),
+        vhostfds: (!vhosts.is_empty()).then(|| vhosts.join(":")),
+        ..no_tap_options()
+    };
+    effect(client, &schema::netdev_add(schema::Netdev::tap { id: netdev_name(nic), tap: options })).await?;
+    Ok(())
+}
+
+async fn remove_back_end(client: &QmpClient, nic: NicId) -> Result<(), QmpError> {
+    effect_if_any(client, &schema::netdev_del { id: netdev_name(nic) }).await?;
+    let (taps, vhosts) = descriptor_names(nic, MAX_QUEUES);
+    for fdname in taps.into_iter().chain(vhosts) {
+        effect_if_any(client, &schema::closefd { fdname }).await?;
+    }
+    Ok(())
+}
+
+fn device_add(spec: &NicSpec, place: &Place, vectors: Option<u16>) -> schema::device_add {
+    let mut arguments = Map::new();
+    let mut set = |name: &str, value: Value| arguments.insert(name.to_owned(), value);
+    set("netdev", json!(netdev_name(spec.nic)));
+    set("mac", json!(spec.mac.to_string()));
+    set("addr", json!(place.slot.to_string()));
+    // Modern only: a legacy device asks for I/O ports, which run out after about ten.
+    set("disable-legacy", json!("on"));
+    // No boot ROM: the firmware would load one for each NIC.
+    set("romfile", json!(""));
+    set("host_mtu", json!(spec.mtu.bytes()));
+    if spec.queues > 1 {
+        set("mq", json!(true));
+    }
+    if let Some(vectors) = vectors {
+        set("vectors", json!(vectors));
+    }
+    schema::device_add {
+        driver: "virtio-net-pci".into(),
+        id: Some(spec.nic.device_name()),
+        bus: Some(place.bus.clone()),
+        arguments,
+    }
+}
+
+/// How many MSI-X vectors the next NIC asks for, `None` for QEMU's choice: one for each queue, and one or two more.
+fn vectors(limits: VectorLimits, plugged: usize, queues: u16) -> Option<u16> {
+    let plugged = u32::try_from(plugged).unwrap_or(u32::MAX);
+    let pairs = plugged.saturating_add(1).saturating_mul(u32::from(queues));
+    match () {
+        () if pairs <= limits.full => None,
+        () if plugged < limits.two => Some(2),
+        () => Some(0),
+    }
+}
+
+fn no_tap_options() -> schema::NetdevTapOptions {
+    schema::NetdevTapOptions {
+        br: None,
+        downscript: None,
+        fd: None,
+        fds: None,
+        helper: None,
+        ifname: None,
+        poll_us: None,
+        queues: None,
+        script: None,
+        sndbuf: None,
+        vhost: None,
+        vhostfd: None,
+        vhostfds: None,
+        vhostforce: None,
+        vnet_hdr: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_rationed_as_the_vm_fills() {
+        let limits = VectorLimits::default();
+        let chosen = |plugged, queues| vectors(limits, plugged, queues);
+        assert_eq!(
+            [chosen(0, 1), chosen(31, 1), chosen(32, 1), chosen(71, 1), chosen(72, 1)],
+            [None, None, Some(2), Some(2), Some(0)]
+        );
+        assert_eq!([chosen(7, 4), chosen(8, 4)], [None, Some(2)]);
+    }
+}

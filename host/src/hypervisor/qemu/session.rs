@@ -1,0 +1,111 @@
+//! Keeps a connection to QEMU's QMP socket, and turns its events into ours.
+//!
+//! ```text
+//! absent --socket appears, greeting--> connected (Up) --connection lost--> absent (Down)
+//! ```
+
+use super::super::{HypervisorError, VmEvent, directory_watch::DirectoryWatch};
+use nestless_model::identity::NicId;
+use nestless_support::qmp::{self, Event, QmpClient, QmpError};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Pauses between attempts that no change in the socket's directory cuts short: QEMU binds its socket a moment before it
+/// listens, a socket file may be left of a dead QEMU, and another client may hold the connection.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_CAP: Duration = Duration::from_secs(5);
+
+pub(super) struct Session {
+    path: PathBuf,
+    client: watch::Receiver<Option<QmpClient>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    pub(super) fn keep(path: PathBuf, events: mpsc::Sender<VmEvent>) -> Self {
+        let (current, client) = watch::channel(None);
+        let task = tokio::spawn(run(path.clone(), current, events));
+        Self { path, client, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// The live connection.
+    pub(super) fn client(&self) -> Result<QmpClient, HypervisorError> {
+        self.client.borrow().clone().ok_or_else(|| self.down())
+    }
+
+    pub(super) fn down(&self) -> HypervisorError {
+        HypervisorError::Down { endpoint: self.endpoint() }
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Ends with the session; without a receiver of events the connection is still kept.
+async fn run(path: PathBuf, current: watch::Sender<Option<QmpClient>>, events: mpsc::Sender<VmEvent>) {
+    loop {
+        let client = connect(&path).await;
+        let mut received = client.events();
+        current.send_replace(Some(client));
+        tracing::info!(socket = %path.display(), "QEMU answers");
+        let _ = events.send(VmEvent::Up).await;
+        loop {
+            let event = match received.recv().await {
+                Ok(event) => translate(&event),
+                // Some were lost: whoever acts on events must look again.
+                Err(RecvError::Lagged(_)) => Some(VmEvent::Up),
+                Err(RecvError::Closed) => break,
+            };
+            if let Some(event) = event {
+                let _ = events.send(event).await;
+            }
+        }
+        current.send_replace(None);
+        tracing::info!(socket = %path.display(), "QEMU is gone");
+        let _ = events.send(VmEvent::Down).await;
+    }
+}
+
+async fn connect(path: &Path) -> QmpClient {
+    let mut pause = RETRY_FIRST;
+    loop {
+        // Watched before the attempt, or a socket that appears in between would be missed. The directory may not exist.
+        let watch = DirectoryWatch::around(path).ok();
+        match QmpClient::connect(path, qmp::DEADLINE).await {
+            Ok(client) => return client,
+            Err(error @ QmpError::Connect { .. }) => tracing::debug!(%error, "no QEMU yet"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "QEMU cannot be spoken to")
+            }
+        }
+        let changed = async {
+            match &watch {
+                Some(watch) => watch.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        match tokio::time::timeout(pause, changed).await {
+            Ok(_) => pause = RETRY_FIRST,
+            Err(_) => pause = (pause * 2).min(RETRY_CAP),
+        }
+    }
+}
+
+fn translate(event: &Event) -> Option<VmEvent> {
+    match event.name.as_str() {
+        "RESET" => Some(VmEvent::Reset),
+        "DEVICE_DELETED" => device(event).map(VmEvent::NicGone),
+        // SHUTDOWN is none: QEMU ends the connection when it exits, and with -no-shutdown it keeps the NICs.
+        _ => None,
+    }
+}
+
+/// The NIC that an event is about, if it is ours.
+pub(super) fn device(event: &Event) -> Option<NicId> {
+    NicId::from_device_name(event.data.get("device")?.as_str()?)
+}
