@@ -108,7 +108,11 @@ impl Shared {
     }
 
     /// Takes addresses for a pod.
-    pub(super) fn take(&self, network: &NetworkName, request: &AddressRequest) -> Option<Result<Held, ClaimError>> {
+    pub(super) fn take(
+        &self,
+        network: &NetworkName,
+        request: &AddressRequest,
+    ) -> Option<Result<Held, ClaimError>> {
         let mut state = self.state();
         let claims = state.claims.get_mut(network)?;
         Some(claims.take(request, unix_s()).map(|addresses| Held { addresses, pod_mac: request.mac }))
@@ -124,7 +128,8 @@ impl Shared {
         let cool_downs: BTreeMap<NetworkName, u64> =
             self.networks.values().map(|network| (network.name.clone(), network.cool_down_s)).collect();
         let written = tokio::task::spawn_blocking(move || {
-            let cooling_until_s = |network: &NetworkName| now_s + cool_downs.get(network).copied().unwrap_or(0);
+            let cooling_until_s =
+                |network: &NetworkName| now_s + cool_downs.get(network).copied().unwrap_or(0);
             let batch = Batch { vm: &vm, changes: &changes, cooling_until_s: &cooling_until_s, next_nic };
             ledger.commit(&batch).map(|()| changes)
         });

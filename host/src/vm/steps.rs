@@ -39,7 +39,9 @@ impl Executor {
             Step::Join => Ok(self.ports.join(&link, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);
-                let end = end.ok_or_else(|| StepFailure::Fabric(format!("the host end of {nic} was closed before it was plugged")))?;
+                let end = end.ok_or_else(|| {
+                    StepFailure::Fabric(format!("the host end of {nic} was closed before it was plugged"))
+                })?;
                 Ok(self.hypervisor.plug(&self.spec(&order.record), end).await?)
             }
             Step::Unplug => {

@@ -12,8 +12,8 @@ use crate::{
 };
 use nestless_model::{
     attachment::{
-        Admission, Answer, AttachOrder, Attachment, Context, Granted, Limits, NicRecord, Outcome, Refusal, StepFailure,
-        Ticket, VmEvent, VmNics, VmState, World,
+        Admission, Answer, AttachOrder, Attachment, Context, Granted, Limits, NicRecord, Outcome, Refusal,
+        StepFailure, Ticket, VmEvent, VmNics, VmState, World,
     },
     identity::{AttachmentId, BootId, NetworkName, NicId, VmName},
 };

@@ -26,16 +26,16 @@ mod nic;
 mod observe;
 mod record;
 mod request;
+mod serve;
 mod warm_pool;
 
 #[cfg(test)]
 mod tests;
 
 pub use capacity::Capacity;
-pub use machine::{
-    Admission, Change, Context, Limits, Outcome, StepFailure, StepOrder, UnknownAttachment, VmNics,
-};
+pub use machine::{Change, Context, Limits, Outcome, StepFailure, StepOrder, VmNics};
 pub use nic::{Guarding, Nic, Phase, Step};
 pub use observe::{PortSeen, VmEvent, VmState, World};
 pub use record::{Attachment, Goal, Held, NicRecord, PodRef};
 pub use request::{Answer, AttachOrder, Granted, Refusal, Ticket};
+pub use serve::{Admission, UnknownAttachment};

@@ -80,9 +80,15 @@ impl VmNics {
         let mut faults = Vec::new();
         let mut fault = |amiss: bool, text: String| amiss.then(|| faults.push(text));
         fault(world.state == VmState::Down, "the VM's hypervisor does not answer".to_owned());
-        fault(!world.plugged.contains(&nic.record.nic), format!("{} is not plugged into the VM", nic.record.nic));
+        fault(
+            !world.plugged.contains(&nic.record.nic),
+            format!("{} is not plugged into the VM", nic.record.nic),
+        );
         fault(port.is_none(), format!("the host has no link {link}"));
-        fault(port.is_some_and(|port| !port.joined), format!("{link} is no port of its network's bridge, or down"));
+        fault(
+            port.is_some_and(|port| !port.joined),
+            format!("{link} is no port of its network's bridge, or down"),
+        );
         fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
         Some(faults)
     }

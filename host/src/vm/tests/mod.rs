@@ -1,1 +1,210 @@
-//! Later.
+//! The task against recorded fakes: golden text of what it does, and in which order.
+
+mod fakes;
+
+use super::{AttachRequest, RequestError, Shared, VmConfig, VmHandle, spawn};
+use crate::{hypervisor::VmEvent, ledger::Ledger};
+use fakes::Fake;
+use nestless_model::{
+    address::AddressRequest,
+    attachment::{Limits, PodRef, Refusal},
+    identity::{AttachmentId, Mtu},
+    network::{Network, Subnet, Uplink},
+};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+use tokio::sync::mpsc;
+
+struct Daemon {
+    handle: VmHandle,
+    events: mpsc::Sender<VmEvent>,
+    task: tokio::task::JoinHandle<Result<(), crate::ledger::LedgerError>>,
+}
+
+fn network() -> Network {
+    let subnet = |prefix: &str| Subnet {
+        prefix: prefix.parse().unwrap(),
+        gateway: None,
+        first: None,
+        last: None,
+        exclude: vec![],
+    };
+    Network {
+        name: "pods".parse().unwrap(),
+        bridge: "br0".parse().unwrap(),
+        uplink: Uplink::None,
+        mtu: Mtu::default(),
+        subnets: vec![subnet("10.1.0.0/29")],
+        cool_down_s: 3600,
+        dns: vec![],
+    }
+}
+
+/// Starts a daemon for one VM over a ledger, as a restart would.
+async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
+    let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
+    let contents = ledger.read().unwrap();
+    let shared = Arc::new(Shared::new(ledger, 1, vec![network()], &contents));
+    let limits = Limits {
+        nic_limit: 4,
+        warm_pool,
+        warm_pool_max: warm_pool,
+        default_network: "pods".parse().unwrap(),
+        mtu: Mtu::default(),
+    };
+    let (connected, events) = fake.connect();
+    let config = VmConfig { name: "vm1".parse().unwrap(), limits, queues: 1 };
+    let boot = contents.boots.first().map(|(_, boot)| boot.clone());
+    let (handle, looked, task) =
+        spawn(config, connected, Arc::new(fake.clone()), shared, contents.nics, boot);
+    looked.await.unwrap();
+    Daemon { handle, events, task }
+}
+
+impl Daemon {
+    async fn stop(self) {
+        self.handle.stop().await;
+        self.task.await.unwrap().unwrap();
+    }
+
+    async fn hello(&self) {
+        self.handle.hello("boot-1".parse().unwrap()).await.unwrap();
+    }
+}
+
+fn interface(n: u32) -> AttachmentId {
+    AttachmentId { container: format!("c{n}").parse().unwrap(), interface: "eth0".parse().unwrap() }
+}
+
+fn request(n: u32) -> AttachRequest {
+    AttachRequest {
+        request: format!("r{n}").parse().unwrap(),
+        id: interface(n),
+        network: None,
+        addresses: AddressRequest::default(),
+        egress: None,
+        ingress: None,
+        sandbox: format!("/run/netns/c{n}"),
+        pod: PodRef::default(),
+    }
+}
+
+#[tokio::test]
+async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    let granted = daemon.handle.attach(request(1)).await.unwrap();
+    assert_eq!(granted.addresses[0].to_string(), "10.1.0.2/29");
+    insta::assert_snapshot!(fake.calls(), @r"
+    create nl1 mac 4e:4c:00:01:00:01 mtu 1500
+    open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
+    join nl1 to pods
+    plug nestless-1 on nl1
+    ");
+    daemon.handle.confirm(interface(1), "0000:01:01.0".into()).await.unwrap();
+    assert!(daemon.handle.check(interface(1)).await.unwrap().is_empty());
+    assert!(daemon.handle.detach(interface(1)).await.unwrap());
+    assert!(!daemon.handle.detach(interface(1)).await.unwrap());
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @r"
+    close guard of nl1
+    unplug nestless-1
+    forget nic 1
+    ");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_what_was_promised_and_changes_nothing_but_the_guard() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    let before = daemon.handle.attach(request(1)).await.unwrap();
+    daemon.stop().await;
+    fake.calls();
+    let daemon = start(folder.path(), &fake, 0).await;
+    // The same request, as an agent repeats it that never heard the answer.
+    assert_eq!(daemon.handle.attach(request(1)).await.unwrap(), before);
+    let other = AttachRequest { request: "other".parse().unwrap(), ..request(1) };
+    let refused = daemon.handle.attach(other).await.unwrap_err();
+    assert!(
+        matches!(refused, RequestError::Refused { refusal: Refusal::AlreadyAttached { .. }, .. }),
+        "{refused}"
+    );
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @"open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]");
+}
+
+#[tokio::test]
+async fn a_warm_attach_is_one_guard_update() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 1).await;
+    daemon.hello().await;
+    while fake.with(|world| world.devices.is_empty()) {
+        tokio::task::yield_now().await;
+    }
+    daemon.handle.report(BTreeSet::from(["4e:4c:00:01:00:01".parse().unwrap()])).await.unwrap();
+    fake.calls();
+    let granted = daemon.handle.attach(request(1)).await.unwrap();
+    assert!(granted.warm);
+    let calls = fake.calls();
+    assert!(calls.contains("open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]"), "{calls}");
+    assert!(!calls.contains("plug nestless-1"), "{calls}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_plug_is_undone_and_its_address_rests() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    fake.with(|world| world.failing = Some("plug"));
+    let refused = daemon.handle.attach(request(1)).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("VM vm1: could not plug for c1/eth0: plug nic 1: refused by the test"),
+        "{refused}"
+    );
+    fake.with(|world| world.failing = None);
+    let granted = daemon.handle.attach(request(2)).await.unwrap();
+    assert_eq!(granted.addresses[0].to_string(), "10.1.0.3/29", "the first address rests");
+    daemon.stop().await;
+    assert_eq!(fake.with(|world| world.links.len()), 1);
+}
+
+#[tokio::test]
+async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    daemon.handle.attach(request(1)).await.unwrap();
+    fake.with(|world| {
+        world.down = true;
+        world.devices.clear();
+        world.links.clear();
+    });
+    daemon.events.send(VmEvent::Down).await.unwrap();
+    daemon.handle.reconcile().await.unwrap();
+    let refused = daemon.handle.attach(request(2)).await.unwrap_err();
+    assert!(matches!(refused, RequestError::Refused { refusal: Refusal::VmDown, .. }), "{refused}");
+    daemon.stop().await;
+    let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
+    assert!(ledger.read().unwrap().nics.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused_with_its_reason() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    let booting = daemon.handle.attach(request(1)).await.unwrap_err().to_string();
+    assert!(booting.contains("has not said hello since it booted"), "{booting}");
+    daemon.hello().await;
+    let elsewhere = AttachRequest { network: Some("moon".parse().unwrap()), ..request(1) };
+    let unknown = daemon.handle.attach(elsewhere).await.unwrap_err().to_string();
+    assert_eq!(unknown, "there is no network \"moon\" on this host; it has pods");
+    for n in 1..=4 {
+        daemon.handle.attach(request(n)).await.unwrap();
+    }
+    let full = daemon.handle.attach(request(5)).await.unwrap_err().to_string();
+    assert_eq!(full, "VM vm1: all 4 NICs of the VM are taken (the operator's nic_limit)");
+    assert!(matches!(daemon.handle.check(interface(9)).await, Err(RequestError::NotFound { .. })));
+    daemon.stop().await;
+}

@@ -1,0 +1,145 @@
+//! A hypervisor and ports that do nothing but write down what they are asked, in one common record.
+
+use crate::{
+    hypervisor::{Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmEvent, VmState},
+    vm::{PortError, Ports},
+};
+use async_trait::async_trait;
+use nestless_model::{
+    attachment::PortSeen,
+    guard::GuardRules,
+    identity::{LinkName, NetworkName, NicId},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// What exists, and every call in order.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) calls: Vec<String>,
+    pub(super) devices: BTreeSet<NicId>,
+    pub(super) links: BTreeMap<NicId, PortSeen>,
+    /// Calls that begin like this fail.
+    pub(super) failing: Option<&'static str>,
+    pub(super) down: bool,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Fake(pub(super) Arc<Mutex<World>>);
+
+impl Fake {
+    pub(super) fn connect(&self) -> (Connected, mpsc::Sender<VmEvent>) {
+        let (sender, events) = mpsc::channel(8);
+        (Connected { hypervisor: Box::new(self.clone()), events }, sender)
+    }
+
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    pub(super) fn calls(&self) -> String {
+        self.with(|world| std::mem::take(&mut world.calls).join("\n"))
+    }
+
+    fn call(&self, call: String, effect: impl FnOnce(&mut World)) -> Result<(), std::io::Error> {
+        self.with(|world| {
+            let fails = world.failing.is_some_and(|prefix| call.starts_with(prefix));
+            world.calls.push(if fails { format!("{call} -> refused") } else { call });
+            if fails {
+                return Err(std::io::Error::other("refused by the test"));
+            }
+            effect(world);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl Hypervisor for Fake {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
+    async fn create_host_end(&self, spec: &NicSpec) -> Result<HostEnd, HypervisorError> {
+        let (nic, link) = (spec.nic, spec.nic.link_name());
+        self.call(format!("create {link} mac {} mtu {}", spec.mac, spec.mtu.bytes()), |world| {
+            world.links.insert(nic, PortSeen { joined: false, guarded: false });
+        })
+        .map_err(|source| HypervisorError::HostEnd {
+            nic,
+            link: link.clone(),
+            source: source.into(),
+        })?;
+        Ok(HostEnd { link, queues: vec![] })
+    }
+
+    async fn plug(&self, spec: &NicSpec, end: HostEnd) -> Result<(), HypervisorError> {
+        let nic = spec.nic;
+        self.call(format!("plug {} on {}", nic.device_name(), end.link), |world| {
+            world.devices.insert(nic);
+        })
+        .map_err(|source| HypervisorError::Plug { nic, source: source.into() })
+    }
+
+    async fn unplug(&self, nic: NicId, waited: Duration) -> Result<(), HypervisorError> {
+        self.call(format!("unplug {}", nic.device_name()), |world| {
+            world.devices.remove(&nic);
+            world.links.remove(&nic);
+        })
+        .map_err(|_| HypervisorError::UnplugTimeout { nic, waited })
+    }
+
+    async fn observe(&self) -> Result<Observation, HypervisorError> {
+        Ok(self.with(|world| Observation {
+            state: if world.down { VmState::Down } else { VmState::Running },
+            nics: world.devices.clone(),
+            capacity: Some(31),
+        }))
+    }
+}
+
+fn port_error(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> PortError {
+    let object = object.to_string();
+    move |source| PortError { operation, object, source: source.into() }
+}
+
+#[async_trait]
+impl Ports for Fake {
+    async fn close(&self, link: &LinkName) -> Result<(), PortError> {
+        self.call(format!("close guard of {link}"), |world| guard(world, link))
+            .map_err(port_error("guard", link))
+    }
+
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+        let call = format!("open guard of {link} for {} {:?}", rules.mac, rules.addresses);
+        self.call(call, |world| guard(world, link)).map_err(port_error("guard", link))
+    }
+
+    async fn join(&self, link: &LinkName, network: &NetworkName) -> Result<(), PortError> {
+        self.call(format!("join {link} to {network}"), |world| {
+            if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
+            {
+                port.joined = true;
+            }
+        })
+        .map_err(port_error("bridge port", link))
+    }
+
+    async fn forget(&self, nic: NicId) -> Result<(), PortError> {
+        self.call(format!("forget {nic}"), |_| ()).map_err(port_error("forget", &nic))
+    }
+
+    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError> {
+        Ok(self.with(|world| world.links.clone()))
+    }
+}
+
+fn guard(world: &mut World, link: &LinkName) {
+    if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
+        port.guarded = true;
+    }
+}

@@ -1,0 +1,213 @@
+//! What guests ask, and what follows.
+
+use super::{
+    machine::{Change, Context, Outcome, VmNics},
+    observe::VmState,
+    record::{Goal, NicRecord},
+    request::{Answer, AttachOrder, Refusal, Ticket},
+    warm_pool::SHOW_DEADLINE_MS,
+};
+use crate::identity::{AttachmentId, BootId, Mac, NetworkName, NicId, RequestId};
+use std::collections::BTreeSet;
+
+impl VmNics {
+    /// Whether an attach would need addresses: not if it is a repetition or refused anyway.
+    ///
+    /// # Errors
+    /// When it would be refused whatever the addresses.
+    pub fn admits(
+        &self,
+        id: &AttachmentId,
+        request: &RequestId,
+        network: &NetworkName,
+    ) -> Result<Admission, Refusal> {
+        if let Some(nic) = self.serving(id) {
+            return match nic.record.attachment() {
+                Some(attachment) if attachment.request == *request && !nic.lost => Ok(Admission::Repeated),
+                _ => Err(Refusal::AlreadyAttached { attachment: id.clone() }),
+            };
+        }
+        if self.state == VmState::Down {
+            return Err(Refusal::VmDown);
+        }
+        if self.boot.is_none() {
+            return Err(Refusal::Booting);
+        }
+        let capacity = self.capacity();
+        if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
+            return Err(Refusal::NoCapacity {
+                limit: capacity.limit,
+                because: capacity.because,
+                evicting: self.evictable().is_some(),
+            });
+        }
+        Ok(Admission::New)
+    }
+
+    /// Repeats an attach that is under way or done.
+    pub fn attach_again(&mut self, ticket: Ticket, id: &AttachmentId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        match self.serving(id).map(|nic| nic.record.nic) {
+            Some(nic) => {
+                self.attaching.entry(nic).or_default().push((ticket, false));
+                self.advance(nic, context, &mut out);
+            }
+            None => {
+                out.answers.push((ticket, Answer::Refused(Refusal::Overtaken { attachment: id.clone() })))
+            }
+        }
+        out
+    }
+
+    /// Serves a pod: with a spare NIC if there is one. Must have been [admitted](Self::admits) as new.
+    pub fn attach(&mut self, ticket: Ticket, order: AttachOrder, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        let spare = self.pick_spare(&order.network);
+        let goal = Goal::Serve(Box::new(order.attachment));
+        let (id, warm) = if let Some(id) = spare {
+            let nic = self.nics.get_mut(&id).expect("a picked spare NIC is one of the VM's");
+            nic.record.goal = goal;
+            nic.record.held = order.held;
+            let warm = nic.visible;
+            out.changes.push(Change::Save(nic.record.clone()));
+            (id, warm)
+        } else {
+            let (nic, mac) = (context.fresh_nic)();
+            let record = NicRecord {
+                nic,
+                vm: self.vm.clone(),
+                network: order.network,
+                mac,
+                mtu: order.mtu,
+                goal,
+                held: order.held,
+                quarantined: false,
+            };
+            self.insert(record, &mut out);
+            (nic, false)
+        };
+        self.attaching.entry(id).or_default().push((ticket, warm));
+        self.advance(id, context, &mut out);
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// Makes room at the limit: lets one spare NIC of any network go. For an attach that was refused for it.
+    pub fn evict(&mut self, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        if let Some(id) = self.evictable() {
+            self.set_goal(id, Goal::Remove, &mut out);
+            self.advance(id, context, &mut out);
+        }
+        out
+    }
+
+    fn evictable(&self) -> Option<NicId> {
+        self.nics
+            .values()
+            .find(|nic| nic.record.goal == Goal::Spare && nic.running.is_none())
+            .map(|nic| nic.record.nic)
+    }
+
+    /// Ends a pod's interface. Answered when the guard is closed: unplugging may take the guest for ever.
+    pub fn detach(&mut self, ticket: Ticket, id: &AttachmentId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        match self.serving(id).map(|nic| nic.record.nic) {
+            None => out.answers.push((ticket, Answer::Detached { existed: false })),
+            Some(nic) => {
+                self.detaching.entry(nic).or_default().push(ticket);
+                self.end(nic, context.now_ms, &mut out);
+                self.advance(nic, context, &mut out);
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// The guest says that the NIC serves the pod. It can say so of a plugged NIC only.
+    ///
+    /// # Errors
+    /// When no plugged NIC serves that interface.
+    pub fn confirm(&mut self, id: &AttachmentId, pci_address: &str) -> Result<Outcome, UnknownAttachment> {
+        let mut out = Outcome::default();
+        let nic = self
+            .nics
+            .values_mut()
+            .find(|nic| nic.plugged && nic.record.attachment().is_some_and(|a| a.id == *id))
+            .ok_or_else(|| UnknownAttachment(id.clone()))?;
+        nic.visible = true;
+        let Goal::Serve(attachment) = &mut nic.record.goal else { return Err(UnknownAttachment(id.clone())) };
+        if !attachment.confirmed || attachment.pci_address != pci_address {
+            attachment.confirmed = true;
+            attachment.pci_address = pci_address.to_owned();
+            out.changes.push(Change::Save(nic.record.clone()));
+        }
+        Ok(out)
+    }
+
+    /// All NICs that the guest has in no sandbox.
+    pub fn reported(&mut self, free: &BTreeSet<Mac>, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        for nic in self.nics.values_mut() {
+            let seen = free.contains(&nic.record.mac);
+            match nic.record.goal {
+                Goal::Spare => nic.visible = seen,
+                Goal::Serve(_) | Goal::Remove => nic.visible |= seen,
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// The guest's agent is there. A boot other than the last one ends whatever the last one had.
+    pub fn hello(&mut self, boot: &BootId, context: &mut Context<'_>) -> Outcome {
+        let mut out = Outcome::default();
+        if self.boot.as_ref() != Some(boot) {
+            self.boot = Some(boot.clone());
+            self.shown = None;
+            self.hold_until_ms = 0;
+            out.changes.push(Change::Boot(boot.clone()));
+            let all: Vec<NicId> = self.nics.keys().copied().collect();
+            for id in all {
+                self.end(id, context.now_ms, &mut out);
+                if let Some(nic) = self.nics.get_mut(&id) {
+                    nic.visible = false;
+                    nic.plugged_at_ms = context.now_ms;
+                }
+                self.advance(id, context, &mut out);
+            }
+        }
+        self.refill(context, &mut out);
+        out
+    }
+
+    /// A pod has no more use for its NIC: it waits for the next one, or goes.
+    fn end(&mut self, id: NicId, now_ms: u64, out: &mut Outcome) {
+        let Some(nic) = self.nics.get(&id) else { return };
+        let Some(attachment) = nic.record.attachment() else { return };
+        let refusal = Refusal::Overtaken { attachment: attachment.id.clone() };
+        let never_shown = nic.plugged
+            && !nic.was_seen()
+            && now_ms.saturating_sub(nic.plugged_at_ms) >= SHOW_DEADLINE_MS / 2;
+        let keep = self.wants_back(nic);
+        if never_shown {
+            self.learn_limit();
+        }
+        self.refuse_waiting(id, &refusal, out);
+        self.set_goal(id, if keep { Goal::Spare } else { Goal::Remove }, out);
+    }
+}
+
+/// What becomes of an attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Take addresses and [attach](VmNics::attach).
+    New,
+    /// It was asked before: [attach again](VmNics::attach_again).
+    Repeated,
+}
+
+/// No NIC serves it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no NIC serves {0}")]
+pub struct UnknownAttachment(pub AttachmentId);
