@@ -1,5 +1,6 @@
 //! Effects on the host: hypervisors, the fabric, the ledger. What to do is decided in `nestless-model`.
 
+pub mod fabric;
 pub mod hypervisor;
 pub mod ledger;
 pub mod vm;

@@ -1,0 +1,116 @@
+//! What can go wrong with the fabric.
+
+use super::plan::PlanError;
+use nestless_model::{identity::LinkName, network::NetworkError};
+use nestless_support::netlink::NetlinkError;
+use std::io;
+
+/// A failure of the fabric, with what was tried in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FabricError {
+    /// The instance's name goes into the names of kernel objects.
+    #[error("{instance:?} cannot name an instance: expected 1 to 32 letters, digits, '_', '.' or '-'")]
+    Instance {
+        /// What was given.
+        instance: String,
+    },
+    /// The configuration cannot be.
+    #[error("the configured networks cannot be")]
+    Networks {
+        /// Why.
+        #[source]
+        source: NetworkError,
+    },
+    /// No access to the kernel's network configuration.
+    #[error("reach the host's network configuration")]
+    Open {
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
+    /// Looking failed.
+    #[error("look at the host's links and addresses")]
+    Observe {
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
+    /// Something is in the way.
+    #[error("bring the networks up")]
+    Plan {
+        /// Why.
+        #[source]
+        source: PlanError,
+    },
+    /// A step failed. Those before it stay done; the next `up` goes on from there.
+    #[error("{step}")]
+    Step {
+        /// What was to be done.
+        step: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Steps of a teardown failed; the others were done.
+    #[error("take the networks down: {} steps failed", failures.len())]
+    Down {
+        /// Each of them.
+        failures: Vec<FabricError>,
+    },
+    /// No such network.
+    #[error("bridge {bridge} of the network does not exist: bring the networks up first")]
+    NoBridge {
+        /// Its bridge.
+        bridge: LinkName,
+        /// What the kernel said.
+        #[source]
+        source: NetlinkError,
+    },
+    /// A NIC's host end could not join.
+    #[error("join {link} to {bridge}")]
+    Join {
+        /// The NIC's host end.
+        link: LinkName,
+        /// The bridge.
+        bridge: LinkName,
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
+    /// A NIC's host end could not leave.
+    #[error("take {link} out of its bridge")]
+    Leave {
+        /// The NIC's host end.
+        link: LinkName,
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
+    /// nftables' program is not there.
+    #[error(
+        "nft is not installed, and networks need it to keep what they route apart: install the package nftables"
+    )]
+    NftMissing {
+        /// Why it could not be started.
+        #[source]
+        source: io::Error,
+    },
+    /// nftables' program refused.
+    #[error("nft cannot {operation}: {message}")]
+    Nft {
+        /// What was tried.
+        operation: String,
+        /// What it said; "Operation not permitted" means that CAP_NET_ADMIN is missing.
+        message: String,
+    },
+    /// nftables' program says what we do not understand.
+    #[error("read what nft lists of {table}")]
+    NftOutput {
+        /// Which table.
+        table: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}

@@ -1,0 +1,102 @@
+//! Carries steps out, one by one, choosing nothing.
+
+use super::{error::FabricError, nft, step::FabricStep};
+use nestless_model::identity::LinkName;
+use nestless_support::{
+    crash_point,
+    netlink::{BridgeSettings, HardwareAddress, Link, Netlink, NetlinkError, NewAddress},
+    sysctl,
+};
+
+/// What carries steps out, in the namespace that `netlink` was opened in and the calling thread is in.
+pub(super) struct Executor<'a> {
+    pub(super) netlink: &'a Netlink,
+    /// What people see at bridges that we make.
+    pub(super) alias: &'a str,
+}
+
+const FORWARD_AT_ONCE: BridgeSettings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+
+impl Executor<'_> {
+    /// Does one step. Done twice, it succeeds twice.
+    pub(super) async fn execute(&self, step: &FabricStep) -> Result<(), FabricError> {
+        let kind = step.kind();
+        crash_point::reached(&format!("fabric.{kind}.before"));
+        tracing::debug!(%step, "fabric");
+        self.perform(step).await?;
+        crash_point::reached(&format!("fabric.{kind}.after"));
+        Ok(())
+    }
+
+    async fn perform(&self, step: &FabricStep) -> Result<(), FabricError> {
+        let netlink = self.netlink;
+        let outcome = match step {
+            FabricStep::SetRules { table, rules } => return nft::replace(table, rules).await,
+            FabricStep::DeleteRules { table } => return nft::delete(table).await,
+            FabricStep::SetSysctl { key, value } => {
+                return sysctl::write(key, value).map_err(|source| failed(step, source));
+            }
+            FabricStep::CreateBridge { bridge, mac } => self.create_bridge(bridge, *mac).await,
+            FabricStep::ForwardAtOnce { bridge } => match self.link(bridge).await {
+                Ok(link) => netlink.set_bridge(&link, FORWARD_AT_ONCE).await,
+                Err(error) => Err(error),
+            },
+            FabricStep::SetMtu { link, mtu } => match self.link(link).await {
+                Ok(link) => netlink.set_mtu(&link, mtu.bytes()).await,
+                Err(error) => Err(error),
+            },
+            FabricStep::SetUp { link } => match self.link(link).await {
+                Ok(link) => netlink.set_up(&link).await,
+                Err(error) => Err(error),
+            },
+            FabricStep::RemoveAddress { bridge, address } => match self.link(bridge).await {
+                Ok(link) => or_missing(netlink.delete_address(&link, *address).await),
+                Err(error) => Err(error),
+            },
+            FabricStep::AddAddress { bridge, address } => match self.link(bridge).await {
+                Ok(link) => {
+                    // Nobody else gives out addresses here, and a bridge without ports has no one to ask.
+                    let new = NewAddress { address: *address, no_duplicate_detection: true };
+                    or_existing(netlink.add_address(&link, new).await)
+                }
+                Err(error) => Err(error),
+            },
+            FabricStep::Enslave { link, bridge } => self.enslave(link, bridge).await,
+            FabricStep::DeleteBridge { bridge } => netlink.delete_if_any(bridge.as_str()).await,
+        };
+        outcome.map_err(|source| failed(step, source))
+    }
+
+    async fn link(&self, name: &LinkName) -> Result<Link, NetlinkError> {
+        self.netlink.link(name.as_str()).await
+    }
+
+    async fn create_bridge(&self, bridge: &LinkName, mac: [u8; 6]) -> Result<(), NetlinkError> {
+        let mac = Some(HardwareAddress(mac));
+        let made = self.netlink.create_bridge(bridge.as_str(), mac, FORWARD_AT_ONCE).await?;
+        self.netlink.set_alias(&made, self.alias).await
+    }
+
+    async fn enslave(&self, link: &LinkName, bridge: &LinkName) -> Result<(), NetlinkError> {
+        let (port, bridge) = (self.link(link).await?, self.link(bridge).await?);
+        self.netlink.set_master(&port, &bridge).await
+    }
+}
+
+fn failed(step: &FabricStep, source: impl std::error::Error + Send + Sync + 'static) -> FabricError {
+    FabricError::Step { step: step.to_string(), source: Box::new(source) }
+}
+
+fn or_missing(outcome: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+    match outcome {
+        Err(error) if error.is_missing() => Ok(()),
+        other => other,
+    }
+}
+
+fn or_existing(outcome: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+    match outcome {
+        Err(error) if error.is_existing() => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,70 @@
+//! The host's network as the kernel shows it.
+
+use super::{
+    error::FabricError,
+    nft,
+    plan::{IPV4_FORWARDING, IPV6_FORWARDING},
+};
+use nestless_model::identity::LinkName;
+use nestless_support::{
+    netlink::{Address, Link, Netlink},
+    sysctl,
+};
+use std::collections::BTreeMap;
+
+/// All that a plan depends on, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// All links.
+    pub links: Vec<Link>,
+    /// All their addresses.
+    pub addresses: Vec<Address>,
+    /// The settings that matter, those that exist, by their path below `/proc/sys`.
+    pub sysctls: BTreeMap<String, String>,
+    /// The comments of the rules in our table, in order; `None` when there is no such table.
+    pub rules: Option<Vec<String>>,
+}
+
+impl Observed {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When netlink or `nft` fails.
+    pub(super) async fn look(netlink: &Netlink, table: &str) -> Result<Self, FabricError> {
+        let observe = |source| FabricError::Observe { source };
+        let links = netlink.links().await.map_err(observe)?;
+        let addresses = netlink.addresses().await.map_err(observe)?;
+        let mut keys = vec![IPV4_FORWARDING.to_owned(), IPV6_FORWARDING.to_owned()];
+        for link in links.iter().filter(|link| !link.loopback) {
+            keys.push(format!("net/ipv6/conf/{}/accept_ra", link.name));
+            keys.push(format!("net/ipv4/conf/{}/arp_ignore", link.name));
+            keys.push(format!("net/ipv6/conf/{}/disable_ipv6", link.name));
+        }
+        // What cannot be read is not there: IPv6 is off, or the link went meanwhile.
+        let sysctls =
+            keys.into_iter().filter_map(|key| sysctl::read(&key).ok().map(|value| (key, value))).collect();
+        Ok(Self { links, addresses, sysctls, rules: nft::list(table).await? })
+    }
+
+    /// The link of that name.
+    pub(super) fn link(&self, name: &LinkName) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name.as_str())
+    }
+
+    /// The name of the link with that number, or the number.
+    pub(super) fn name_of(&self, index: u32) -> String {
+        let link = self.links.iter().find(|link| link.index == index);
+        link.map_or_else(|| format!("link number {index}"), |link| link.name.clone())
+    }
+
+    /// The addresses of a link.
+    pub(super) fn addresses_of<'a>(&'a self, link: &Link) -> impl Iterator<Item = &'a Address> {
+        let index = link.index;
+        self.addresses.iter().filter(move |address| address.link == index)
+    }
+
+    /// A setting, if it exists.
+    pub(super) fn sysctl(&self, key: &str) -> Option<&str> {
+        self.sysctls.get(key).map(String::as_str)
+    }
+}

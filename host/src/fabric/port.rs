@@ -1,0 +1,79 @@
+//! NICs' host ends as ports of a network's bridge.
+
+use super::{Fabric, FabricError};
+use nestless_model::{identity::LinkName, network::Network};
+use nestless_support::{
+    crash_point,
+    netlink::{AddressGeneration, Link, NetlinkError},
+};
+
+impl Fabric {
+    /// Makes a NIC's host end a port of the network's bridge, and sets it up: MTU, `alias` (which people read, at most 255
+    /// bytes), master, up, in that order, so that no frame passes before all is right. The guard must be on it already. A
+    /// port of another bridge changes over; what is right already is left alone.
+    ///
+    /// It gets no IPv6 address of its own, for the host would speak from it to the pod.
+    ///
+    /// # Errors
+    /// When the link or the bridge does not exist, or the kernel refuses. The link may be half-way then: repeat, or
+    /// [`Fabric::leave`].
+    pub async fn join(&self, link: &LinkName, network: &Network, alias: &str) -> Result<(), FabricError> {
+        let netlink = &self.netlink;
+        let join = |source| FabricError::Join { link: link.clone(), bridge: network.bridge.clone(), source };
+        let bridge = netlink
+            .link(network.bridge.as_str())
+            .await
+            .map_err(|source| FabricError::NoBridge { bridge: network.bridge.clone(), source })?;
+        let port = netlink.link(link.as_str()).await.map_err(join)?;
+        if port.mtu_bytes != network.mtu.bytes() {
+            effect("set-mtu", netlink.set_mtu(&port, network.mtu.bytes())).await.map_err(join)?;
+        }
+        if port.alias.as_deref() != Some(alias) {
+            effect("set-alias", netlink.set_alias(&port, alias)).await.map_err(join)?;
+        }
+        if !matches!(port.address_generation, Some(AddressGeneration::None) | None) {
+            let change = netlink.set_address_generation(&port, AddressGeneration::None);
+            effect("set-address-generation", change).await.map_err(join)?;
+        }
+        if port.master != Some(bridge.index) {
+            effect("set-master", netlink.set_master(&port, &bridge)).await.map_err(join)?;
+        }
+        if !port.up {
+            effect("set-up", netlink.set_up(&port)).await.map_err(join)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a NIC's host end out of its bridge, and sets it down first; succeeds when it is out, down, or gone.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn leave(&self, link: &LinkName) -> Result<(), FabricError> {
+        let leave = |source| FabricError::Leave { link: link.clone(), source };
+        let Some(port) = self.netlink.link_if_any(link.as_str()).await.map_err(leave)? else { return Ok(()) };
+        match self.detach(&port).await {
+            Err(error) if !error.is_missing() => Err(leave(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn detach(&self, port: &Link) -> Result<(), NetlinkError> {
+        if port.up {
+            effect("set-down", self.netlink.set_down(port)).await?;
+        }
+        if port.master.is_some() {
+            effect("clear-master", self.netlink.clear_master(port)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn effect(
+    name: &str,
+    change: impl Future<Output = Result<(), NetlinkError>>,
+) -> Result<(), NetlinkError> {
+    crash_point::reached(&format!("fabric.port-{name}.before"));
+    change.await?;
+    crash_point::reached(&format!("fabric.port-{name}.after"));
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Plans as readable text: which steps a host in a given state needs.
+
+use super::{Desired, Observed, PlanError, plan_down, plan_up};
+use insta::assert_snapshot;
+use nestless_model::network::{Network, check};
+use nestless_support::netlink::{Address, BridgeSettings, HardwareAddress, Link, OperState};
+
+#[derive(serde::Deserialize)]
+struct File {
+    network: Vec<Network>,
+}
+
+const NAT: &str = r#"
+    [[network]]
+    name = "pods"
+    bridge = "br-pods"
+    mtu = 1450
+    subnets = [{ prefix = "10.88.0.0/16" }, { prefix = "fd00:88::/64" }]
+"#;
+
+const CLOSED: &str = r#"
+    [[network]]
+    name = "closed"
+    bridge = "br-closed"
+    uplink = "none"
+    subnets = [{ prefix = "10.89.0.0/16" }]
+"#;
+
+const FLAT: &str = r#"
+    [[network]]
+    name = "flat"
+    bridge = "br-flat"
+    uplink = { interface = "eth1" }
+    subnets = [{ prefix = "192.0.2.0/24" }]
+"#;
+
+fn desired(text: &str) -> Desired {
+    let networks = toml::from_str::<File>(text).unwrap().network;
+    check(&networks).unwrap();
+    Desired { instance: "one".into(), networks }
+}
+
+/// A host on which nothing of ours is yet: loopback, and two NICs of which the first carries the host.
+fn fresh_host() -> Observed {
+    let mut host = Observed::default();
+    host.links = vec![link(1, "lo"), link(2, "eth0"), link(3, "eth1")];
+    host.addresses = vec![address(2, "198.51.100.4/24"), address(3, "fe80::3/64")];
+    for (key, value) in [
+        ("net/ipv4/ip_forward", "0"),
+        ("net/ipv6/conf/all/forwarding", "0"),
+        ("net/ipv6/conf/eth0/accept_ra", "1"),
+        ("net/ipv6/conf/eth1/accept_ra", "0"),
+    ] {
+        host.sysctls.insert(key.into(), value.into());
+    }
+    host
+}
+
+fn link(index: u32, name: &str) -> Link {
+    Link {
+        index,
+        name: name.into(),
+        kind: None,
+        mac: Some(HardwareAddress([2, 0, 0, 0, 0, index as u8])),
+        permanent_mac: None,
+        mtu_bytes: 1500,
+        up: true,
+        carrier: true,
+        oper_state: OperState::Up,
+        master: None,
+        lower: None,
+        alias: None,
+        address_generation: None,
+        bridge: None,
+        loopback: name == "lo",
+    }
+}
+
+fn bridge(index: u32, name: &str) -> Link {
+    let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+    Link { kind: Some("bridge".into()), bridge: Some(settings), ..link(index, name) }
+}
+
+fn address(link: u32, text: &str) -> Address {
+    let address: ipnet::IpNet = text.parse().unwrap();
+    let link_local = text.starts_with("fe80");
+    Address { link, address, link_local, tentative: false, duplicate: false }
+}
+
+/// What the kernel would show after the steps: enough of it for another plan.
+fn after(mut host: Observed, desired: &Desired) -> Observed {
+    use super::FabricStep as Step;
+    for step in plan_up(desired, &host).unwrap() {
+        let index = |host: &Observed, name: &str| {
+            host.links.iter().position(|link| link.name == name).unwrap()
+        };
+        match step {
+            Step::CreateBridge { bridge: name, mac } => {
+                let mut made = bridge(10 + host.links.len() as u32, name.as_str());
+                made.up = false;
+                made.mac = Some(HardwareAddress(mac));
+                host.links.push(made);
+            }
+            Step::SetSysctl { key, value } => {
+                host.sysctls.insert(key, value.into());
+            }
+            Step::SetMtu { link, mtu } => {
+                let at = index(&host, link.as_str());
+                host.links[at].mtu_bytes = mtu.bytes();
+            }
+            Step::SetUp { link } => {
+                let at = index(&host, link.as_str());
+                host.links[at].up = true;
+            }
+            Step::AddAddress { bridge, address } => {
+                let link = host.links[index(&host, bridge.as_str())].index;
+                host.addresses.push(super::tests::address(link, &address.to_string()));
+            }
+            Step::RemoveAddress { address, .. } => host.addresses.retain(|found| found.address != address),
+            Step::Enslave { link, bridge } => {
+                let master = host.links[index(&host, bridge.as_str())].index;
+                let at = index(&host, link.as_str());
+                host.links[at].master = Some(master);
+            }
+            Step::DeleteBridge { bridge } => host.links.retain(|link| link.name != bridge.as_str()),
+            Step::SetRules { rules, .. } => {
+                host.rules = Some(rules.iter().map(|rule| rule.to_string()).collect());
+            }
+            Step::ForwardAtOnce { .. } | Step::DeleteRules { .. } => {}
+        }
+    }
+    host
+}
+
+fn text(steps: &[super::FabricStep]) -> String {
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}
+
+fn up(desired: &Desired, host: &Observed) -> String {
+    text(&plan_up(desired, host).unwrap())
+}
+
+#[test]
+fn a_fresh_host() {
+    assert_snapshot!(up(&desired(NAT), &fresh_host()), @"");
+    assert_snapshot!(up(&desired(CLOSED), &fresh_host()), @"");
+    assert_snapshot!(up(&desired(FLAT), &fresh_host()), @"");
+}
+
+#[test]
+fn nothing_is_done_twice() {
+    let all = desired(&[NAT, CLOSED, FLAT].concat());
+    assert_eq!(up(&all, &after(fresh_host(), &all)), "");
+}
+
+#[test]
+fn rules_come_before_forwarding() {
+    let plan = up(&desired(&[NAT, CLOSED].concat()), &fresh_host());
+    let at = |what: &str| plan.find(what).unwrap();
+    assert!(at("set nftables table") < at("set net/ipv4/ip_forward"));
+    assert!(at("accept_ra to 2") < at("set net/ipv6/conf/all/forwarding"));
+}
+
+#[test]
+fn drift_is_repaired() {
+    let wanted = desired(NAT);
+    let mut host = after(fresh_host(), &wanted);
+    let at = host.links.iter().position(|link| link.name == "br-pods").unwrap();
+    let index = host.links[at].index;
+    host.links[at].mtu_bytes = 9000;
+    host.links[at].up = false;
+    host.links[at].bridge = Some(BridgeSettings { stp: true, forward_delay_cs: 1500 });
+    host.addresses.retain(|found| found.link != index);
+    host.addresses.push(address(index, "10.88.0.254/16"));
+    host.addresses.push(address(index, "fe80::1/64"));
+    host.rules.as_mut().unwrap().pop();
+    assert_snapshot!(up(&wanted, &host), @"");
+}
+
+#[test]
+fn a_bridge_of_the_operators_is_used_and_left() {
+    let wanted = desired(NAT);
+    let mut host = fresh_host();
+    host.links.push(Link {
+        bridge: Some(BridgeSettings { stp: true, forward_delay_cs: 1500 }),
+        ..bridge(7, "br-pods")
+    });
+    host.addresses.push(address(7, "203.0.113.9/24"));
+    let plan = up(&wanted, &host);
+    assert!(!plan.contains("create") && !plan.contains("STP") && !plan.contains("203.0.113.9"), "{plan}");
+    assert_snapshot!(text(&plan_down(&wanted, &after(host, &wanted))), @"");
+}
+
+#[test]
+fn a_network_that_is_configured_no_more() {
+    let both = desired(&[NAT, CLOSED].concat());
+    let mut host = after(fresh_host(), &both);
+    assert_snapshot!(up(&desired(NAT), &host), @"");
+    let closed = host.links.iter().find(|link| link.name == "br-closed").unwrap().index;
+    host.links.push(Link { master: Some(closed), ..link(40, "nl5") });
+    assert!(!up(&desired(NAT), &host).contains("delete bridge"), "a pod is still on it");
+}
+
+#[test]
+fn down_takes_what_is_ours() {
+    let all = desired(&[NAT, CLOSED, FLAT].concat());
+    let host = after(fresh_host(), &all);
+    assert_snapshot!(text(&plan_down(&all, &host)), @"");
+    let other = Desired { instance: "two".into(), ..all };
+    assert!(!text(&plan_down(&other, &host)).contains("bridge"), "these are another daemon's");
+    assert_eq!(text(&plan_down(&other, &fresh_host())), "");
+}
+
+fn refusal(text: &str, host: &Observed) -> String {
+    plan_up(&desired(text), host).unwrap_err().to_string()
+}
+
+#[test]
+fn someone_elses_link_is_in_the_way() {
+    let mut host = fresh_host();
+    host.links.push(Link { kind: Some("vxlan".into()), ..link(9, "br-pods") });
+    assert_snapshot!(refusal(NAT, &host), @"");
+}
+
+#[test]
+fn an_uplink_that_cannot_be_had() {
+    let mut host = fresh_host();
+    host.links.push(bridge(9, "docker0"));
+    host.links[2].master = Some(9);
+    assert_snapshot!(refusal(FLAT, &host), @"");
+    let mut host = fresh_host();
+    host.addresses.push(address(3, "192.0.2.4/24"));
+    assert_snapshot!(refusal(FLAT, &host), @"");
+    host.links.pop();
+    assert_snapshot!(refusal(FLAT, &host), @"");
+    assert!(matches!(plan_up(&desired(FLAT), &host), Err(PlanError::NoUplink { .. })));
+}
+
+#[test]
+fn a_host_without_ipv6_is_not_asked_for_it() {
+    let mut host = fresh_host();
+    host.sysctls.retain(|key, _| !key.contains("ipv6"));
+    assert!(!up(&desired(CLOSED), &host).contains("ipv6"));
+}
