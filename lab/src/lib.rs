@@ -1,12 +1,39 @@
 //! Labs: topologies of hosts, VMs and pods, built on this machine to test, demonstrate and measure.
+//!
+//! A lab's host is a network namespace; its VMs run in QEMU, or are namespaces too. Everything a lab has is found again
+//! by the lab's name ([`places`](LabName)), so it can be removed after any crash.
 
+mod builder;
 mod cache;
+mod construction;
+mod daemon;
+mod error;
 pub mod guest;
 pub mod image;
+mod lab;
+mod places;
+mod pod;
+mod process;
 mod progress;
+mod qemu;
+mod removal;
+mod state;
+mod vm;
 
+pub use builder::LabBuilder;
 pub use cache::{Cache, CacheError};
+pub use daemon::DaemonError;
+pub use error::LabError;
+pub use guest::{Exec, ExecError, Exit, GuestClient, GuestError, Output, Piece};
+pub use lab::{Lab, Listed, list};
+pub use places::{HOST, LabName, LabNameError};
+pub use pod::{Pod, PodNetwork, PodOptions, is_pod_name};
+pub use process::ProcessRecord;
 pub use progress::Progress;
+pub use qemu::Accelerator;
+pub use removal::{RemovalError, remove, remove_all};
+pub use state::{LabState, StateError, VmState, Vmm};
+pub use vm::Vm;
 
 /// What a container runtime in a lab's VM is told about our plugin.
 pub const CNI_CONFIG: &str = r#"{

@@ -68,7 +68,7 @@ const MODULES: &[&str] = &[
 /// The order is one text file, so that the guest needs no modules.dep.
 const MODULE_ORDER: &str = "/lib/modules/order";
 /// Where our programs are in a guest; first in its PATH.
-pub(crate) const PROGRAM_DIR: &str = "/opt/nestless/bin";
+const PROGRAM_DIR: &str = "/opt/nestless/bin";
 const CNI_DIR: &str = "/opt/cni/bin";
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -122,6 +122,8 @@ pub enum ImageError {
 /// What goes into the image beyond what every guest gets.
 #[derive(Debug, Default)]
 pub struct Initramfs {
+    /// With nestless-agent and nestless-cni.
+    pub with_agent: bool,
     /// Programs of this host, with their libraries: names to look for in PATH, or paths.
     pub extra_programs: Vec<String>,
     /// Text or binary files: path in the guest, content.
@@ -146,16 +148,15 @@ impl Initramfs {
         let file = std::fs::File::create(path).map_err(written)?;
         let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 20, file));
         skeleton(&mut archive).map_err(written)?;
-        for (name, to) in [
-            ("nestless-lab-init", "/init".to_owned()),
-            ("nestless-agent", format!("{PROGRAM_DIR}/nestless-agent")),
-            ("nestless-cni", format!("{PROGRAM_DIR}/nestless-cni")),
-        ] {
-            archive.file(&to, 0o755, &read(&programs.stripped(name, cache)?)?).map_err(written)?;
-        }
         archive
-            .link(&format!("{CNI_DIR}/nestless-cni"), &format!("{PROGRAM_DIR}/nestless-cni"))
+            .file("/init", 0o755, &read(&programs.stripped("nestless-lab-init", cache)?)?)
             .map_err(written)?;
+        let ours = if self.with_agent { ["nestless-agent", "nestless-cni"].as_slice() } else { &[] };
+        for name in ours {
+            let to = format!("{PROGRAM_DIR}/{name}");
+            archive.file(&to, 0o755, &read(&programs.stripped(name, cache)?)?).map_err(written)?;
+            archive.link(&format!("{CNI_DIR}/{name}"), &to).map_err(written)?;
+        }
         self.modules(&mut archive, kernel, &written)?;
         self.host_programs(&mut archive, &written)?;
         busybox(&mut archive, &written)?;

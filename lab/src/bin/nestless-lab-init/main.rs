@@ -24,6 +24,13 @@ use std::{
 
 const CNI_CONFIG: &str = "/etc/cni/net.d/10-nestless.conflist";
 
+/// What process 1 this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Machine,
+    Namespaces,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_machine =
@@ -46,7 +53,7 @@ fn machine() -> Result<ExitCode> {
     machine::set_name(config.name.as_str())?;
     machine::load_modules()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
-    let end = run(&config, boot_id.trim(), None)?;
+    let end = run(&config, boot_id.trim(), Kind::Machine)?;
     Ok(power::end_machine(end))
 }
 
@@ -58,7 +65,7 @@ fn namespaces(arguments: &[String]) -> Result<ExitCode> {
             namespace_vm::inner(&shared, config.name.as_str())?;
             let boot_id =
                 std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("make a boot id")?;
-            let end = run(&config, boot_id.trim(), Some(&shared))?;
+            let end = run(&config, boot_id.trim(), Kind::Namespaces)?;
             Ok(power::end_namespaces(end))
         }
         [shared, settings @ ..] => namespace_vm::outer(Path::new(shared), settings),
@@ -67,7 +74,7 @@ fn namespaces(arguments: &[String]) -> Result<ExitCode> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(config: &GuestConfig, boot_id: &str, shared: Option<&Path>) -> Result<power::End> {
+async fn run(config: &GuestConfig, boot_id: &str, kind: Kind) -> Result<power::End> {
     let children = Children::default();
     tokio::spawn(children.clone().reap(children::child_signals().context("watch for ended children")?));
     network::set_up(config).await?;
@@ -75,9 +82,9 @@ async fn run(config: &GuestConfig, boot_id: &str, shared: Option<&Path>) -> Resu
     let agent = Agent::keep(config.channel.clone(), children.clone());
     let power = Power::default();
     let service = Service { boot_id: boot_id.to_owned(), children, agent, power: power.clone() };
-    match shared {
-        None => serve::on_ports(&service)?,
-        Some(shared) => serve::on_socket(&service, &shared.join("lab.sock"))?,
+    match kind {
+        Kind::Machine => serve::on_ports(&service)?,
+        Kind::Namespaces => serve::on_standard_input(&service)?,
     }
     println!("nestless-lab-init: {} is ready", config.name);
     Ok(power.asked().await)

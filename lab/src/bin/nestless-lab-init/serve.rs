@@ -7,7 +7,7 @@ use nestless_lab::guest::{PORTS, port_name, proto::guest_server::GuestServer};
 use nestless_support::serial_link::{SerialLink, SerialStream, VirtioPort};
 use std::{
     io,
-    path::Path,
+    os::fd::AsFd as _,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -37,16 +37,13 @@ pub(crate) fn on_ports(service: &Service) -> Result<()> {
     Ok(())
 }
 
-/// Serves a unix socket in a task.
-pub(crate) fn on_socket(service: &Service, path: &Path) -> Result<()> {
-    // Of the VM's last run.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).context("remove the old socket");
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+/// Serves, in a task, the socket that the lab listens on and has given to this process as its standard input: callers
+/// can connect before this process is there, and while it is replaced.
+pub(crate) fn on_standard_input(service: &Service) -> Result<()> {
+    let descriptor = io::stdin().as_fd().try_clone_to_owned().context("take the lab's socket")?;
+    let listener = std::os::unix::net::UnixListener::from(descriptor);
+    listener.set_nonblocking(true).context("take the lab's socket")?;
+    let listener = UnixListener::from_std(listener).context("take the lab's socket")?;
     let service = GuestServer::new(service.clone());
     tokio::spawn(async move {
         let served =

@@ -1,0 +1,284 @@
+//! Builds a lab, from the host outwards. Every part is found by its name when it is removed, so that this can stop
+//! anywhere.
+
+use crate::{
+    builder::{LabBuilder, gateway},
+    cache::Cache,
+    daemon,
+    error::LabError,
+    guest::{Channel, GuestConfig},
+    image::{
+        Initramfs, Programs,
+        kernel::{self, Kernel},
+    },
+    lab::{Lab, Ownership},
+    process::{self, Lifetime},
+    qemu::{self, Accelerator, Machine},
+    state::{LabState, Vmm},
+    vm::{self, Vm},
+};
+use futures_util::future::try_join_all;
+use nestless_model::identity::{Mac, VmName};
+use nestless_support::{
+    netlink::{BridgeSettings, Netlink, NetlinkError, NewAddress, VethEnd},
+    netns::Namespace,
+    tap,
+};
+use std::{
+    os::{fd::AsRawFd as _, unix::net::UnixListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+use tokio::process::{Child, Command};
+
+/// What every VM of the lab is started from.
+struct Kit<'a> {
+    builder: &'a LabBuilder,
+    host: &'a Namespace,
+    lifetime: Lifetime,
+    programs: Programs,
+    boot: Option<Boot>,
+}
+
+/// For QEMU's VMs.
+#[derive(Clone, Debug)]
+struct Boot {
+    kernel: PathBuf,
+    initramfs: PathBuf,
+    accelerator: Accelerator,
+}
+
+pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError> {
+    let state = builder.plan()?;
+    check_this_machine(state.vmm)?;
+    let programs = Programs::locate();
+    let daemon_program = builder
+        .with_daemon
+        .then(|| programs.find("nestlessd"))
+        .transpose()
+        .map_err(daemon::DaemonError::from)?;
+    let ownership = Some(Ownership::take(&state.name)?);
+    make_directories(&state)?;
+    state.write()?;
+    let host = Namespace::create(state.name.host_namespace())?;
+    let mut lab = Lab { state, host, vms: Vec::new(), children: Vec::new(), ownership };
+    let netlink = Netlink::inside(&lab.host).await?;
+    netlink.set_up(&netlink.link("lo").await?).await?;
+
+    let boot = match lab.state.vmm {
+        Vmm::Qemu => Some(prepare_boot(builder, &lab.state, &programs).await?),
+        Vmm::Namespace => None,
+    };
+    let host = lab.host.clone();
+    let kit = Kit { builder, host: &host, lifetime, programs, boot };
+    for number in 0..lab.state.vms.len() {
+        builder.progress.step(format!("start {}", lab.state.vms[number].name));
+        let (child, record) = start_vm(&kit, &lab.state, number, &netlink).await?;
+        lab.state.vms[number].process = Some(record);
+        lab.children.push(child);
+        lab.state.write()?;
+    }
+    if let Some(program) = daemon_program {
+        builder.progress.step("start nestlessd");
+        let settings = builder.settings();
+        let (child, record) = daemon::start(&lab.state, &settings, &program, &host, lifetime).await?;
+        lab.state.daemon = Some(record);
+        lab.children.push(child);
+        lab.state.write()?;
+    } else {
+        make_bridge(&netlink, &lab.state, builder).await?;
+    }
+    join_bridge(&netlink, &lab.state, builder).await?;
+    lab.vms = lab.state.vms.iter().map(|vm| Vm::new(&lab.state.name, lab.state.vmm, vm)).collect();
+    builder.progress.step(format!("boot {}", builder.vms.join(", ")));
+    try_join_all(lab.vms.iter().map(Vm::wait_ready)).await?;
+    lab.state.ready = true;
+    lab.state.write()?;
+    Ok(lab)
+}
+
+fn check_this_machine(vmm: Vmm) -> Result<(), LabError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    if vmm == Vmm::Qemu {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if !std::env::split_paths(&path).any(|dir| dir.join(qemu::PROGRAM).is_file()) {
+            return Err(LabError::NoQemu { program: qemu::PROGRAM });
+        }
+        if !Path::new("/dev/net/tun").exists() {
+            return Err(LabError::NoTun);
+        }
+    }
+    Ok(())
+}
+
+fn make_directories(state: &LabState) -> Result<(), LabError> {
+    for vm in &state.vms {
+        let path = state.name.vm_dir(&vm.name);
+        std::fs::create_dir_all(&path).map_err(|source| LabError::Files {
+            operation: "make",
+            path,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+async fn prepare_boot(builder: &LabBuilder, state: &LabState, programs: &Programs) -> Result<Boot, LabError> {
+    let cache = Cache::open()?;
+    let image = Initramfs {
+        with_agent: builder.with_daemon,
+        extra_programs: builder.programs.clone(),
+        extra_files: builder.files.clone(),
+        hosts: state
+            .vms
+            .iter()
+            .flat_map(|vm| vm.addresses.iter().map(|a| (a.addr().to_string(), vm.name.to_string())))
+            .collect(),
+    };
+    let path = state.name.dir().join("initramfs");
+    let (initramfs, programs, progress, its_cache) =
+        (path.clone(), programs.clone(), builder.progress.clone(), cache.clone());
+    let making = tokio::task::spawn_blocking(move || {
+        let kernel: Kernel =
+            kernel::prepare(&its_cache, &progress).map_err(crate::image::ImageError::from)?;
+        progress.step("make the guests' image");
+        image.write(&path, &kernel, &programs, &its_cache)?;
+        Ok::<_, LabError>(kernel)
+    });
+    let kernel =
+        making.await.map_err(|_| LabError::Panicked { task: "the making of the guests' image" })??;
+    builder.progress.step("see whether KVM works");
+    let accelerator = qemu::choose(&cache, &kernel.image, &initramfs).await?;
+    tracing::debug!(%accelerator, "boot");
+    Ok(Boot { kernel: kernel.image, initramfs, accelerator })
+}
+
+/// The host's end of a VM's own NIC.
+fn own_link(number: usize) -> String {
+    format!("vm{}", number + 1)
+}
+
+async fn start_vm(
+    kit: &Kit<'_>,
+    state: &LabState,
+    number: usize,
+    netlink: &Netlink,
+) -> Result<(Child, process::ProcessRecord), LabError> {
+    let vm = &state.vms[number];
+    let mut config = GuestConfig {
+        name: vm.name.clone(),
+        mac: None,
+        addresses: vm.addresses.clone(),
+        gateways: state.subnets.iter().copied().map(gateway).collect(),
+        channel: None,
+    };
+    match &kit.boot {
+        Some(boot) => {
+            config.channel = kit.builder.with_daemon.then_some(Channel::Serial);
+            start_machine(kit, boot, state, number, config).await
+        }
+        None => {
+            let socket = state.name.vm_dir(&vm.name).join("channel.sock");
+            config.channel = kit.builder.with_daemon.then_some(Channel::Unix(socket));
+            start_namespaces(kit, state, number, &config, netlink).await
+        }
+    }
+}
+
+async fn start_machine(
+    kit: &Kit<'_>,
+    boot: &Boot,
+    state: &LabState,
+    number: usize,
+    mut config: GuestConfig,
+) -> Result<(Child, process::ProcessRecord), LabError> {
+    let name = config.name.clone();
+    let mac = own_mac(number);
+    config.mac = Some(mac);
+    let link = own_link(number);
+    let descriptors = kit
+        .host
+        .run(move || tap::create(&link, 1))
+        .await?
+        .map_err(|source| LabError::Tap { vm: name.clone(), source })?;
+    let dir = state.name.vm_dir(&name);
+    let machine = Machine {
+        name: name.as_str(),
+        accelerator: boot.accelerator,
+        cpus: kit.builder.cpus,
+        memory_mib: kit.builder.memory_mib,
+        bridges: kit.builder.bridges.min(16),
+        kernel: &boot.kernel,
+        initramfs: &boot.initramfs,
+        settings: config.to_string(),
+        nic: (descriptors[0].as_raw_fd(), mac),
+        dir: &dir,
+    };
+    let mut command = Command::new(qemu::PROGRAM);
+    command.args(qemu::arguments(&machine)).stdin(Stdio::null());
+    let log = dir.join("qemu.log");
+    process::start(command, kit.host, kit.lifetime, descriptors, &log)
+        .map_err(|source| LabError::Start { vm: name, source })
+}
+
+async fn start_namespaces(
+    kit: &Kit<'_>,
+    state: &LabState,
+    number: usize,
+    config: &GuestConfig,
+    netlink: &Netlink,
+) -> Result<(Child, process::ProcessRecord), LabError> {
+    let name: &VmName = &config.name;
+    let failed = |source| LabError::Start { vm: name.clone(), source };
+    let namespace = Namespace::create(state.name.vm_namespace(name))?;
+    let inside = VethEnd { namespace: Some(namespace.clone()), ..VethEnd::named("eth0") };
+    netlink.create_veth(&VethEnd::named(own_link(number)), &inside).await?;
+    let dir = state.name.vm_dir(name);
+    // Listening before the VM is there, and through its reboots: a caller waits instead of being turned away.
+    let listener = UnixListener::bind(vm::lab_socket(&dir)).map_err(failed)?;
+    let program = kit.programs.find("nestless-lab-init").map_err(crate::image::ImageError::from)?;
+    let mut command = Command::new(&program);
+    command
+        .arg(&dir)
+        .args(config.to_string().split(' '))
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
+    let mut path = program.parent().map(|dir| dir.as_os_str().to_owned()).unwrap_or_default();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command.env("PATH", path);
+    process::start(command, &namespace, kit.lifetime, Vec::new(), &dir.join("console.log")).map_err(failed)
+}
+
+/// Locally administered, and not of the prefix that marks pods' NICs.
+fn own_mac(number: usize) -> Mac {
+    let low = u16::try_from(number + 1).expect("a lab has at most 64 VMs").to_be_bytes();
+    Mac::new([0x52, 0x54, 0x00, 0x88, low[0], low[1]]).expect("52: is unicast")
+}
+
+/// What nestlessd would make.
+async fn make_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) -> Result<(), NetlinkError> {
+    let name = state.bridge.as_str();
+    let bridge =
+        netlink.create_bridge(name, None, BridgeSettings { stp: false, forward_delay_cs: 0 }).await?;
+    netlink.set_mtu(&bridge, builder.mtu.bytes()).await?;
+    for &subnet in &state.subnets {
+        let address = ipnet::IpNet::new(gateway(subnet), subnet.prefix_len())
+            .expect("the length is of the same family");
+        netlink.add_address(&bridge, NewAddress { address, no_duplicate_detection: true }).await?;
+    }
+    netlink.set_up(&bridge).await
+}
+
+/// Makes the VMs' own NICs ports of the bridge.
+async fn join_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) -> Result<(), NetlinkError> {
+    let bridge = netlink.link(state.bridge.as_str()).await?;
+    for number in 0..state.vms.len() {
+        let link = netlink.link(&own_link(number)).await?;
+        netlink.set_mtu(&link, builder.mtu.bytes()).await?;
+        netlink.set_master(&link, &bridge).await?;
+        netlink.set_up(&link).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! A lab that is up.
+
+use crate::{
+    builder::LabBuilder,
+    construction,
+    error::LabError,
+    guest::{Exec, Exit, Output},
+    places::{self, LabName},
+    process::{self, Lifetime},
+    removal::{self, RemovalError},
+    state::LabState,
+    vm::Vm,
+};
+use nestless_support::netns::Namespace;
+use nix::fcntl::Flock;
+use std::{fs::File, path::PathBuf, process::Stdio};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
+
+/// A host, its VMs, and their pods. One that [`LabBuilder::up`] made is removed on drop, which blocks for a moment;
+/// [`Lab::down`] does the same without blocking, and tells what went wrong.
+#[derive(Debug)]
+pub struct Lab {
+    pub(crate) state: LabState,
+    pub(crate) host: Namespace,
+    pub(crate) vms: Vec<Vm>,
+    /// Kept to be reaped.
+    pub(crate) children: Vec<Child>,
+    pub(crate) ownership: Option<Ownership>,
+}
+
+/// Held while the lab is to go with this value.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    lab: LabName,
+    _lock: Flock<File>,
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        for error in removal::remove_held(&self.lab) {
+            tracing::error!(lab = %self.lab, error = &error as &dyn std::error::Error, "the lab is not wholly removed");
+        }
+    }
+}
+
+impl Ownership {
+    /// Takes a name that no lab has. What is made under it from now on goes with this value.
+    pub(crate) fn take(lab: &LabName) -> Result<Self, LabError> {
+        let failed = |source| LabError::Files { operation: "lock", path: lab.lock_file(), source };
+        let Some(lock) = lab.lock().map_err(failed)? else {
+            return Err(LabError::Exists { lab: lab.clone() });
+        };
+        if lab.dir().exists() || lab.host_namespace().exists() {
+            lab.remove_lock().map_err(failed)?;
+            return Err(LabError::Exists { lab: lab.clone() });
+        }
+        Ok(Self { lab: lab.clone(), _lock: lock })
+    }
+
+    /// Leaves the lab to itself.
+    pub(crate) fn release(self) -> Result<(), LabError> {
+        let Self { lab, .. } = &self;
+        let outcome = lab.remove_lock();
+        let path = lab.lock_file();
+        // Nothing but the lock is to go now. The descriptor stays open until this process ends, on a file that has no
+        // name any more, so it keeps nobody out.
+        std::mem::forget(self);
+        outcome.map_err(|source| LabError::Files { operation: "unlock", path, source })
+    }
+}
+
+impl Lab {
+    /// Describes a lab called `name`.
+    pub fn builder(name: impl Into<String>) -> LabBuilder {
+        LabBuilder::new(name)
+    }
+
+    pub(crate) async fn build(builder: LabBuilder, lifetime: Lifetime) -> Result<Self, LabError> {
+        let mut lab = construction::build(&builder, lifetime).await?;
+        if lifetime == Lifetime::Detached
+            && let Some(ownership) = lab.ownership.take()
+        {
+            ownership.release()?;
+        }
+        Ok(lab)
+    }
+
+    /// A lab that [`LabBuilder::up_detached`] made. Dropping it changes nothing.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn open(name: &LabName) -> Result<Self, LabError> {
+        let state = LabState::read(name)?.ok_or_else(|| LabError::NoLab { lab: name.clone() })?;
+        let host = Namespace::open(name.host_namespace())?;
+        let vms = state.vms.iter().map(|vm| Vm::new(name, state.vmm, vm)).collect();
+        Ok(Self { state, host, vms, children: Vec::new(), ownership: None })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &LabName {
+        &self.state.name
+    }
+
+    /// What it is made of.
+    pub fn state(&self) -> &LabState {
+        &self.state
+    }
+
+    /// Its directory, with the logs.
+    pub fn dir(&self) -> PathBuf {
+        self.state.name.dir()
+    }
+
+    /// The network namespace that plays the host.
+    pub fn host(&self) -> &Namespace {
+        &self.host
+    }
+
+    /// Where nestlessd serves its operator.
+    pub fn operator_socket(&self) -> PathBuf {
+        crate::daemon::operator_socket(&self.state.name)
+    }
+
+    /// Its VMs.
+    pub fn vms(&self) -> &[Vm] {
+        &self.vms
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn vm(&self, name: &str) -> Result<&Vm, LabError> {
+        self.vms.iter().find(|vm| vm.name().as_str() == name).ok_or_else(|| LabError::NoVm {
+            lab: self.state.name.clone(),
+            vm: name.to_owned(),
+            known: self.vms.iter().map(|vm| vm.name().as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Runs a program in a VM, to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started. A program that fails is no error: see [`Output::success`].
+    pub async fn exec(&self, vm: &str, exec: &Exec) -> Result<Output, LabError> {
+        Ok(self.vm(vm)?.exec(exec).await?)
+    }
+
+    /// Runs a program of this machine on the lab's host, to its end. Dropping the future kills it.
+    ///
+    /// # Errors
+    /// When it cannot be started. A program that fails is no error.
+    pub async fn host_exec(&self, exec: &Exec) -> Result<Output, LabError> {
+        let failed = |source| LabError::HostExec { command: exec.line(), source };
+        let mut command = self.host_command(exec);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let mut stdin = child.stdin.take();
+        let input = exec.input().to_vec();
+        let feed = async move {
+            if let Some(stdin) = &mut stdin {
+                // A program need not read what it is given.
+                let _ = stdin.write_all(&input).await;
+            }
+            drop(stdin);
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+        let output = output.map_err(failed)?;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        let exit = output.status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code);
+        Ok(Output { exit, stdout: output.stdout, stderr: output.stderr })
+    }
+
+    /// A program of this machine, to be started on the lab's host by the caller. It dies with the caller's handle.
+    pub fn host_command(&self, exec: &Exec) -> Command {
+        let (program, arguments) =
+            exec.argv().split_first().map_or(("true", &[][..]), |(p, a)| (p.as_str(), a));
+        let mut command = Command::new(program);
+        command.args(arguments).envs(exec.environment()).kill_on_drop(true);
+        process::enter(&mut command, &self.host);
+        command
+    }
+
+    /// Removes it, with all that is in it.
+    ///
+    /// # Errors
+    /// All that could not be removed.
+    pub async fn down(mut self) -> Result<(), LabError> {
+        let lab = self.state.name.clone();
+        let ownership = self.ownership.take();
+        let owned = ownership.is_some();
+        let removing = tokio::task::spawn_blocking(move || {
+            let errors = if owned {
+                removal::remove_held(&lab)
+            } else {
+                removal::remove(&lab).err().unwrap_or_default()
+            };
+            // It finds nothing any more.
+            drop(ownership);
+            errors
+        });
+        let errors: Vec<RemovalError> =
+            removing.await.map_err(|_| LabError::Panicked { task: "the lab's removal" })?;
+        for child in &mut self.children {
+            if let Err(error) = child.wait().await {
+                tracing::warn!(%error, "reap a process of the lab's");
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(LabError::Removal(errors)) }
+    }
+}
+
+/// A line of `nestless lab ls`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Listed {
+    /// The lab; `None` where only remains are found.
+    #[serde(flatten)]
+    pub state: Option<LabState>,
+    /// Its name.
+    pub lab: LabName,
+    /// "running", "building", "broken": a process that should be there is not, or it was never finished.
+    pub condition: &'static str,
+}
+
+/// Every lab of this machine, and the remains of crashed ones.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn list() -> Result<Vec<Listed>, LabError> {
+    let failed = |source| LabError::Files { operation: "list", path: places::LABS.into(), source };
+    let mut labs = Vec::new();
+    for lab in places::all().map_err(failed)? {
+        let state = LabState::read(&lab).unwrap_or_default();
+        let condition = match &state {
+            Some(state)
+                if state.ready && state.vms.iter().all(|vm| vm.process.is_some_and(|p| p.is_alive())) =>
+            {
+                "running"
+            }
+            _ if is_held(&lab).map_err(failed)? => "building",
+            _ => "broken",
+        };
+        labs.push(Listed { state, lab, condition });
+    }
+    Ok(labs)
+}
+
+fn is_held(lab: &LabName) -> std::io::Result<bool> {
+    if !lab.lock_file().exists() {
+        return Ok(false);
+    }
+    Ok(File::open(lab.lock_file())
+        .is_ok_and(|file| Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock).is_err()))
+}

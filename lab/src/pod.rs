@@ -1,0 +1,205 @@
+//! Pods, without a container runtime: a network namespace in a VM, and the CNI call that connects it.
+
+use crate::{
+    error::LabError,
+    guest::{Exec, Output},
+    lab::Lab,
+    vm::Vm,
+};
+use ipnet::IpNet;
+use nestless_model::identity::{ContainerId, VmName};
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+
+const AGENT_SOCKET: &str = "/run/nestless/agent.sock";
+const INTERFACE: &str = "eth0";
+
+/// How a pod is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodNetwork {
+    /// By nestless-cni: a NIC of its own.
+    #[default]
+    Nestless,
+    /// As usual: a veth, a bridge and NAT inside the VM. Needs `ip` and `nft` in the VM.
+    Classic,
+}
+
+/// What a pod is to be.
+#[derive(Clone, Debug, Default)]
+pub struct PodOptions {
+    /// How it is connected.
+    pub network: PodNetwork,
+    /// Keys added to the plugin's configuration, `runtimeConfig` among them.
+    pub config: Map<String, Value>,
+    /// CNI_ARGS, such as "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web".
+    pub args: String,
+}
+
+impl PodOptions {
+    /// With a bridge and NAT inside the VM.
+    pub fn classic() -> Self {
+        Self { network: PodNetwork::Classic, ..Self::default() }
+    }
+}
+
+/// A pod that is connected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// Its VM.
+    pub vm: VmName,
+    /// Its name, which is its container id too.
+    pub name: String,
+    /// Of its eth0.
+    pub addresses: Vec<IpAddr>,
+    /// What the plugin answered; null for a classic pod.
+    pub result: Value,
+}
+
+impl Lab {
+    /// Makes a pod. When it cannot be connected, nothing of it is left.
+    ///
+    /// # Errors
+    /// When the VM or the plugin refuses.
+    pub async fn pod_add(&self, vm: &str, pod: &str, options: PodOptions) -> Result<Pod, LabError> {
+        let vm = self.vm(vm)?;
+        vm.client().await?.add_namespace(pod).await?;
+        let connected = match options.network {
+            PodNetwork::Nestless => add_by_cni(vm, pod, &options).await,
+            PodNetwork::Classic => add_classic(vm, pod).await,
+        };
+        if connected.is_err() {
+            // The error that matters is the first.
+            if let Err(error) = vm.client().await?.remove_namespace(pod).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    pod,
+                    "remove the namespace of a failed pod"
+                );
+            }
+        }
+        connected
+    }
+
+    /// Runs a program in a pod, to its end.
+    ///
+    /// # Errors
+    /// As [`Lab::exec`].
+    pub async fn pod_exec(&self, vm: impl AsRef<str>, pod: &str, exec: Exec) -> Result<Output, LabError> {
+        self.exec(vm.as_ref(), &exec.in_pod(pod)).await
+    }
+
+    /// Disconnects a pod and removes it. Succeeds when there is none.
+    ///
+    /// # Errors
+    /// When the VM or the plugin refuses; the pod is still there then.
+    pub async fn pod_del(&self, vm: &str, pod: &str, options: PodOptions) -> Result<(), LabError> {
+        let vm = self.vm(vm)?;
+        match options.network {
+            PodNetwork::Nestless => {
+                let output = vm.exec(&cni("DEL", pod, &options)).await?;
+                if !output.exit.is_success() {
+                    return Err(refusal("DEL", pod, &output));
+                }
+            }
+            PodNetwork::Classic => {
+                // The veth goes with the namespace.
+            }
+        }
+        Ok(vm.client().await?.remove_namespace(pod).await?)
+    }
+
+    /// The pods of a VM, by name.
+    ///
+    /// # Errors
+    /// When the VM does not answer.
+    pub async fn pods(&self, vm: &str) -> Result<Vec<String>, LabError> {
+        Ok(self.vm(vm)?.client().await?.namespaces().await?)
+    }
+}
+
+fn cni(command: &str, pod: &str, options: &PodOptions) -> Exec {
+    let mut config = json!({
+        "cniVersion": "1.1.0",
+        "name": "pods",
+        "type": "nestless-cni",
+        "network": "pods",
+        "agentSocket": AGENT_SOCKET,
+    });
+    if let Some(map) = config.as_object_mut() {
+        map.extend(options.config.clone());
+    }
+    let exec = Exec::new(["nestless-cni"])
+        .env("CNI_COMMAND", command)
+        .env("CNI_CONTAINERID", pod)
+        .env("CNI_NETNS", format!("/run/netns/{pod}"))
+        .env("CNI_IFNAME", INTERFACE)
+        .env("CNI_PATH", "/opt/cni/bin:/usr/lib/cni")
+        .stdin(config.to_string());
+    if options.args.is_empty() { exec } else { exec.env("CNI_ARGS", &options.args) }
+}
+
+async fn add_by_cni(vm: &Vm, pod: &str, options: &PodOptions) -> Result<Pod, LabError> {
+    let output = vm.exec(&cni("ADD", pod, options)).await?;
+    if !output.exit.is_success() {
+        return Err(refusal("ADD", pod, &output));
+    }
+    let result: Value = serde_json::from_slice(&output.stdout).map_err(|_| refusal("ADD", pod, &output))?;
+    let ips = result["ips"].as_array().into_iter().flatten();
+    let addresses = ips.filter_map(|ip| ip["address"].as_str()?.parse::<IpNet>().ok()).map(|net| net.addr());
+    Ok(Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses: addresses.collect(), result })
+}
+
+/// The message of CNI's error object, or whatever the plugin wrote.
+fn refusal(command: &'static str, pod: &str, output: &Output) -> LabError {
+    let object: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+    let told = object.as_ref().and_then(|object| {
+        let message = object["msg"].as_str()?;
+        let details = object["details"].as_str().filter(|d| !d.is_empty());
+        let code = &object["code"];
+        Some(details.map_or(format!("{message} (code {code})"), |d| format!("{message}: {d} (code {code})")))
+    });
+    let message = told.unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&output.stderr);
+        format!("{} {}", output.text(), text.trim())
+    });
+    LabError::Cni { command, pod: pod.to_owned(), message }
+}
+
+/// What the reference `bridge` plugin with `ipMasq` does, in the words of iproute2. The pod's number is the lowest free.
+const CLASSIC: &str = r#"
+set -e
+ip link show cni0 >/dev/null 2>&1 || {
+  ip link add cni0 type bridge
+  ip addr add 172.30.0.1/16 dev cni0
+  ip link set cni0 up
+  echo 1 > /proc/sys/net/ipv4/ip_forward
+  nft -f - <<END
+table ip classic {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr 172.30.0.0/16 ip daddr != 172.30.0.0/16 masquerade
+  }
+}
+END
+}
+n=2
+while ip link show "veth$n" >/dev/null 2>&1; do n=$((n+1)); done
+ip link add "veth$n" type veth peer name eth0 netns "$POD"
+ip link set "veth$n" master cni0 up
+ip -n "$POD" addr add "172.30.$((n/256)).$((n%256))/16" dev eth0
+ip -n "$POD" link set eth0 up
+ip -n "$POD" route add default via 172.30.0.1
+echo "172.30.$((n/256)).$((n%256))"
+"#;
+
+async fn add_classic(vm: &Vm, pod: &str) -> Result<Pod, LabError> {
+    let exec = Exec::shell(CLASSIC).env("POD", pod);
+    let output = vm.exec(&exec).await?.success("connect the pod by a bridge")?;
+    let addresses = output.text().parse().into_iter().collect();
+    Ok(Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses, result: Value::Null })
+}
+
+/// Whether a text can be a pod's name.
+pub fn is_pod_name(text: &str) -> bool {
+    ContainerId::new(text).is_ok()
+}

@@ -1,0 +1,96 @@
+//! QEMU's command line.
+
+use super::Accelerator;
+use crate::guest::{PORTS, port_name, port_socket};
+use nestless_model::identity::Mac;
+use std::{ffi::OsString, os::fd::RawFd, path::Path};
+
+/// The channel to the host daemon, as the agent looks for it.
+const CHANNEL_PORT: &str = "org.nestless.channel.0";
+
+/// Our own programs first.
+const SEARCH_PATH: &str = "/opt/nestless/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A VM to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u32,
+    /// Bridges with places for hot-plugged NICs, 31 each (QEMU docs/pcie_pci_bridge.txt: slot 0 is the bridge's own).
+    pub(crate) bridges: u32,
+    pub(crate) kernel: &'a Path,
+    pub(crate) initramfs: &'a Path,
+    /// Words for the guest's init.
+    pub(crate) settings: String,
+    /// Its own NIC: an open TAP, and the address.
+    pub(crate) nic: (RawFd, Mac),
+    /// For its sockets and its console.
+    pub(crate) dir: &'a Path,
+}
+
+/// What QEMU is called with.
+pub(crate) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
+    let mut list = Arguments::default();
+    let Machine { cpus, memory_mib, .. } = machine;
+    list.pair("-name", machine.name);
+    for flag in ["-nodefaults", "-no-user-config"] {
+        list.0.push(flag.into());
+    }
+    list.pair("-display", "none");
+    list.pair("-machine", format!("q35,accel={}", machine.accelerator));
+    list.pair("-cpu", if machine.accelerator == Accelerator::Kvm { "host" } else { "max" });
+    list.pair("-smp", cpus.to_string());
+    list.pair("-m", format!("{memory_mib}M"));
+    list.path("-kernel", "", machine.kernel);
+    list.path("-initrd", "", machine.initramfs);
+    // What the kernel does not know it puts into init's environment.
+    let environment = format!("HOME=/root PATH={SEARCH_PATH}");
+    list.pair(
+        "-append",
+        format!("console=ttyS0 loglevel=4 mitigations=off {environment} {}", machine.settings),
+    );
+    list.path("-chardev", "file,id=console,append=on,path=", &machine.dir.join("console.log"));
+    list.pair("-serial", "chardev:console");
+    for (id, file) in [("qmp", "qmp.sock"), ("labqmp", "lab.qmp.sock")] {
+        list.socket(id, &machine.dir.join(file));
+        list.pair("-mon", format!("chardev={id},mode=control"));
+    }
+    list.pair("-device", "virtio-rng-pci,disable-legacy=on,addr=3");
+    list.pair("-device", "virtio-serial-pci,id=serial,disable-legacy=on,addr=4");
+    list.socket("nlch", &machine.dir.join("channel.sock"));
+    list.pair("-device", format!("virtserialport,bus=serial.0,chardev=nlch,name={CHANNEL_PORT}"));
+    for number in 0..PORTS {
+        list.socket(&format!("lab{number}"), &port_socket(machine.dir, number));
+        let name = port_name(number);
+        list.pair("-device", format!("virtserialport,bus=serial.0,chardev=lab{number},name={name}"));
+    }
+    let (descriptor, mac) = machine.nic;
+    list.pair("-netdev", format!("tap,id=own,fd={descriptor}"));
+    list.pair("-device", format!("virtio-net-pci,netdev=own,mac={mac},disable-legacy=on,romfile=,addr=5"));
+    for number in 0..machine.bridges {
+        // Not on one multifunction slot: ACPI hot-plug wants a slot of its own for each bridge.
+        list.pair("-device", format!("pcie-pci-bridge,id=nestless-bridge{number},addr={:#x}", 8 + number));
+    }
+    list.0
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.extend([option.into(), value.into()]);
+    }
+
+    fn path(&mut self, option: &str, prefix: &str, path: &Path) {
+        let mut value = OsString::from(prefix);
+        value.push(path);
+        self.pair(option, value);
+    }
+
+    fn socket(&mut self, id: &str, path: &Path) {
+        self.path("-chardev", &format!("socket,id={id},server=on,wait=off,path="), path);
+    }
+}
