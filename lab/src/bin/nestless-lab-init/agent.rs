@@ -101,7 +101,9 @@ async fn watch(
             }
             request = requests.recv() => match request {
                 None => return false,
-                Some((Action::State | Action::Start, answer)) => drop(answer.send(*state)),
+                Some((Action::State | Action::Start, answer)) => {
+                    let _ = answer.send(*state);
+                }
                 Some((action @ (Action::Stop | Action::Kill), answer)) => {
                     wanted &= action == Action::Kill;
                     let signal = if action == Action::Stop { Signal::SIGTERM } else { Signal::SIGKILL };
@@ -123,7 +125,8 @@ async fn wait(wanted: bool, state: State, requests: &mut mpsc::Receiver<Request>
         request = requests.recv() => match request {
             None => false,
             Some((action, answer)) => {
-                drop(answer.send(state));
+                // Whoever asked may be gone.
+                let _ = answer.send(state);
                 match action {
                     Action::Start => true,
                     Action::Stop => false,
