@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The in-kernel programs, compiled from `programs/` (C) and embedded, with the types they share with us.
+//!
+//! `guard` filters what a NIC's host end lets out of a VM. Loading and attaching are the business of those who use them.
+
+pub mod guard;
