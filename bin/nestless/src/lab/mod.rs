@@ -1,20 +1,45 @@
 //! `nestless lab`: labs from the command line.
 
+mod down;
+mod exec;
+mod ls;
+mod pod;
+mod progress;
+mod up;
+
 use clap::Subcommand;
+use nestless_lab::LabName;
 use std::process::ExitCode;
 
 /// One subcommand a variant, one module each.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the labs of this machine.
-    Ls,
+    Up(up::Args),
+    Down(down::Args),
+    Exec(exec::Args),
+    Ls(ls::Args),
+    /// Make, remove and list the pods of a lab's VM.
+    #[command(subcommand)]
+    Pod(pod::Command),
 }
 
 impl Command {
     /// Runs it; the exit code is the command's own.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Ls => Ok(ExitCode::SUCCESS),
+            Self::Up(args) => args.run().await,
+            Self::Down(args) => args.run().await,
+            Self::Exec(args) => args.run().await,
+            Self::Ls(args) => args.run(),
+            Self::Pod(command) => command.run().await,
         }
     }
+}
+
+/// Which lab.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The lab's name.
+    #[arg(long, value_name = "LAB", default_value = "lab")]
+    pub(crate) name: LabName,
 }
