@@ -167,6 +167,15 @@ impl Fabric {
         Ok(FabricState { bridges: bridges.collect(), links: nic_links(&observed), drift })
     }
 
+    /// Looks at the NICs' host ends alone, which is cheaper.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub async fn links(&self) -> Result<BTreeMap<NicId, NicLink>, FabricError> {
+        let links = self.netlink.links().await.map_err(|source| FabricError::Observe { source })?;
+        Ok(nic_links(&Observed { links, ..Observed::default() }))
+    }
+
     async fn plan(&self) -> Result<Vec<FabricStep>, FabricError> {
         let observed = Observed::look(&self.netlink, &self.desired.table()).await?;
         plan_up(&self.desired, &observed).map_err(|source| FabricError::Plan { source })

@@ -17,7 +17,7 @@ use super::{
 };
 use ipnet::IpNet;
 use nestless_model::{
-    identity::{LinkName, NetworkName},
+    identity::{LinkName, NetworkName, NicId},
     network::{Network, Uplink},
 };
 use nestless_support::netlink::{Address, HardwareAddress, Link};
@@ -226,11 +226,12 @@ fn plan_uplink(
     Ok(())
 }
 
-/// Bridges of networks that the configuration no longer has. One with ports waits until the last pod has left it.
+/// Bridges of networks that the configuration no longer has. Each waits until the last pod has left it.
 fn plan_stale(desired: &Desired, observed: &Observed, steps: &mut Vec<FabricStep>) {
     for link in observed.links.iter().filter(|link| is_ours(desired, link)) {
         let wanted = desired.networks.iter().any(|network| network.bridge.as_str() == link.name);
-        let used = observed.links.iter().any(|port| port.master == Some(link.index));
+        let mut ports = observed.links.iter().filter(|port| port.master == Some(link.index));
+        let used = ports.any(|port| NicId::from_link_name(&port.name).is_some());
         if let Some(bridge) = link_name(link).filter(|_| !wanted && !used) {
             steps.push(FabricStep::DeleteBridge { bridge });
         }

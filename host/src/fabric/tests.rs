@@ -91,9 +91,8 @@ fn address(link: u32, text: &str) -> Address {
 fn after(mut host: Observed, desired: &Desired) -> Observed {
     use super::FabricStep as Step;
     for step in plan_up(desired, &host).unwrap() {
-        let index = |host: &Observed, name: &str| {
-            host.links.iter().position(|link| link.name == name).unwrap()
-        };
+        let index =
+            |host: &Observed, name: &str| host.links.iter().position(|link| link.name == name).unwrap();
         match step {
             Step::CreateBridge { bridge: name, mac } => {
                 let mut made = bridge(10 + host.links.len() as u32, name.as_str());
@@ -142,9 +141,40 @@ fn up(desired: &Desired, host: &Observed) -> String {
 
 #[test]
 fn a_fresh_host() {
-    assert_snapshot!(up(&desired(NAT), &fresh_host()), @"");
-    assert_snapshot!(up(&desired(CLOSED), &fresh_host()), @"");
-    assert_snapshot!(up(&desired(FLAT), &fresh_host()), @"");
+    assert_snapshot!(up(&desired(NAT), &fresh_host()), @"
+    create bridge br-pods
+    set net/ipv4/conf/br-pods/arp_ignore to 1
+    set net/ipv6/conf/br-pods/accept_ra to 0
+    set net/ipv6/conf/br-pods/disable_ipv6 to 0
+    set MTU of br-pods to 1450
+    set br-pods up
+    add address 10.88.0.1/16 to br-pods
+    add address fd00:88::1/64 to br-pods
+    set nftables table nestless-one: keep sources towards 10.88.0.0/16; keep sources towards fd00:88::/64; masquerade 10.88.0.0/16 beyond br-pods; masquerade fd00:88::/64 beyond br-pods
+    set net/ipv4/ip_forward to 1
+    set net/ipv6/conf/eth0/accept_ra to 2
+    set net/ipv6/conf/all/forwarding to 1
+    ");
+    assert_snapshot!(up(&desired(CLOSED), &fresh_host()), @"
+    create bridge br-closed
+    set net/ipv4/conf/br-closed/arp_ignore to 1
+    set net/ipv6/conf/br-closed/accept_ra to 0
+    set net/ipv6/conf/br-closed/disable_ipv6 to 1
+    set MTU of br-closed to 1500
+    set br-closed up
+    add address 10.89.0.1/16 to br-closed
+    set nftables table nestless-one: route nothing out of br-closed; route nothing into br-closed
+    ");
+    assert_snapshot!(up(&desired(FLAT), &fresh_host()), @"
+    create bridge br-flat
+    set net/ipv4/conf/br-flat/arp_ignore to 1
+    set net/ipv6/conf/br-flat/accept_ra to 0
+    set net/ipv6/conf/br-flat/disable_ipv6 to 1
+    set MTU of br-flat to 1500
+    set br-flat up
+    make eth1 a port of br-flat
+    set nftables table nestless-one: route nothing out of br-flat; route nothing into br-flat
+    ");
 }
 
 #[test]
@@ -174,7 +204,15 @@ fn drift_is_repaired() {
     host.addresses.push(address(index, "10.88.0.254/16"));
     host.addresses.push(address(index, "fe80::1/64"));
     host.rules.as_mut().unwrap().pop();
-    assert_snapshot!(up(&wanted, &host), @"");
+    assert_snapshot!(up(&wanted, &host), @"
+    turn STP and forward delay of br-pods off
+    set MTU of br-pods to 1450
+    set br-pods up
+    remove address 10.88.0.254/16 from br-pods
+    add address 10.88.0.1/16 to br-pods
+    add address fd00:88::1/64 to br-pods
+    set nftables table nestless-one: keep sources towards 10.88.0.0/16; keep sources towards fd00:88::/64; masquerade 10.88.0.0/16 beyond br-pods; masquerade fd00:88::/64 beyond br-pods
+    ");
 }
 
 #[test]
@@ -188,14 +226,17 @@ fn a_bridge_of_the_operators_is_used_and_left() {
     host.addresses.push(address(7, "203.0.113.9/24"));
     let plan = up(&wanted, &host);
     assert!(!plan.contains("create") && !plan.contains("STP") && !plan.contains("203.0.113.9"), "{plan}");
-    assert_snapshot!(text(&plan_down(&wanted, &after(host, &wanted))), @"");
+    assert_snapshot!(text(&plan_down(&wanted, &after(host, &wanted))), @"delete nftables table nestless-one");
 }
 
 #[test]
 fn a_network_that_is_configured_no_more() {
     let both = desired(&[NAT, CLOSED].concat());
     let mut host = after(fresh_host(), &both);
-    assert_snapshot!(up(&desired(NAT), &host), @"");
+    assert_snapshot!(up(&desired(NAT), &host), @"
+    delete bridge br-closed
+    set nftables table nestless-one: keep sources towards 10.88.0.0/16; keep sources towards fd00:88::/64; masquerade 10.88.0.0/16 beyond br-pods; masquerade fd00:88::/64 beyond br-pods
+    ");
     let closed = host.links.iter().find(|link| link.name == "br-closed").unwrap().index;
     host.links.push(Link { master: Some(closed), ..link(40, "nl5") });
     assert!(!up(&desired(NAT), &host).contains("delete bridge"), "a pod is still on it");
@@ -205,7 +246,12 @@ fn a_network_that_is_configured_no_more() {
 fn down_takes_what_is_ours() {
     let all = desired(&[NAT, CLOSED, FLAT].concat());
     let host = after(fresh_host(), &all);
-    assert_snapshot!(text(&plan_down(&all, &host)), @"");
+    assert_snapshot!(text(&plan_down(&all, &host)), @"
+    delete bridge br-pods
+    delete bridge br-closed
+    delete bridge br-flat
+    delete nftables table nestless-one
+    ");
     let other = Desired { instance: "two".into(), ..all };
     assert!(!text(&plan_down(&other, &host)).contains("bridge"), "these are another daemon's");
     assert_eq!(text(&plan_down(&other, &fresh_host())), "");
@@ -219,7 +265,7 @@ fn refusal(text: &str, host: &Observed) -> String {
 fn someone_elses_link_is_in_the_way() {
     let mut host = fresh_host();
     host.links.push(Link { kind: Some("vxlan".into()), ..link(9, "br-pods") });
-    assert_snapshot!(refusal(NAT, &host), @"");
+    assert_snapshot!(refusal(NAT, &host), @"network pods: br-pods exists and is a vxlan, not a bridge: rename it, or choose another `bridge`");
 }
 
 #[test]
@@ -227,12 +273,12 @@ fn an_uplink_that_cannot_be_had() {
     let mut host = fresh_host();
     host.links.push(bridge(9, "docker0"));
     host.links[2].master = Some(9);
-    assert_snapshot!(refusal(FLAT, &host), @"");
+    assert_snapshot!(refusal(FLAT, &host), @"network flat: `uplink` interface eth1 is a port of docker0 already: take it out there first (ip link set eth1 nomaster)");
     let mut host = fresh_host();
     host.addresses.push(address(3, "192.0.2.4/24"));
-    assert_snapshot!(refusal(FLAT, &host), @"");
-    host.links.pop();
-    assert_snapshot!(refusal(FLAT, &host), @"");
+    assert_snapshot!(refusal(FLAT, &host), @"network flat: `uplink` interface eth1 has the host's address 192.0.2.4/24, which would stop working: move it to another link first");
+    host.links.remove(2);
+    assert_snapshot!(refusal(FLAT, &host), @"network flat: `uplink` interface eth1 does not exist on this host");
     assert!(matches!(plan_up(&desired(FLAT), &host), Err(PlanError::NoUplink { .. })));
 }
 
