@@ -7,4 +7,5 @@ pub mod attachment;
 pub mod guard;
 pub mod identity;
 pub mod network;
+pub mod placement;
 pub mod topology;
