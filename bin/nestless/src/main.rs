@@ -4,7 +4,16 @@
 //! `async fn run(self) -> anyhow::Result<ExitCode>`; this file only puts them together. What a command answers goes to
 //! stdout, everything else to stderr.
 
+mod doctor;
 mod lab;
+mod mend;
+mod operator;
+mod output;
+mod report;
+mod shell;
+mod status;
+mod topology;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,12 +31,30 @@ enum Command {
     /// Build, use and remove labs: hosts, VMs and pods on this machine.
     #[command(subcommand)]
     Lab(lab::Command),
+    Status(status::Args),
+    Trace(trace::Args),
+    Doctor(doctor::Args),
+    Topology(topology::Args),
+    Reconcile(mend::Reconcile),
+    Release(mend::Release),
+    Completion(shell::Completion),
+    Man(shell::Man),
+    Schema(shell::Schema),
 }
 
 impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Lab(command) => command.run().await,
+            Self::Status(args) => args.run().await,
+            Self::Trace(args) => args.run().await,
+            Self::Doctor(args) => args.run(),
+            Self::Topology(args) => args.run(),
+            Self::Reconcile(args) => args.run().await,
+            Self::Release(args) => args.run().await,
+            Self::Completion(args) => args.run(),
+            Self::Man(args) => args.run(),
+            Self::Schema(args) => args.run(),
         }
     }
 }

@@ -1,0 +1,116 @@
+//! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
+
+use crate::{Cli, doctor, output, report, topology};
+use anyhow::Context as _;
+use clap::{CommandFactory as _, ValueEnum};
+use clap_complete::Shell;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Print a completion script for a shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completion {
+    shell: Shell,
+}
+
+impl Completion {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "nestless", &mut script);
+        output::print(&String::from_utf8(script).context("a completion script is text")?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Write a manual page for each command into a directory, or the first one to stdout.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Man {
+    /// Made if it does not exist, such as /usr/local/share/man/man1.
+    directory: Option<PathBuf>,
+}
+
+impl Man {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.directory {
+            Some(directory) => {
+                std::fs::create_dir_all(&directory)
+                    .with_context(|| format!("create {}", directory.display()))?;
+                clap_mangen::generate_to(Cli::command(), &directory)
+                    .with_context(|| format!("write manual pages to {}", directory.display()))?;
+            }
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                output::print(&String::from_utf8(page).context("a manual page is text")?)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Print the JSON Schema of what a command prints with `--json`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schema {
+    #[arg(value_enum)]
+    command: Documented,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Documented {
+    Status,
+    Trace,
+    Doctor,
+    Topology,
+}
+
+impl Documented {
+    fn schema(self) -> schemars::Schema {
+        match self {
+            Self::Status => schemars::schema_for!(report::Status),
+            Self::Trace => schemars::schema_for!(report::Trace),
+            Self::Doctor => schemars::schema_for!(doctor::Report),
+            Self::Topology => schemars::schema_for!(topology::Report),
+        }
+    }
+}
+
+impl Schema {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        output::print_json(&self.command.schema())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `NESTLESS_WRITE_SCHEMAS=1 cargo test -p nestless schemas` writes them anew.
+    #[test]
+    fn schemas_in_docs_are_those_of_the_code() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json");
+        for command in Documented::value_variants() {
+            let name = command.to_possible_value().expect("no variant is skipped").get_name().to_owned();
+            let path = format!("{directory}/{name}.schema.json");
+            let current = format!("{}\n", serde_json::to_string_pretty(&command.schema()).unwrap());
+            if std::env::var_os("NESTLESS_WRITE_SCHEMAS").is_some() {
+                std::fs::create_dir_all(directory).unwrap();
+                std::fs::write(&path, &current).unwrap();
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), current, "{path} is out of date");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_shell_gets_a_script() {
+        for shell in Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "nestless", &mut script);
+            assert!(String::from_utf8(script).unwrap().contains("topology"), "{shell}");
+        }
+    }
+}

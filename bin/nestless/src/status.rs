@@ -1,0 +1,210 @@
+//! `nestless status`: VMs, NICs, networks and how much of each is left.
+
+use crate::{
+    operator::{Daemon, refused},
+    output,
+    report::{Nic, Status},
+};
+use nestless_proto::StatusRequest;
+use std::{fmt::Write as _, process::ExitCode};
+
+/// Show VMs, NICs, networks and what is left of each.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// Print JSON (`nestless schema status`).
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut client = self.daemon.connect().await?;
+        let status = Status::from(client.status(StatusRequest {}).await.map_err(refused)?.into_inner());
+        if self.json {
+            output::print_json(&status)?;
+        } else {
+            output::print(&render(&status))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn render(status: &Status) -> String {
+    let mut text = format!("nestlessd {}, up {}\n", status.version, duration(status.uptime_s));
+    let mut vms =
+        output::table(&["VM", "HYPERVISOR", "STATE", "AGENT", "IN USE", "SPARE", "LOST", "LIMIT", "FREE"]);
+    for vm in &status.vms {
+        let free = vm.nic_limit.saturating_sub(vm.in_use).saturating_sub(vm.quarantined);
+        vms.add_row([
+            vm.name.clone(),
+            vm.hypervisor.clone(),
+            vm.state.clone(),
+            vm.channel.clone(),
+            vm.in_use.to_string(),
+            format!("{}/{}", vm.spare, vm.warm_pool),
+            vm.quarantined.to_string(),
+            vm.nic_limit.to_string(),
+            free.to_string(),
+        ]);
+    }
+    section(&mut text, &vms);
+    let mut networks =
+        output::table(&["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);
+    for network in &status.networks {
+        for subnet in &network.subnets {
+            networks.add_row([
+                network.name.clone(),
+                network.bridge.clone(),
+                network.uplink.clone(),
+                network.mtu_bytes.to_string(),
+                subnet.prefix.clone(),
+                subnet.in_use.to_string(),
+                subnet.cooling.to_string(),
+                if subnet.free == u64::MAX { "plenty".into() } else { subnet.free.to_string() },
+            ]);
+        }
+    }
+    section(&mut text, &networks);
+    let mut nics =
+        output::table(&["NIC", "VM", "PHASE", "LINK", "POD", "ADDRESSES", "PCI", "PASSED", "DROPPED"]);
+    for vm in &status.vms {
+        for nic in &vm.nics {
+            nics.add_row([
+                format!("{:x}", nic.nic_id),
+                vm.name.clone(),
+                nic.phase.clone(),
+                nic.link.clone(),
+                who(nic),
+                dash(nic.addresses.join(",")),
+                dash(nic.pci_address.clone()),
+                nic.guard.passed.to_string(),
+                nic.guard.dropped.values().sum::<u64>().to_string(),
+            ]);
+        }
+    }
+    section(&mut text, &nics);
+    text
+}
+
+/// Kubernetes' name for the pod, or the runtime's id in short.
+fn who(nic: &Nic) -> String {
+    match (&nic.pod, &nic.attachment) {
+        (Some(pod), _) if !pod.name.is_empty() => format!("{}/{}", pod.namespace, pod.name),
+        (_, Some(id)) => format!("{}/{}", id.container_id.chars().take(12).collect::<String>(), id.interface),
+        _ => "-".into(),
+    }
+}
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".into() } else { text }
+}
+
+fn section(text: &mut String, table: &comfy_table::Table) {
+    if !table.is_empty() {
+        write!(text, "\n{}", output::render(table)).expect("writing to a String cannot fail");
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nestless_proto as proto;
+
+    fn example() -> proto::StatusResponse {
+        let nic = |nic_id: u32, phase: &str, pod: Option<&str>| proto::NicStatus {
+            nic_id,
+            phase: phase.into(),
+            link: format!("nl{nic_id:x}"),
+            network: "pods".into(),
+            attachment: pod.map(|_| proto::AttachmentId {
+                container_id: "0123456789abcdef".into(),
+                interface: "eth0".into(),
+            }),
+            pod: pod.map(|name| proto::PodRef {
+                namespace: "default".into(),
+                name: name.into(),
+                uid: String::new(),
+            }),
+            addresses: pod.map(|_| "10.88.0.7/16".into()).into_iter().collect(),
+            pci_address: pod.map(|_| "0000:01:05.0".into()).unwrap_or_default(),
+            guard: pod.map(|_| proto::GuardCounters {
+                passed: 120,
+                passed_bytes: 9000,
+                dropped: [("arp".to_owned(), 1), ("source_ipv4".to_owned(), 2)].into(),
+            }),
+            ..Default::default()
+        };
+        proto::StatusResponse {
+            version: "0.1.0".into(),
+            uptime_s: 3700,
+            vms: vec![proto::VmStatus {
+                name: "vm1".into(),
+                hypervisor: "qemu".into(),
+                state: "running".into(),
+                channel: "connected".into(),
+                nic_limit: 64,
+                in_use: 2,
+                spare: 1,
+                quarantined: 1,
+                warm_pool: 8,
+                nics: vec![nic(10, "InUse", Some("web")), nic(11, "InUse", Some("")), nic(12, "Spare", None)],
+                ..Default::default()
+            }],
+            networks: vec![proto::NetworkStatus {
+                name: "pods".into(),
+                bridge: "nlbr0".into(),
+                uplink: "nat".into(),
+                mtu_bytes: 1500,
+                subnets: vec![proto::SubnetStatus {
+                    prefix: "10.88.0.0/16".into(),
+                    gateway: "10.88.0.1".into(),
+                    in_use: 2,
+                    cooling: 3,
+                    free: 65528,
+                }],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_full_picture() {
+        insta::assert_snapshot!(render(&example().into()), @r"
+        nestlessd 0.1.0, up 1 h 1 min
+
+        VM   HYPERVISOR  STATE    AGENT      IN USE  SPARE  LOST  LIMIT  FREE
+        vm1  qemu        running  connected  2       1/8    1     64     61
+
+        NETWORK  BRIDGE  UPLINK  MTU   SUBNET        IN USE  COOLING  FREE
+        pods     nlbr0   nat     1500  10.88.0.0/16  2       3        65528
+
+        NIC  VM   PHASE  LINK  POD                ADDRESSES     PCI           PASSED  DROPPED
+        a    vm1  InUse  nla   default/web        10.88.0.7/16  0000:01:05.0  120     3
+        b    vm1  InUse  nlb   0123456789ab/eth0  10.88.0.7/16  0000:01:05.0  120     3
+        c    vm1  Spare  nlc   -                  -             -             0       0
+        ");
+    }
+
+    #[test]
+    fn nothing_yet() {
+        let empty = proto::StatusResponse { version: "0.1.0".into(), uptime_s: 5, ..Default::default() };
+        assert_eq!(render(&empty.into()), "nestlessd 0.1.0, up 5 s\n");
+    }
+
+    #[test]
+    fn json_keeps_counters_by_reason() {
+        let json = serde_json::to_value(Status::from(example())).unwrap();
+        assert_eq!(json["vms"][0]["nics"][0]["guard"]["dropped"]["source_ipv4"], 2);
+        assert!(json["vms"][0]["nics"][2]["attachment"].is_null());
+    }
+}
