@@ -66,7 +66,10 @@ impl ProcessRecord {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(self, deadline: Duration) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it does not end within `deadline`. Blocks meanwhile.
+    pub fn wait(self, deadline: Duration) -> io::Result<()> {
         self.open()?.map_or(Ok(()), |descriptor| wait(&descriptor, deadline))
     }
 

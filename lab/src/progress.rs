@@ -2,10 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
+type Sink = dyn Fn(&str) + Send + Sync;
+
 /// Receives each step as it begins, in words such as "boot vm1". Silent by default.
 #[derive(Clone, Default)]
 pub struct Progress {
-    sink: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    sink: Option<Arc<Sink>>,
 }
 
 impl Progress {

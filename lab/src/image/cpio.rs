@@ -121,8 +121,11 @@ impl<W: Write> Archive<W> {
 mod tests {
     use super::*;
 
-    /// Name, mode, device and content of each entry, the trailer included.
-    fn read(mut bytes: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    /// Name, mode, device and content.
+    type Entry = (String, u32, (u32, u32), Vec<u8>);
+
+    /// Every entry, the trailer included.
+    fn read(mut bytes: &[u8]) -> Vec<Entry> {
         let mut entries = Vec::new();
         while !bytes.is_empty() {
             assert_eq!(&bytes[..6], b"070701");

@@ -86,7 +86,7 @@ async fn run(config: &GuestConfig, boot_id: &str, kind: Kind) -> Result<power::E
         Kind::Machine => serve::on_ports(&service)?,
         Kind::Namespaces => serve::on_standard_input(&service)?,
     }
-    println!("nestless-lab-init: {} is ready", config.name);
+    eprintln!("nestless-lab-init: {} is ready", config.name);
     Ok(power.asked().await)
 }
 
