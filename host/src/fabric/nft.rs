@@ -79,7 +79,9 @@ struct Commented {
 }
 
 async fn run(arguments: &[&str], table: &str) -> Result<Vec<Object>, FabricError> {
-    let text = helper::get_current_ruleset_raw_async(DEFAULT_NFT, arguments.iter().copied())
+    // Owned, because a future that holds an iterator over borrowed strings is not Send for the compiler.
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let text = helper::get_current_ruleset_raw_async(DEFAULT_NFT, &arguments)
         .await
         .map_err(|error| explain(error, "list", table))?;
     let listing: Listing = serde_json::from_str(&text)

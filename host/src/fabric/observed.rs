@@ -5,7 +5,7 @@ use super::{
     nft,
     plan::{IPV4_FORWARDING, IPV6_FORWARDING},
 };
-use nestless_model::identity::LinkName;
+use nestless_model::identity::{LinkName, NicId};
 use nestless_support::{
     netlink::{Address, Link, Netlink},
     sysctl,
@@ -35,10 +35,14 @@ impl Observed {
         let links = netlink.links().await.map_err(observe)?;
         let addresses = netlink.addresses().await.map_err(observe)?;
         let mut keys = vec![IPV4_FORWARDING.to_owned(), IPV6_FORWARDING.to_owned()];
-        for link in links.iter().filter(|link| !link.loopback) {
+        // NICs' host ends are many, and no setting of theirs matters here.
+        let few = |link: &&Link| !link.loopback && NicId::from_link_name(&link.name).is_none();
+        for link in links.iter().filter(few) {
             keys.push(format!("net/ipv6/conf/{}/accept_ra", link.name));
-            keys.push(format!("net/ipv4/conf/{}/arp_ignore", link.name));
-            keys.push(format!("net/ipv6/conf/{}/disable_ipv6", link.name));
+            if link.bridge.is_some() {
+                keys.push(format!("net/ipv4/conf/{}/arp_ignore", link.name));
+                keys.push(format!("net/ipv6/conf/{}/disable_ipv6", link.name));
+            }
         }
         // What cannot be read is not there: IPv6 is off, or the link went meanwhile.
         let sysctls =

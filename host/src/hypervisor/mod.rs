@@ -16,7 +16,7 @@ pub mod qemu;
 pub use config::{HypervisorConfig, open};
 
 use async_trait::async_trait;
-use nestless_model::identity::{LinkName, Mac, Mtu, NicId};
+use nestless_model::identity::{LinkName, Mac, Mtu, NicId, VmName};
 use std::{collections::BTreeSet, os::fd::OwnedFd, time::Duration};
 use tokio::sync::mpsc;
 
@@ -115,6 +115,11 @@ pub trait Hypervisor: Send + Sync {
     /// # Errors
     /// When the hypervisor answers nonsense. One that does not answer at all is [`VmState::Down`], no error.
     async fn observe(&self) -> Result<Observation, HypervisorError>;
+}
+
+/// What people read on a host's end, and what a back end finds its own links by after a restart.
+pub fn link_alias(vm: &VmName, nic: NicId) -> String {
+    format!("nestless vm={vm} nic={:x}", nic.0)
 }
 
 /// A back end and its events, which end with it.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use nestless_model::{
     attachment::PortSeen,
     guard::GuardRules,
-    identity::{LinkName, NetworkName, NicId},
+    identity::{LinkName, NetworkName, NicId, VmName},
 };
 use std::collections::BTreeMap;
 
@@ -17,13 +17,10 @@ pub trait Ports: Send + Sync {
     /// Hangs the guard on a link with these rules.
     async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError>;
 
-    /// Makes a guarded link a port of the network's bridge, and brings it up.
-    async fn join(&self, link: &LinkName, network: &NetworkName) -> Result<(), PortError>;
+    /// Makes the guarded host end of a VM's NIC a port of the network's bridge, and brings it up.
+    async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError>;
 
-    /// Forgets a link that is gone.
-    async fn forget(&self, nic: NicId) -> Result<(), PortError>;
-
-    /// All host's ends that exist.
+    /// All host's ends that exist. What is left of others is forgotten.
     async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError>;
 }
 

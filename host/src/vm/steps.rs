@@ -36,7 +36,7 @@ impl Executor {
             }
             Step::Guard(Guarding::Closed) => Ok(self.ports.close(&link).await?),
             Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
-            Step::Join => Ok(self.ports.join(&link, &order.record.network).await?),
+            Step::Join => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);
                 let end = end.ok_or_else(|| {
@@ -46,8 +46,7 @@ impl Executor {
             }
             Step::Unplug => {
                 drop(self.ends().remove(&nic));
-                self.hypervisor.unplug(nic, UNPLUG_DEADLINE).await?;
-                Ok(self.ports.forget(nic).await?)
+                Ok(self.hypervisor.unplug(nic, UNPLUG_DEADLINE).await?)
             }
         }
     }

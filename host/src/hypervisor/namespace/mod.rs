@@ -12,6 +12,7 @@ mod watch;
 
 use super::{
     Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmState, config::NamespaceConfig,
+    link_alias,
 };
 use async_trait::async_trait;
 use nestless_model::identity::{NicId, VmName};
@@ -21,8 +22,10 @@ use nestless_support::{
     netns::{Namespace, NamespaceError},
 };
 use std::{
+    collections::BTreeSet,
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -35,6 +38,8 @@ pub struct NamespaceVm {
     path: PathBuf,
     vm: VmName,
     host: Netlink,
+    /// NICs made here. The kernel tells the watch of no alias that is set on a link that is down.
+    made: Arc<Mutex<BTreeSet<NicId>>>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -63,8 +68,9 @@ impl NamespaceVm {
             source: source.into(),
         };
         let host = Netlink::here().map_err(failed)?;
-        let watch = watch::start(config.path.clone(), vm.clone(), events).map_err(failed)?;
-        let hypervisor = Self { path: config.path.clone(), vm: vm.clone(), host, _watch: watch };
+        let made = Arc::default();
+        let watch = watch::start(config.path.clone(), vm.clone(), Arc::clone(&made), events).map_err(failed)?;
+        let hypervisor = Self { path: config.path.clone(), vm: vm.clone(), host, made, _watch: watch };
         Ok(Connected { hypervisor: Box::new(hypervisor), events: receiver })
     }
 
@@ -80,12 +86,13 @@ impl NamespaceVm {
             namespace: Some(waiting.clone()),
             ..VethEnd::named(other_end_name(spec.nic))
         };
+        self.made.lock().expect("nothing panics while it holds the set").insert(spec.nic);
         crash_point::reached("namespace.veth.before");
         self.host.create_veth(&host_end, &other_end).await?;
         crash_point::reached("namespace.veth.after");
         let made = self.host.link(link.as_str()).await?;
         crash_point::reached("namespace.alias.before");
-        self.host.set_alias(&made, &alias(&self.vm, spec.nic)).await?;
+        self.host.set_alias(&made, &link_alias(&self.vm, spec.nic)).await?;
         crash_point::reached("namespace.alias.after");
         let descriptor = waiting.as_fd().try_clone_to_owned().map_err(StepError::Descriptor)?;
         Ok(HostEnd { link, queues: vec![descriptor] })
@@ -160,14 +167,10 @@ impl Hypervisor for NamespaceVm {
     }
 }
 
-fn alias(vm: &VmName, nic: NicId) -> String {
-    format!("nestless vm={vm} nic={:x}", nic.0)
-}
-
 /// The NIC that a link of the host's is the end of, if it is this VM's.
 fn nic_of(vm: &VmName, link: &Link) -> Option<NicId> {
     let nic = NicId::from_link_name(&link.name)?;
-    (link.alias.as_deref() == Some(&alias(vm, nic))).then_some(nic)
+    (link.alias.as_deref() == Some(&link_alias(vm, nic))).then_some(nic)
 }
 
 /// In the VM, which knows a NIC by its MAC address and may rename it.

@@ -4,30 +4,36 @@ use super::{
     super::{VmEvent, directory_watch::DirectoryWatch},
     nic_of,
 };
-use nestless_model::identity::VmName;
+use nestless_model::identity::{NicId, VmName};
 use nestless_support::{
-    netlink::{LinkEvent, LinkMonitor, NetlinkError},
+    netlink::{Link, LinkEvent, LinkMonitor, NetlinkError},
     netns::{Namespace, NamespaceId},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) fn start(
     path: PathBuf,
     vm: VmName,
+    made: Arc<Mutex<BTreeSet<NicId>>>,
     events: mpsc::Sender<VmEvent>,
 ) -> Result<AbortOnDropHandle<()>, NetlinkError> {
     let links = LinkMonitor::here()?;
     // The directory may come later, and that of a process (/proc/PID/ns) tells nothing: links that go still do.
     let directory = DirectoryWatch::around(&path).ok();
-    let watch = Watch { path, vm, links, directory, current: None };
+    let watch = Watch { path, vm, made, links, directory, current: None };
     Ok(AbortOnDropHandle::new(tokio::spawn(watch.run(events))))
 }
 
 struct Watch {
     path: PathBuf,
     vm: VmName,
+    made: Arc<Mutex<BTreeSet<NicId>>>,
     links: LinkMonitor,
     directory: Option<DirectoryWatch>,
     current: Option<NamespaceId>,
@@ -44,7 +50,7 @@ impl Watch {
             }
             let gone = tokio::select! {
                 event = self.links.next() => match event {
-                    Ok(LinkEvent::Gone(link)) => nic_of(&self.vm, &link),
+                    Ok(LinkEvent::Gone(link)) => self.ours(&link),
                     Ok(LinkEvent::Present(_) | LinkEvent::Listed) => None,
                     Err(error) => {
                         let error = &error as &dyn std::error::Error;
@@ -61,6 +67,12 @@ impl Watch {
                 return;
             }
         }
+    }
+
+    fn ours(&self, link: &Link) -> Option<NicId> {
+        let nic = NicId::from_link_name(&link.name)?;
+        let made = self.made.lock().expect("nothing panics while it holds the set").contains(&nic);
+        (made || nic_of(&self.vm, link) == Some(nic)).then_some(nic)
     }
 
     /// Compares the namespace with the one that was there. A path may be bound to another namespace in between.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use nestless_model::{
     attachment::PortSeen,
     guard::GuardRules,
-    identity::{LinkName, NetworkName, NicId},
+    identity::{LinkName, NetworkName, NicId, VmName},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -119,18 +119,14 @@ impl Ports for Fake {
         self.call(call, |world| guard(world, link)).map_err(port_error("guard", link))
     }
 
-    async fn join(&self, link: &LinkName, network: &NetworkName) -> Result<(), PortError> {
-        self.call(format!("join {link} to {network}"), |world| {
-            if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
-            {
+    async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError> {
+        let link = nic.link_name();
+        self.call(format!("join {link} of {vm} to {network}"), |world| {
+            if let Some(port) = world.links.get_mut(&nic) {
                 port.joined = true;
             }
         })
-        .map_err(port_error("bridge port", link))
-    }
-
-    async fn forget(&self, nic: NicId) -> Result<(), PortError> {
-        self.call(format!("forget {nic}"), |_| ()).map_err(port_error("forget", &nic))
+        .map_err(port_error("bridge port", &link))
     }
 
     async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError> {

@@ -98,7 +98,7 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
     insta::assert_snapshot!(fake.calls(), @r"
     create nl1 mac 4e:4c:00:01:00:01 mtu 1500
     open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
-    join nl1 to pods
+    join nl1 of vm1 to pods
     plug nestless-1 on nl1
     ");
     daemon.handle.confirm(interface(1), "0000:01:01.0".into()).await.unwrap();
@@ -109,7 +109,6 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
     insta::assert_snapshot!(fake.calls(), @r"
     close guard of nl1
     unplug nestless-1
-    forget nic 1
     ");
 }
 

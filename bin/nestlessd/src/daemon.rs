@@ -1,0 +1,181 @@
+//! Puts the parts together: ledger, fabric, guard, and a task per VM.
+
+use crate::config::Config;
+use anyhow::{Context as _, anyhow};
+use nestless_host::{
+    fabric::Fabric,
+    guard::Guard,
+    hypervisor,
+    ledger::Ledger,
+    ports::HostPorts,
+    vm::{self, Ports, Shared, VmConfig, VmHandle},
+};
+use nestless_model::identity::{BootId, VmName};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+use tokio::{task::JoinSet, time::Duration};
+use tracing::{error, info, warn};
+
+/// How often bridges and addresses are compared with the configuration.
+const FABRIC_PERIOD: Duration = Duration::from_secs(30);
+
+/// What the services work with.
+pub(crate) struct Host {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ports: Arc<HostPorts>,
+    pub(crate) vms: BTreeMap<VmName, VmHandle>,
+    pub(crate) limits: BTreeMap<VmName, nestless_model::attachment::Limits>,
+    pub(crate) started: Instant,
+    agents: Mutex<BTreeMap<VmName, Agent>>,
+}
+
+/// What is known of a VM's agent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agent {
+    /// Open channels.
+    pub(crate) channels: u32,
+    /// As it said in its last hello.
+    pub(crate) version: String,
+}
+
+impl Host {
+    /// What is known of a VM's agent.
+    pub(crate) fn agent(&self, vm: &VmName) -> Agent {
+        self.agents().get(vm).cloned().unwrap_or_default()
+    }
+
+    /// Notes something of a VM's agent.
+    pub(crate) fn note(&self, vm: &VmName, note: impl FnOnce(&mut Agent)) {
+        note(self.agents().entry(vm.clone()).or_default());
+    }
+
+    fn agents(&self) -> MutexGuard<'_, BTreeMap<VmName, Agent>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running daemon.
+pub(crate) struct Daemon {
+    host: Arc<Host>,
+    tasks: JoinSet<anyhow::Error>,
+}
+
+impl Daemon {
+    /// Starts everything; returns when the world and the ledger have been compared once.
+    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let ledger = Ledger::open(&config.state_dir.join("ledger.redb"))?;
+        let contents = ledger.read()?;
+        let ports = Arc::new(open_ports(config).await?);
+        let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
+        let shared = Arc::new(Shared::new(ledger, host_id, config.networks.clone(), &contents));
+        let boots: BTreeMap<VmName, BootId> = contents.boots.into_iter().collect();
+        let mut records = BTreeMap::new();
+        for record in contents.nics {
+            records.entry(record.vm.clone()).or_insert_with(Vec::new).push(record);
+        }
+        let mut tasks = JoinSet::new();
+        let (mut vms, mut limits, mut looking) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for vm in &config.vms {
+            let connected =
+                hypervisor::open(&vm.hypervisor, &vm.name).with_context(|| format!("VM {}", vm.name))?;
+            let vm_config = VmConfig { name: vm.name.clone(), limits: config.limits(vm), queues: vm.queues };
+            limits.insert(vm.name.clone(), vm_config.limits.clone());
+            let (handle, looked, task) = vm::spawn(
+                vm_config,
+                connected,
+                Arc::clone(&ports) as Arc<dyn Ports>,
+                Arc::clone(&shared),
+                records.remove(&vm.name).unwrap_or_default(),
+                boots.get(&vm.name).cloned(),
+            );
+            let name = vm.name.clone();
+            tasks.spawn(async move { ended(&name, task.await) });
+            vms.insert(vm.name.clone(), handle);
+            looking.push(looked);
+        }
+        for (vm, nics) in records {
+            warn!(%vm, nics = nics.len(), "the ledger has NICs of a VM that the configuration has no more: they stay as they are");
+        }
+        for looked in looking {
+            // A task that ended before its first look is reported through `failure`.
+            let _ = looked.await;
+        }
+        tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared)));
+        let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Mutex::default() };
+        Ok(Self { host: Arc::new(host), tasks })
+    }
+
+    pub(crate) fn host(&self) -> Arc<Host> {
+        Arc::clone(&self.host)
+    }
+
+    /// Waits for something that the daemon cannot live without to fail.
+    pub(crate) async fn failure(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(error)) => error,
+            Some(Err(panic)) => anyhow!(panic).context("a task panicked"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets running steps end. NICs stay as they are.
+    pub(crate) async fn stop(mut self) {
+        for handle in self.host.vms.values() {
+            handle.stop().await;
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn open_ports(config: &Config) -> anyhow::Result<HostPorts> {
+    let fabric = Fabric::new(&config.instance(), config.networks.clone())?;
+    let steps = fabric.up().await.context("set up the fabric")?;
+    for step in steps {
+        info!("fabric: {step}");
+    }
+    let guard = Guard::open(&config.pin_dir).context("load the guard")?;
+    Ok(HostPorts::new(fabric, guard))
+}
+
+fn ended(
+    vm: &VmName,
+    result: Result<Result<(), nestless_host::ledger::LedgerError>, tokio::task::JoinError>,
+) -> anyhow::Error {
+    match result {
+        Ok(Ok(())) => anyhow!("the task of VM {vm} has stopped"),
+        Ok(Err(error)) => anyhow::Error::new(error)
+            .context(format!("VM {vm}: the ledger failed, so nothing can be promised")),
+        Err(panic) => anyhow!(panic).context(format!("the task of VM {vm} panicked")),
+    }
+}
+
+/// Mends the fabric and frees rested addresses, for ever.
+async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>) -> anyhow::Error {
+    let mut period = tokio::time::interval(FABRIC_PERIOD);
+    period.tick().await;
+    loop {
+        period.tick().await;
+        match ports.fabric().up().await {
+            Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
+            Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
+        }
+        if let Err(failure) = shared.warm_up() {
+            return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
+        }
+    }
+}
+
+/// Sixteen bits of the machine id, so that two hosts on one network seldom give out the same MAC address.
+fn host_id(machine_id: &Path) -> u16 {
+    let text = std::fs::read_to_string(machine_id).unwrap_or_default();
+    // FNV-1a, 32 bits folded: any mixing does, as long as it is the same after every update.
+    let hash = text
+        .trim()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    ((hash >> 16) ^ (hash & 0xffff)) as u16
+}

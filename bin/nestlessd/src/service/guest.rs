@@ -1,0 +1,194 @@
+//! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
+
+use super::{quota::Quotas, refusal::refusal, translate};
+use crate::{channel::Peer, daemon::Host};
+use nestless_host::vm::{RequestError, VmHandle};
+use nestless_model::identity::{BootId, Mac, NetworkName};
+use nestless_proto::{
+    AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
+    ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, ListRequest,
+    ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest, refusal::Reason,
+};
+use nestless_support::telemetry::TraceParent;
+use std::{collections::BTreeSet, sync::Arc};
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+/// More NICs than any VM can have; a longer report is a lie.
+const MAX_REPORTED: usize = 4096;
+
+pub(crate) struct GuestService {
+    host: Arc<Host>,
+    quotas: Quotas,
+}
+
+/// A checked caller.
+struct Caller<'a> {
+    handle: &'a VmHandle,
+    trace: String,
+}
+
+impl GuestService {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        Self { host, quotas: Quotas::new() }
+    }
+
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
+        let Peer(vm) = request
+            .extensions()
+            .get::<Peer>()
+            .ok_or_else(|| Status::internal("a channel without an owner; this is a bug"))?;
+        let handle = self
+            .host
+            .vms
+            .get(vm)
+            .ok_or_else(|| Status::internal("a channel of a VM that is not configured; this is a bug"))?;
+        if !self.quotas.allows(vm) {
+            return Err(Refusal::new(
+                Reason::RateLimited,
+                format!("VM {vm}: too many requests; wait a second"),
+            )
+            .into());
+        }
+        let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+        Ok(Caller { handle, trace: TraceParent::following(header).trace_id() })
+    }
+}
+
+fn status(error: RequestError) -> Status {
+    refusal(&error).into()
+}
+
+#[tonic::async_trait]
+impl Guest for GuestService {
+    async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.into_inner();
+        let boot: BootId =
+            request.boot_id.try_into().map_err(|e| Refusal::new(Reason::Invalid, format!("boot_id: {e}")))?;
+        let version: String = request.agent_version.chars().filter(|c| !c.is_control()).take(64).collect();
+        let vm = caller.handle.vm();
+        info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
+        self.host.note(vm, |agent| agent.version = version);
+        caller.handle.hello(boot).await.map_err(status)?;
+        let limits = &self.host.limits[vm];
+        Ok(Response::new(HelloResponse {
+            vm: vm.to_string(),
+            host_version: env!("CARGO_PKG_VERSION").to_owned(),
+            warm_pool: limits.warm_pool,
+            networks: self.host.shared.networks().map(|network| network.name.to_string()).collect(),
+            default_network: limits.default_network.to_string(),
+        }))
+    }
+
+    async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let order = translate::attach_request(request.into_inner())?;
+        let (id, pod) = (order.id.clone(), order.pod.clone());
+        let result = caller.handle.attach(order).await;
+        let vm = caller.handle.vm();
+        match result {
+            Ok(granted) => {
+                info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, addresses = ?granted.addresses, trace = caller.trace, "attached");
+                let network = self.host.shared.network(&granted.network);
+                Ok(Response::new(translate::attach_response(&granted, network)))
+            }
+            Err(error) => {
+                info!(%vm, %id, pod.namespace, pod.name, trace = caller.trace, "not attached: {error}");
+                Err(status(error))
+            }
+        }
+    }
+
+    async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.into_inner();
+        let id = translate::attachment_id(request.attachment)?;
+        let pci_address: String =
+            request.pci_address.chars().filter(char::is_ascii_graphic).take(32).collect();
+        caller.handle.confirm(id, pci_address).await.map_err(status)?;
+        Ok(Response::new(ConfirmResponse {}))
+    }
+
+    async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let id = translate::attachment_id(request.into_inner().attachment)?;
+        let existed = caller.handle.detach(id.clone()).await.map_err(status)?;
+        info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
+        Ok(Response::new(DetachResponse { existed }))
+    }
+
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let id = translate::attachment_id(request.into_inner().attachment)?;
+        let faults = caller.handle.check(id).await.map_err(status)?;
+        Ok(Response::new(CheckResponse { faults }))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let snapshot = caller.handle.snapshot().await.map_err(status)?;
+        let attachments = snapshot
+            .nics
+            .iter()
+            .filter_map(|(record, _)| {
+                translate::attachment(record, self.host.shared.network(&record.network))
+            })
+            .collect();
+        Ok(Response::new(ListResponse { attachments }))
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let request = request.into_inner();
+        if request.free_nics.len() > MAX_REPORTED {
+            return Err(Refusal::new(Reason::Invalid, "free_nics: more than a VM can have").into());
+        }
+        let free = request
+            .free_nics
+            .iter()
+            .map(|text| text.parse::<Mac>())
+            .collect::<Result<BTreeSet<_>, _>>()
+            .map_err(|e| Refusal::new(Reason::Invalid, format!("free_nics: {e}")))?;
+        caller.handle.report(free).await.map_err(status)?;
+        Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn capacity(
+        &self,
+        request: Request<CapacityRequest>,
+    ) -> Result<Response<CapacityResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let name = request.into_inner().network;
+        let network = if name.is_empty() {
+            self.host.limits[caller.handle.vm()].default_network.clone()
+        } else {
+            NetworkName::new(name).map_err(|e| Refusal::new(Reason::Invalid, format!("network: {e}")))?
+        };
+        if self.host.shared.network(&network).is_none() {
+            return Err(Refusal::new(
+                Reason::UnknownNetwork,
+                format!("there is no network {network} on this host"),
+            )
+            .into());
+        }
+        let vm = caller.handle.vm();
+        let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
+        let free_addresses = self.host.shared.free_addresses(&network);
+        let exhausted = if !capacity.has_room() {
+            let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
+            Some(Refusal::new(Reason::NoCapacity, text))
+        } else if free_addresses == 0 {
+            Some(Refusal::new(Reason::NoFreeAddress, format!("network {network}: no address is free")))
+        } else {
+            None
+        };
+        Ok(Response::new(CapacityResponse {
+            limit: capacity.limit,
+            in_use: capacity.in_use,
+            spare: capacity.spare,
+            free_addresses,
+            exhausted,
+        }))
+    }
+}

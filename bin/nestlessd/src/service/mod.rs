@@ -1,0 +1,11 @@
+//! The gRPC services. They translate, and check what comes from outside; the VM's task decides.
+
+mod guest;
+mod operator;
+mod quota;
+mod refusal;
+mod trace;
+mod translate;
+
+pub(crate) use guest::GuestService;
+pub(crate) use operator::OperatorService;

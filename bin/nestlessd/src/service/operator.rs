@@ -1,0 +1,152 @@
+//! What the host's operator asks.
+
+use super::{refusal::refusal, trace, translate};
+use crate::daemon::Host;
+use nestless_host::vm::Snapshot;
+use nestless_model::{
+    attachment::{NicRecord, Phase, VmState},
+    identity::VmName,
+    network::Uplink,
+};
+use nestless_proto::{
+    GuardCounters, NetworkStatus, NicStatus, ReconcileRequest, ReconcileResponse, Refusal, ReleaseRequest,
+    ReleaseResponse, StatusRequest, StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus,
+    operator_server::Operator, refusal::Reason,
+};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+pub(crate) struct OperatorService {
+    host: Arc<Host>,
+}
+
+impl OperatorService {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        Self { host }
+    }
+
+    fn vm_status(&self, vm: &VmName, hypervisor: &str, snapshot: &Snapshot) -> VmStatus {
+        let agent = self.host.agent(vm);
+        let limits = &self.host.limits[vm];
+        let state = match (snapshot.state, &snapshot.boot) {
+            (VmState::Down, _) => "down",
+            (VmState::Paused, _) => "paused",
+            (VmState::Running, None) => "booting",
+            (VmState::Running, Some(_)) => "running",
+        };
+        VmStatus {
+            name: vm.to_string(),
+            hypervisor: hypervisor.to_owned(),
+            state: state.to_owned(),
+            channel: if agent.channels > 0 { "connected" } else { "waiting" }.to_owned(),
+            agent_version: agent.version,
+            nic_limit: snapshot.capacity.limit,
+            in_use: snapshot.capacity.in_use,
+            spare: snapshot.capacity.spare,
+            quarantined: snapshot.capacity.quarantined,
+            warm_pool: limits.warm_pool,
+            nics: snapshot.nics.iter().map(|(record, phase)| self.nic_status(record, *phase)).collect(),
+        }
+    }
+
+    fn nic_status(&self, record: &NicRecord, phase: Phase) -> NicStatus {
+        let served = record.attachment();
+        NicStatus {
+            nic_id: record.nic.0,
+            phase: phase.to_string(),
+            nic_mac: record.mac.to_string(),
+            pod_mac: served.map(|_| record.pod_mac().to_string()).unwrap_or_default(),
+            link: record.nic.link_name().to_string(),
+            network: record.network.to_string(),
+            attachment: served.map(|served| translate::wire_id(&served.id)),
+            pod: served.map(|served| translate::wire_pod(&served.pod)),
+            addresses: record.held.addresses.iter().map(ToString::to_string).collect(),
+            pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
+            guard: self.counters(record),
+        }
+    }
+
+    fn counters(&self, record: &NicRecord) -> Option<GuardCounters> {
+        // A NIC that is just going has none; that is no failure of the status.
+        let counters = self.host.ports.counters(&record.nic.link_name()).ok()??;
+        Some(GuardCounters {
+            passed: counters.passed,
+            passed_bytes: counters.passed_bytes,
+            dropped: counters.dropped.by_reason().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for OperatorService {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let mut vms = Vec::new();
+        for (vm, handle) in &self.host.vms {
+            let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
+            vms.push(self.vm_status(vm, handle.hypervisor(), &snapshot));
+        }
+        let networks = self.host.shared.networks().map(|network| NetworkStatus {
+            name: network.name.to_string(),
+            bridge: network.bridge.to_string(),
+            uplink: match &network.uplink {
+                Uplink::Nat => "nat".to_owned(),
+                Uplink::None => "none".to_owned(),
+                Uplink::Interface(link) => link.to_string(),
+            },
+            mtu_bytes: network.mtu.bytes(),
+            subnets: self
+                .host
+                .shared
+                .subnets(&network.name)
+                .into_iter()
+                .map(|subnet| SubnetStatus {
+                    prefix: subnet.prefix.to_string(),
+                    gateway: subnet.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+                    in_use: subnet.count.in_use,
+                    cooling: subnet.count.cooling,
+                    free: subnet.count.free,
+                })
+                .collect(),
+        });
+        Ok(Response::new(StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.host.started.elapsed().as_secs(),
+            vms,
+            networks: networks.collect(),
+        }))
+    }
+
+    async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<TraceResponse>, Status> {
+        trace::trace(&self.host, &request.into_inner().pod).await.map(Response::new)
+    }
+
+    async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {
+        let (mut repairs, mut failures) = (Vec::new(), Vec::new());
+        match self.host.ports.fabric().up().await {
+            Ok(steps) => repairs.extend(steps.iter().map(|step| format!("fabric: {step}"))),
+            Err(failure) => failures.push(format!("fabric: {:#}", anyhow::Error::new(failure))),
+        }
+        for (vm, handle) in &self.host.vms {
+            match handle.reconcile().await {
+                Ok(findings) => {
+                    repairs.extend(findings.into_iter().map(|finding| format!("VM {vm}: {finding}")))
+                }
+                Err(failure) => failures.push(failure.to_string()),
+            }
+        }
+        Ok(Response::new(ReconcileResponse { repairs, failures }))
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        let request = request.into_inner();
+        let id = translate::attachment_id(request.attachment)?;
+        let (vm, handle) =
+            VmName::new(&*request.vm).ok().and_then(|vm| self.host.vms.get_key_value(&vm)).ok_or_else(
+                || Refusal::new(Reason::NotFound, format!("there is no VM {:?} on this host", request.vm)),
+            )?;
+        let existed = handle.detach(id.clone()).await.map_err(|e| Status::from(refusal(&e)))?;
+        info!(%vm, %id, existed, "released by the operator");
+        Ok(Response::new(ReleaseResponse { existed }))
+    }
+}

@@ -1,0 +1,134 @@
+//! The path of a pod's packets, device by device, as the daemon sees it now.
+
+use super::translate;
+use crate::daemon::Host;
+use nestless_host::vm::VmHandle;
+use nestless_model::{
+    attachment::NicRecord,
+    network::{Network, Uplink},
+};
+use nestless_proto::{Hop, Refusal, TraceResponse, refusal::Reason};
+use tonic::Status;
+
+/// Finds the one pod that `wanted` names, and follows its packets.
+pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, Status> {
+    let mut found: Vec<(&VmHandle, NicRecord)> = Vec::new();
+    for handle in host.vms.values() {
+        let snapshot = handle.snapshot().await.map_err(|e| Status::from(super::refusal::refusal(&e)))?;
+        found.extend(
+            snapshot
+                .nics
+                .into_iter()
+                .filter(|(record, _)| is(record, wanted))
+                .map(|(record, _)| (handle, record)),
+        );
+    }
+    let (handle, record) = match found.len() {
+        0 => {
+            let text = format!("no NIC serves a pod called {wanted:?}: `nestless status` lists the pods");
+            return Err(Refusal::new(Reason::NotFound, text).into());
+        }
+        1 => found.remove(0),
+        several => {
+            let text = format!(
+                "{wanted:?} names {several} NICs: give namespace/name, a longer container id, or an address"
+            );
+            return Err(Refusal::new(Reason::Invalid, text).into());
+        }
+    };
+    let hops = hops(host, handle, &record).await?;
+    let served =
+        record.attachment().map(|served| (translate::wire_id(&served.id), translate::wire_pod(&served.pod)));
+    let (attachment, pod) = served.unzip();
+    Ok(TraceResponse { vm: handle.vm().to_string(), attachment, pod, hops })
+}
+
+fn is(record: &NicRecord, wanted: &str) -> bool {
+    let Some(served) = record.attachment() else { return false };
+    let pod = &served.pod;
+    (!pod.name.is_empty() && (wanted == pod.name || wanted == format!("{}/{}", pod.namespace, pod.name)))
+        || (wanted.len() >= 4 && served.id.container.as_str().starts_with(wanted))
+        || wanted == served.id.container.as_str()
+        || record.held.ips().iter().any(|ip| ip.to_string() == wanted)
+}
+
+async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<Hop>, Status> {
+    let look = host
+        .ports
+        .look()
+        .await
+        .map_err(|e| Status::internal(format!("look at the links: {:#}", anyhow::Error::new(e))))?;
+    let served = record.attachment().ok_or_else(|| Status::internal("a NIC without a pod was traced"))?;
+    let network = host.shared.network(&record.network);
+    let faults = handle.check(served.id.clone()).await.unwrap_or_else(|e| vec![e.to_string()]);
+    let plugged = !faults.iter().any(|fault| fault.contains("plugged") || fault.contains("hypervisor"));
+    let namespace = handle.hypervisor() == "namespace";
+    let link = record.nic.link_name();
+    let mut hops = vec![Hop {
+        place: "pod".into(),
+        device: served.id.interface.to_string(),
+        kind: if namespace { "veth" } else { "virtio-net" }.into(),
+        detail: format!("{} {}{}", record.pod_mac(), addresses(record), at_pci(&served.pci_address)),
+        seen: served.confirmed,
+    }];
+    if !namespace {
+        hops.push(Hop {
+            place: "hypervisor".into(),
+            device: record.nic.device_name(),
+            kind: "virtio-net".into(),
+            detail: format!("plugged into VM {} by {}", handle.vm(), handle.hypervisor()),
+            seen: plugged,
+        });
+    }
+    let counters = host.ports.counters(&link).ok().flatten();
+    let guard = counters.map_or("no guard".to_owned(), |counters| {
+        format!(
+            "guard passed {}, dropped {}",
+            counters.passed,
+            counters.dropped.by_reason().map(|(_, n)| n).sum::<u64>()
+        )
+    });
+    hops.push(Hop {
+        place: "host".into(),
+        device: link.to_string(),
+        kind: if namespace { "veth" } else { "tap" }.into(),
+        detail: format!("{guard}; mtu {}", record.mtu.bytes()),
+        seen: look.link_is_joined(record.nic),
+    });
+    if let Some(network) = network {
+        hops.push(Hop {
+            place: "host".into(),
+            device: network.bridge.to_string(),
+            kind: "bridge".into(),
+            detail: format!("network {}; mtu {}", network.name, network.mtu.bytes()),
+            seen: look.bridge_is_up(&network.bridge),
+        });
+        hops.extend(uplink(network));
+    }
+    Ok(hops)
+}
+
+fn uplink(network: &Network) -> Option<Hop> {
+    let (device, kind, detail) = match &network.uplink {
+        Uplink::None => return None,
+        Uplink::Nat => (
+            network.bridge.to_string(),
+            "nat",
+            "the host routes and hides the pods behind its own address".to_owned(),
+        ),
+        Uplink::Interface(link) => (
+            link.to_string(),
+            "interface",
+            "a port of the bridge: pods stand on the outer network".to_owned(),
+        ),
+    };
+    Some(Hop { place: "outside".into(), device, kind: kind.into(), detail, seen: true })
+}
+
+fn addresses(record: &NicRecord) -> String {
+    record.held.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn at_pci(address: &str) -> String {
+    if address.is_empty() { String::new() } else { format!(" at PCI {address}") }
+}

@@ -1,0 +1,119 @@
+//! The fabric and the guard together are what a VM's task calls its [`Ports`].
+
+use crate::{
+    fabric::{Fabric, FabricError, FabricState},
+    guard::{Counters, Guard, GuardError, LinkState},
+    hypervisor::link_alias,
+    vm::{PortError, Ports},
+};
+use async_trait::async_trait;
+use nestless_model::{
+    attachment::PortSeen,
+    guard::GuardRules,
+    identity::{LinkName, NetworkName, NicId, VmName},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The host's ends of all NICs of one daemon.
+pub struct HostPorts {
+    fabric: Fabric,
+    guard: Guard,
+}
+
+/// One look at the fabric.
+pub struct Look(FabricState);
+
+impl Look {
+    /// Whether a NIC's host end is a port of some bridge, and up.
+    pub fn link_is_joined(&self, nic: NicId) -> bool {
+        self.0.links.get(&nic).is_some_and(|link| link.up && link.master.is_some())
+    }
+
+    /// Whether a network's bridge is there, and up.
+    pub fn bridge_is_up(&self, name: &LinkName) -> bool {
+        self.0.bridges.values().any(|bridge| bridge.bridge == *name && bridge.up)
+    }
+}
+
+impl HostPorts {
+    /// Over a fabric that is up and a guard that is loaded.
+    pub fn new(fabric: Fabric, guard: Guard) -> Self {
+        Self { fabric, guard }
+    }
+
+    /// The bridges.
+    pub fn fabric(&self) -> &Fabric {
+        &self.fabric
+    }
+
+    /// Looks, for people.
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub async fn look(&self) -> Result<Look, FabricError> {
+        self.fabric.observe().await.map(Look)
+    }
+
+    /// What the guard of a link has counted; `None` when it has none.
+    ///
+    /// # Errors
+    /// When there is no such link.
+    pub fn counters(&self, link: &LinkName) -> Result<Option<Counters>, GuardError> {
+        self.guard.counters(link)
+    }
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    operation: &'static str,
+    object: &impl ToString,
+) -> impl FnOnce(E) -> PortError {
+    let object = object.to_string();
+    move |source| PortError { operation, object, source: Box::new(source) }
+}
+
+#[async_trait]
+impl Ports for HostPorts {
+    async fn close(&self, link: &LinkName) -> Result<(), PortError> {
+        self.guard.close(link).map_err(failed("close guard", link))
+    }
+
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+        self.guard.protect(link, rules).map_err(failed("open guard", link))
+    }
+
+    async fn join(&self, vm: &VmName, nic: NicId, name: &NetworkName) -> Result<(), PortError> {
+        let network = self.fabric.network(name).ok_or_else(|| PortError {
+            operation: "find network",
+            object: name.to_string(),
+            source: "it is not in the configuration".into(),
+        })?;
+        let link = nic.link_name();
+        self.fabric.join(&link, network, &link_alias(vm, nic)).await.map_err(failed("join bridge", &link))
+    }
+
+    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError> {
+        let guarded = self.guarded().map_err(failed("look at guards", &"all links"))?;
+        let links = self.fabric.links().await.map_err(failed("look at links", &"all links"))?;
+        let ports = links.into_iter().map(|(nic, link)| {
+            let seen = PortSeen { joined: link.up && link.master.is_some(), guarded: guarded.contains(&nic) };
+            (nic, seen)
+        });
+        Ok(ports.collect())
+    }
+}
+
+impl HostPorts {
+    /// The NICs whose guard is whole. Entries of links that are gone are forgotten on the way.
+    fn guarded(&self) -> Result<BTreeSet<NicId>, GuardError> {
+        let mut guarded = BTreeSet::new();
+        for seen in self.guard.observe()? {
+            let nic = seen.link.as_ref().and_then(|link| NicId::from_link_name(link.as_str()));
+            match seen.state {
+                LinkState::Gone => self.guard.forget(seen.ifindex)?,
+                LinkState::Closed | LinkState::Protected => guarded.extend(nic),
+                LinkState::Unguarded | LinkState::Outdated => {}
+            }
+        }
+        Ok(guarded)
+    }
+}
