@@ -247,13 +247,11 @@ async fn leaving_a_bridge_is_not_going() {
 }
 
 #[tokio::test]
-async fn a_burst_too_large_for_the_socket_is_caught_up_with() -> Result<(), NetlinkError> {
+async fn a_burst_is_followed_to_its_end() -> Result<(), NetlinkError> {
     let (namespace, netlink) = fresh().await;
     let mut monitor = LinkMonitor::inside(&namespace).await?;
     while monitor.next().await? != LinkEvent::Listed {}
     let (_peer9, link) = spare(&netlink, "d0").await;
-    // This runtime has one thread, and the loop below leaves it to netlink's own task only; the socket overflows or it
-    // does not, but what is known in the end is right.
     for round in 0..300 {
         netlink.set_mtu(&link, 1500 + round).await?;
     }

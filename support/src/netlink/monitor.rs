@@ -20,6 +20,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// Room for some thousand notifications, in bytes. The kernel's default holds about two hundred.
 const RECEIVE_BUFFER_BYTES: u32 = 4 << 20;
@@ -46,6 +47,7 @@ pub struct LinkMonitor {
     /// A listing is due: at the start, and after a loss.
     outdated: bool,
     listed: bool,
+    _connection: AbortOnDropHandle<()>,
 }
 
 impl LinkMonitor {
@@ -61,7 +63,8 @@ impl LinkMonitor {
         let (mut connection, _, notifications) =
             rtnetlink::new_multicast_connection(&[MulticastGroup::Link]).map_err(open)?;
         connection.socket_mut().socket_ref().set_rx_buf_sz(RECEIVE_BUFFER_BYTES).map_err(open)?;
-        tokio::spawn(connection);
+        // It would notice only at the next notification that nobody listens any more.
+        let connection = AbortOnDropHandle::new(tokio::spawn(connection));
         Ok(Self {
             // A channel of its own: where notifications overflow, answers must not be lost.
             netlink: Netlink::here()?,
@@ -70,6 +73,7 @@ impl LinkMonitor {
             untold: VecDeque::new(),
             outdated: true,
             listed: false,
+            _connection: connection,
         })
     }
 
@@ -158,5 +162,38 @@ impl LinkMonitor {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::VethEnd;
+
+    #[tokio::test]
+    async fn what_happened_unseen_is_told_after_a_loss() {
+        let namespace = Namespace::anonymous().unwrap();
+        let netlink = Netlink::inside(&namespace).await.unwrap();
+        netlink.create_veth(&VethEnd::named("a"), &VethEnd::named("b")).await.unwrap();
+        let mut monitor = LinkMonitor::inside(&namespace).await.unwrap();
+        while monitor.next().await.unwrap() != LinkEvent::Listed {}
+
+        // From here on the kernel's notifications go nowhere, as they do when the buffer is full.
+        monitor._connection.abort();
+        netlink.delete_if_any("a").await.unwrap();
+        netlink.create_veth(&VethEnd::named("a"), &VethEnd::named("c")).await.unwrap();
+        monitor.take(NetlinkPayload::Overrun(Vec::new()));
+
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            told.push(match monitor.next().await.unwrap() {
+                LinkEvent::Present(link) => format!("+{}", link.name),
+                LinkEvent::Gone(link) => format!("-{}", link.name),
+                LinkEvent::Listed => "listed again".to_owned(),
+            });
+        }
+        told.sort();
+        assert_eq!(told, ["+a", "+c", "-a", "-b"]);
+        assert!(monitor.next().await.is_err(), "nothing else was left to tell");
     }
 }

@@ -8,6 +8,9 @@ use nix::{
 };
 use std::{fs, io, os::fd::AsFd as _, os::fd::AsRawFd as _, path::Path, thread};
 
+/// What messages call a namespace that no path leads to.
+const UNNAMED: &str = "(unnamed)";
+
 impl Namespace {
     /// Makes a namespace without a path. It goes, with all links made in it, when the last descriptor and the last
     /// process of it go.
@@ -17,7 +20,7 @@ impl Namespace {
     pub fn anonymous() -> Result<Self, NamespaceError> {
         on_a_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|source| NamespaceError::Make { source })?;
-            Self::current()
+            Ok(Self { origin: Path::new(UNNAMED).into(), ..Self::current()? })
         })
     }
 
@@ -100,7 +103,7 @@ fn prepare(path: &Path) -> io::Result<()> {
 fn on_a_thread<T: Send>(
     work: impl FnOnce() -> Result<T, NamespaceError> + Send,
 ) -> Result<T, NamespaceError> {
-    let path = || Path::new("(new)").to_owned();
+    let path = || Path::new(UNNAMED).to_owned();
     thread::scope(|scope| {
         thread::Builder::new()
             .name("netns".into())
