@@ -7,6 +7,7 @@
 //! ```
 
 pub mod announce;
+pub mod digest;
 pub mod identify;
 pub mod parking;
 pub mod pod_nic;

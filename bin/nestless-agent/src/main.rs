@@ -1,2 +1,96 @@
-//! Placeholder.
-fn main() {}
+//! The agent in the VM: answers CNI calls, asks the host for NICs, and brings them into the pods.
+
+mod attachments;
+mod channel;
+mod cni_socket;
+mod config;
+mod host;
+mod service;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use config::Config;
+use nix::fcntl::{Flock, FlockArg};
+use std::{fs, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+
+/// How long calls that have begun may take after SIGTERM. What is cut off is taken back by the next agent.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    nestless_support::telemetry::init("info")?;
+    // Pods want the memory and the CPUs: two threads serve any number of calls.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let _lock = lock(&config)?;
+    let dialer = channel::Dialer::new(&config)?;
+    let boot_id = boot_id()?;
+
+    let (host, slot) = host::Host::new(config.deadlines());
+    let (agent, dead) = service::Agent::new(&config, host, boot_id.clone()).await?;
+    agent.resume().await;
+    let listener = cni_socket::listen(&config.run_dir.join("agent.sock"))?;
+
+    let calls = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let _session = background(host::run(dialer, boot_id, slot));
+    let _follower = background(Arc::clone(&agent).follow_host());
+    let _settler = background(Arc::clone(&agent).settle_all());
+    let mut watch = background(Arc::clone(&agent).watch(dead));
+    let mut server = background(cni_socket::serve(listener, agent, calls.clone(), stop.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), run_dir = %config.run_dir.display(), "serving CNI calls");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = &mut watch => anyhow::bail!("the kernel's events ended: the agent must be started again"),
+        _ = &mut server => anyhow::bail!("the CNI socket ended: the agent must be started again"),
+    }
+    stop.cancel();
+    calls.close();
+    if tokio::time::timeout(DRAIN_DEADLINE, calls.wait()).await.is_err() {
+        tracing::warn!(calls = calls.len(), "stopping in the middle of CNI calls");
+    }
+    tracing::info!("stopped; pods keep their NICs");
+    Ok(())
+}
+
+fn background(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Two agents would take each other's NICs. The kernel lets the lock go with the process, however it ends.
+fn lock(config: &Config) -> anyhow::Result<Flock<fs::File>> {
+    let directory = &config.run_dir;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .with_context(|| format!("create {}", directory.display()))?;
+    let path = directory.join("agent.lock");
+    let file = fs::File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("another nestless-agent runs in {}", directory.display()))
+}
+
+fn boot_id() -> anyhow::Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(text.trim().to_owned())
+}

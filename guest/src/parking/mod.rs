@@ -67,6 +67,12 @@ impl Parking {
         &self.namespace
     }
 
+    /// Whether the NIC is here by the kernel's word, which is ahead of [`Parking::free`]. One that cannot be looked for is
+    /// not found.
+    pub async fn holds(&self, nic: Mac) -> bool {
+        matches!(self.find(nic).await, Ok(Some(_)))
+    }
+
     pub(crate) fn netlink(&self) -> &Netlink {
         &self.netlink
     }

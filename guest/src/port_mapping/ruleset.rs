@@ -1,5 +1,6 @@
 //! The table's contents, as commands in the JSON of libnftables (`man 5 libnftables-json`).
 
+use crate::digest::digest;
 use nestless_model::{
     cni::{PortMapping, Protocol},
     identity::AttachmentId,
@@ -18,12 +19,8 @@ const BASE_CHAINS: [(&str, &str, i32); 3] =
 pub(super) struct Key(String);
 
 impl Key {
-    /// FNV-1a, 64 bits: the same in every version of ours, which a later one must be able to clean up after.
     pub(super) fn of(attachment: &AttachmentId) -> Self {
-        let hash = attachment.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self(format!("{hash:016x}"))
+        Self(format!("{:016x}", digest(attachment)))
     }
 
     fn inward(&self) -> String {

@@ -1,0 +1,93 @@
+//! The host's answers in our own types.
+
+use super::HostError;
+use ipnet::IpNet;
+use nestless_guest::pod_nic::{PodNic, PodRoute};
+use nestless_model::identity::{AttachmentId, InterfaceName, Mac, Mtu};
+use nestless_proto::{AttachResponse, Attachment};
+use std::{fmt::Display, net::IpAddr, str::FromStr};
+
+/// A NIC that the host gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub(crate) nic_mac: Mac,
+    pub(crate) pod_mac: Mac,
+    pub(crate) addresses: Vec<IpNet>,
+    pub(crate) routes: Vec<PodRoute>,
+    pub(crate) mtu: Mtu,
+    pub(crate) dns_servers: Vec<String>,
+    /// The guest should see it already.
+    pub(crate) warm: bool,
+}
+
+/// An attachment that the host knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) attachment: AttachmentId,
+    pub(crate) offer: Offer,
+    pub(crate) sandbox: String,
+    pub(crate) in_use: bool,
+}
+
+impl Offer {
+    pub(super) fn read(answer: AttachResponse) -> Result<Self, HostError> {
+        let routes = answer.routes.iter().map(|route| {
+            let gateway = Some(route.gateway.as_str()).filter(|gateway| !gateway.is_empty());
+            Ok(PodRoute {
+                destination: parse("a route's destination", &route.destination)?,
+                gateway: gateway.map(|gateway| parse::<IpAddr>("a route's gateway", gateway)).transpose()?,
+            })
+        });
+        Ok(Self {
+            nic_mac: parse("nic_mac", &answer.nic_mac)?,
+            pod_mac: parse("pod_mac", &answer.pod_mac)?,
+            addresses: answer
+                .addresses
+                .iter()
+                .map(|text| parse("an address", text))
+                .collect::<Result<_, _>>()?,
+            routes: routes.collect::<Result<_, _>>()?,
+            mtu: Mtu::new(answer.mtu_bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })?,
+            dns_servers: answer.dns_servers,
+            warm: answer.warm,
+        })
+    }
+
+    pub(crate) fn pod_nic(&self, interface: &InterfaceName) -> PodNic {
+        PodNic {
+            nic_mac: self.nic_mac,
+            interface: interface.clone(),
+            pod_mac: self.pod_mac,
+            mtu: self.mtu,
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+        }
+    }
+}
+
+impl Listed {
+    pub(super) fn read(listed: Attachment) -> Result<Self, HostError> {
+        let missing = |what: &str| HostError::Nonsense { what: format!("an attachment without {what}") };
+        let id = listed.attachment.ok_or_else(|| missing("an id"))?;
+        Ok(Self {
+            attachment: AttachmentId {
+                container: parse("a container id", &id.container_id)?,
+                interface: parse("an interface name", &id.interface)?,
+            },
+            offer: Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)?,
+            sandbox: listed.sandbox,
+            in_use: listed.in_use,
+        })
+    }
+}
+
+pub(super) fn wire_id(attachment: &AttachmentId) -> nestless_proto::AttachmentId {
+    nestless_proto::AttachmentId {
+        container_id: attachment.container.to_string(),
+        interface: attachment.interface.to_string(),
+    }
+}
+
+fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, HostError> {
+    text.parse().map_err(|e| HostError::Nonsense { what: format!("{what} {text:?}: {e}") })
+}

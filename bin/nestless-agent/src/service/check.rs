@@ -1,0 +1,91 @@
+//! CHECK: is the world, here and on the host, as ADD left it? What plugins after us added is left to them.
+
+use super::{Agent, chain};
+use crate::attachments::Phase;
+use nestless_guest::pod_nic::{self, Observed};
+use nestless_model::cni::{Check, CniError, CniResult, ErrorCode, Interface};
+use nestless_support::{netns::Namespace, telemetry::TraceParent};
+
+impl Agent {
+    pub(super) async fn check(
+        &self,
+        check: Check,
+        sandbox: Namespace,
+        trace: TraceParent,
+    ) -> Result<(), CniError> {
+        let _guard = self.locks.container(&check.attachment.container).await;
+        let record = self.attachments.get(&check.attachment).filter(|record| record.phase == Phase::InUse);
+        let nic = record.and_then(|record| record.nic).ok_or_else(|| {
+            CniError::new(
+                ErrorCode::UnknownContainer,
+                format!("{} is not attached by this agent", check.attachment),
+            )
+        })?;
+        let failed = |faults: Vec<String>| {
+            CniError::new(ErrorCode::CheckFailed, format!("{}: {}", check.attachment, faults.join("; ")))
+        };
+        let observed = pod_nic::inspect(&sandbox, nic).await.map_err(|e| failed(vec![chain(&e)]))?;
+        let Some(observed) = observed else {
+            return Err(failed(vec![format!("the NIC with MAC address {nic} is not in the sandbox")]));
+        };
+        let mut faults = compare(&check, &observed);
+        match self.host.check(&check.attachment, trace).await {
+            Ok(found) => faults.extend(found),
+            // What was found here is worth telling at once; otherwise nothing is known.
+            Err(error) if faults.is_empty() => return Err(error.into()),
+            Err(_) => {}
+        }
+        if faults.is_empty() { Ok(()) } else { Err(failed(faults)) }
+    }
+}
+
+/// What of `prevResult` is ours and differs.
+fn compare(check: &Check, observed: &Observed) -> Vec<String> {
+    let name = check.attachment.interface.as_str();
+    let expected = &check.prev_result;
+    let mine = |interface: &Interface| interface.name == name && !interface.sandbox.is_empty();
+    let Some(index) = expected.interfaces.iter().position(mine) else {
+        return vec![format!("prevResult has no interface {name} with a sandbox")];
+    };
+    let mut faults = compare_link(&expected.interfaces[index], observed);
+    faults.extend(compare_addresses(expected, index, observed));
+    for route in &expected.routes {
+        let same = observed.routes.iter().any(|there| {
+            there.destination == route.destination.trunc()
+                && (route.gateway.is_none() || there.gateway == route.gateway)
+        });
+        if !same && route.table.is_none() {
+            faults.push(format!("the route to {} is missing", route.destination));
+        }
+    }
+    faults
+}
+
+fn compare_link(expected: &Interface, observed: &Observed) -> Vec<String> {
+    let link = &observed.link;
+    let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+    let mut faults = Vec::new();
+    if link.name != expected.name {
+        faults.push(format!("the NIC is called {}, not {}", link.name, expected.name));
+    }
+    if !expected.mac.eq_ignore_ascii_case(&mac) {
+        faults.push(format!("its MAC address is {mac}, not {}", expected.mac));
+    }
+    if let Some(mtu) = expected.mtu.filter(|mtu| *mtu != link.mtu_bytes) {
+        faults.push(format!("its MTU is {}, not {mtu}", link.mtu_bytes));
+    }
+    if !link.up {
+        faults.push("it is down".to_owned());
+    }
+    faults
+}
+
+fn compare_addresses<'a>(
+    expected: &'a CniResult,
+    index: usize,
+    observed: &'a Observed,
+) -> impl Iterator<Item = String> + 'a {
+    let mine = expected.ips.iter().filter(move |ip| ip.interface == Some(index));
+    let missing = mine.filter(|ip| !observed.addresses.contains(&ip.address));
+    missing.map(|ip| format!("the address {} is missing", ip.address))
+}

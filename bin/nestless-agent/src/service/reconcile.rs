@@ -1,0 +1,137 @@
+//! Looks at the world instead of believing memory: when the agent starts, and whenever the host (re)connects.
+
+use super::{Agent, chain};
+use crate::{
+    attachments::{Phase, Record},
+    host::Listed,
+};
+use nestless_guest::{pod_nic, port_mapping};
+use nestless_model::identity::{AttachmentId, Mac};
+use nestless_support::{netns::Namespace, telemetry::TraceParent};
+use std::sync::Arc;
+
+impl Agent {
+    /// What an earlier agent left. Needs no host; the listener is not open yet.
+    pub(crate) async fn resume(self: &Arc<Self>) {
+        for mut record in self.attachments.all() {
+            let here = match (record.phase, record.nic) {
+                (Phase::InUse, Some(nic)) => sandbox_with(record.sandbox.as_deref(), nic).await,
+                _ => None,
+            };
+            let kept = match here {
+                Some(sandbox) => {
+                    record.number = self.number(&sandbox).await;
+                    self.keep(&record)
+                }
+                None => self.retire(record).await,
+            };
+            if let Err(error) = kept {
+                tracing::warn!(%error, "what an earlier agent left is not all in order");
+            }
+        }
+        let living: Vec<AttachmentId> =
+            self.attachments.all().into_iter().filter(in_use).map(|r| r.attachment).collect();
+        let cleaned = tokio::task::spawn_blocking(move || port_mapping::retain(&living)).await;
+        if let Ok(Err(error)) = cleaned {
+            tracing::warn!(error = chain(&error), "port mappings of dead pods may be left");
+        }
+    }
+
+    /// Parks the NIC of an attachment that nobody finished or that lost its sandbox; the host hears of it when it is there.
+    async fn retire(&self, mut record: Record) -> Result<(), nestless_model::cni::CniError> {
+        if let (Some(nic), Some(path)) = (record.nic, &record.sandbox)
+            && let Ok(sandbox) = Namespace::open(path)
+            && let Err(error) = pod_nic::withdraw(&self.parking, &sandbox, nic).await
+        {
+            tracing::warn!(attachment = %record.attachment, error = chain(&error), "a NIC could not be taken back");
+        }
+        record.phase = Phase::Detaching;
+        self.keep(&record)
+    }
+
+    /// Follows the host: after each connect the lists are compared, and the free NICs are told whenever they change. Runs
+    /// until cancelled.
+    pub(crate) async fn follow_host(self: Arc<Self>) {
+        let mut generation = 0;
+        loop {
+            generation = self.host.connected_after(generation).await;
+            // Side by side: a call that holds a container's lock may be waiting for a NIC that the host plugs only when it
+            // has heard of the free ones.
+            tokio::join!(self.report_until_broken(generation), self.compare_lists());
+        }
+    }
+
+    async fn report_until_broken(&self, generation: u64) {
+        let mut free = self.parking.free();
+        loop {
+            let now = free.borrow_and_update().clone();
+            if let Err(error) = self.host.report(&self.boot_id, &now).await {
+                tracing::debug!(%error, "the free NICs were not reported");
+            }
+            tokio::select! {
+                changed = free.changed() => if changed.is_err() { return },
+                () = self.host.broken(generation) => return,
+            }
+        }
+    }
+
+    async fn compare_lists(self: &Arc<Self>) {
+        let trace = TraceParent::root();
+        let list = self.host.list(trace).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the host's list cannot be compared");
+            Vec::new()
+        });
+        for listed in list {
+            let _guard = self.locks.container(&listed.attachment.container).await;
+            if let Err(error) = self.compare(listed, trace).await {
+                tracing::warn!(%error, "an attachment that the host knows is not in order");
+            }
+        }
+        if self.settle_pending().await > 0 {
+            self.detaching.notify_one();
+        }
+    }
+
+    async fn compare(
+        self: &Arc<Self>,
+        listed: Listed,
+        trace: TraceParent,
+    ) -> Result<(), nestless_model::cni::CniError> {
+        let known = self.attachments.get(&listed.attachment);
+        let record = known.clone().unwrap_or_else(|| Record {
+            sandbox: Some(listed.sandbox.clone()),
+            nic: Some(listed.offer.nic_mac),
+            mapped: true,
+            ..Record::new(listed.attachment.clone(), Phase::InUse)
+        });
+        let nic = record.nic.unwrap_or(listed.offer.nic_mac);
+        let here = match record.phase {
+            Phase::InUse => sandbox_with(record.sandbox.as_deref(), nic).await,
+            Phase::Attaching | Phase::Detaching => None,
+        };
+        let Some(sandbox) = here else {
+            // An ADD or DEL that ran while the list was under way has the last word: the lock makes its record current,
+            // and an attachment without one was listed before its DEL was carried out, or is nobody's.
+            return self.release(Record { nic: Some(nic), ..record }, None, trace).await;
+        };
+        if known.is_none() {
+            tracing::warn!(attachment = %listed.attachment, "an attachment without a record was found in its sandbox; adopting it");
+            self.keep(&Record { number: self.number(&sandbox).await, ..record.clone() })?;
+        }
+        if !listed.in_use {
+            let device = pod_nic::device(&sandbox, &listed.attachment.interface).await;
+            self.confirm(&record, device, trace);
+        }
+        Ok(())
+    }
+}
+
+fn in_use(record: &Record) -> bool {
+    record.phase == Phase::InUse
+}
+
+/// The sandbox at `path`, if the NIC is in it.
+async fn sandbox_with(path: Option<&str>, nic: Mac) -> Option<Namespace> {
+    let sandbox = Namespace::open(path?).ok()?;
+    pod_nic::inspect(&sandbox, nic).await.ok().flatten().map(|_| sandbox)
+}

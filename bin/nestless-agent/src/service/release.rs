@@ -1,0 +1,109 @@
+//! The one way out of a sandbox, whoever asks for it: DEL, GC, a failed ADD, a sandbox that died, a reconcile pass.
+
+use super::{Agent, chain};
+use crate::{
+    attachments::{Phase, Record},
+    host::HostError,
+};
+use nestless_guest::{
+    pod_nic::{self, Device},
+    port_mapping,
+    sandbox_watch::SandboxNumber,
+};
+use nestless_model::cni::{CniError, ErrorCode};
+use nestless_support::{netns::Namespace, telemetry::TraceParent};
+use std::sync::Arc;
+
+impl Agent {
+    /// Parks the NIC, removes port mappings and tells the host. A host that is away hears of it later: that is no failure.
+    /// The caller holds the container's lock.
+    pub(super) async fn release(
+        &self,
+        mut record: Record,
+        sandbox: Option<&Namespace>,
+        trace: TraceParent,
+    ) -> Result<(), CniError> {
+        self.withdraw(&record, sandbox).await?;
+        let unmapped = unmap(&record).await;
+        record.phase = Phase::Detaching;
+        record.number = None;
+        self.keep(&record)?;
+        if self.host.is_away() {
+            tracing::info!(attachment = %record.attachment, trace_id = trace.trace_id(), "the host is away and will hear of a detachment later");
+        } else if let Err(error) = self.settle(&record, trace).await {
+            tracing::warn!(attachment = %record.attachment, %error, "the host will hear of a detachment later");
+            self.detaching.notify_one();
+        }
+        unmapped
+    }
+
+    /// Tells the host that an attachment is over, and forgets it.
+    pub(super) async fn settle(&self, record: &Record, trace: TraceParent) -> Result<(), CniError> {
+        let existed = match self.host.detach(&record.attachment, trace).await {
+            Ok(existed) => existed,
+            Err(HostError::Refused(refusal))
+                if refusal.reason() == nestless_proto::refusal::Reason::NotFound =>
+            {
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.attachments.remove(&record.attachment);
+        if existed {
+            tracing::info!(attachment = %record.attachment, trace_id = trace.trace_id(), "detached");
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self, record: &Record, given: Option<&Namespace>) -> Result<(), CniError> {
+        let Some(nic) = record.nic else { return Ok(()) };
+        // Waiting already: no sandbox has it.
+        if self.parking.holds(nic).await {
+            return Ok(());
+        }
+        let recorded = record.sandbox.as_deref().and_then(|path| Namespace::open(path).ok());
+        for sandbox in given.into_iter().chain(&recorded) {
+            let found = pod_nic::withdraw(&self.parking, sandbox, nic).await.map_err(|error| {
+                let message = format!("{}: {}", record.attachment, chain(&error));
+                CniError::new(ErrorCode::TeardownIncomplete, message)
+            })?;
+            if found {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the host that the NIC is in use, beside the caller's way. What gets lost here is told after the next connect.
+    pub(super) fn confirm(self: &Arc<Self>, record: &Record, device: Device, trace: TraceParent) {
+        let (agent, attachment) = (Arc::clone(self), record.attachment.clone());
+        tokio::spawn(async move {
+            if let Err(error) = agent.host.confirm(&attachment, device, trace).await {
+                tracing::debug!(%attachment, %error, "a NIC is not confirmed yet");
+            }
+        });
+    }
+
+    /// From now on the sandbox's death is told. Without a number it is noticed at the next connect.
+    pub(super) async fn number(&self, sandbox: &Namespace) -> Option<SandboxNumber> {
+        match self.sandboxes.number(sandbox).await {
+            Ok(number) => Some(number),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a sandbox cannot be watched");
+                None
+            }
+        }
+    }
+}
+
+async fn unmap(record: &Record) -> Result<(), CniError> {
+    if !record.mapped {
+        return Ok(());
+    }
+    let attachment = record.attachment.clone();
+    let failed = |message| CniError::new(ErrorCode::TeardownIncomplete, message);
+    tokio::task::spawn_blocking(move || port_mapping::remove(&attachment))
+        .await
+        .map_err(|e| failed(e.to_string()))?
+        .map_err(|e| failed(chain(&e)))
+}
