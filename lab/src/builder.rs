@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use nestless_model::{
     identity::{Mtu, NetworkName, VmName},
     network::{Network, Subnet, Uplink},
+    topology::{Demand, Machine, Topology},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,7 +40,6 @@ pub struct LabBuilder {
     pub(crate) with_daemon: bool,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
-    pub(crate) bridges: u32,
     pub(crate) programs: Vec<String>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) uplink: Uplink,
@@ -59,7 +59,6 @@ impl LabBuilder {
             with_daemon: true,
             cpus: 1,
             memory_mib: 512,
-            bridges: 2,
             programs: Vec::new(),
             files: Vec::new(),
             uplink: Uplink::Nat,
@@ -106,13 +105,6 @@ impl LabBuilder {
         self
     }
 
-    /// Bridges in each VM, each with 31 places for NICs. Default: 2, at most 16.
-    #[must_use]
-    pub fn hot_plug_bridges(mut self, count: u32) -> Self {
-        self.bridges = count;
-        self
-    }
-
     /// Programs of this host that the guests get too, with their libraries: names to look for in PATH and
     /// /usr/lib/cni, or paths. Namespace VMs see the host's anyway.
     #[must_use]
@@ -142,7 +134,7 @@ impl LabBuilder {
         self
     }
 
-    /// Spare NICs that each VM keeps, and NICs that it may have. Default: 2 and 32.
+    /// Spare NICs that each VM keeps, and NICs that it may have; a QEMU VM gets as many places. Default: 2 and 32.
     #[must_use]
     pub fn nics(mut self, warm_pool: u32, limit: u32) -> Self {
         (self.warm_pool, self.nic_limit) = (warm_pool, limit);
@@ -201,6 +193,12 @@ impl LabBuilder {
             daemon: None,
             vms: vms.collect(),
         })
+    }
+
+    /// What QEMU's VMs need for their NICs.
+    pub(crate) fn topology(&self) -> Result<Topology, LabError> {
+        let demand = Demand { nics: self.nic_limit, vcpus: self.cpus, machine: Machine::Q35, queues: 1 };
+        Ok(Topology::plan(demand)?)
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -276,5 +274,6 @@ mod tests {
         assert!(matches!(LabBuilder::new("a").vm_names(["host"]).plan(), Err(LabError::Name(_))));
         assert!(matches!(LabBuilder::new("a").vm_names(["x", "x"]).plan(), Err(LabError::Vms { .. })));
         assert!(matches!(LabBuilder::new("a").vms(0).plan(), Err(LabError::Vms { .. })));
+        assert!(matches!(LabBuilder::new("a").nics(2, 5000).topology(), Err(LabError::Topology(_))));
     }
 }

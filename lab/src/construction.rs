@@ -18,7 +18,10 @@ use crate::{
     vm::{self, Vm},
 };
 use futures_util::future::try_join_all;
-use nestless_model::identity::{Mac, VmName};
+use nestless_model::{
+    identity::{Mac, VmName},
+    topology::Topology,
+};
 use nestless_support::{
     netlink::{BridgeSettings, Netlink, NetlinkError, NewAddress, VethEnd},
     netns::Namespace,
@@ -46,10 +49,12 @@ struct Boot {
     kernel: PathBuf,
     initramfs: PathBuf,
     accelerator: Accelerator,
+    topology: Topology,
 }
 
 pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError> {
     let state = builder.plan()?;
+    let topology = builder.topology()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
     let daemon_program = builder
@@ -66,7 +71,7 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     netlink.set_up(&netlink.link("lo").await?).await?;
 
     let boot = match lab.state.vmm {
-        Vmm::Qemu => Some(prepare_boot(builder, &lab.state, &programs).await?),
+        Vmm::Qemu => Some(prepare_boot(builder, &lab.state, &programs, topology).await?),
         Vmm::Namespace => None,
     };
     let host = lab.host.clone();
@@ -125,7 +130,12 @@ fn make_directories(state: &LabState) -> Result<(), LabError> {
     Ok(())
 }
 
-async fn prepare_boot(builder: &LabBuilder, state: &LabState, programs: &Programs) -> Result<Boot, LabError> {
+async fn prepare_boot(
+    builder: &LabBuilder,
+    state: &LabState,
+    programs: &Programs,
+    topology: Topology,
+) -> Result<Boot, LabError> {
     let cache = Cache::open()?;
     let image = Initramfs {
         with_agent: builder.with_daemon,
@@ -152,7 +162,7 @@ async fn prepare_boot(builder: &LabBuilder, state: &LabState, programs: &Program
     builder.progress.step("see whether KVM works");
     let accelerator = qemu::choose(&cache, &kernel.image, &initramfs).await?;
     tracing::debug!(%accelerator, "boot");
-    Ok(Boot { kernel: kernel.image, initramfs, accelerator })
+    Ok(Boot { kernel: kernel.image, initramfs, accelerator, topology })
 }
 
 /// The host's end of a VM's own NIC.
@@ -209,7 +219,7 @@ async fn start_machine(
         accelerator: boot.accelerator,
         cpus: kit.builder.cpus,
         memory_mib: kit.builder.memory_mib,
-        bridges: kit.builder.bridges.min(16),
+        topology: &boot.topology,
         kernel: &boot.kernel,
         initramfs: &boot.initramfs,
         settings: config.to_string(),

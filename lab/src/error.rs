@@ -9,7 +9,7 @@ use crate::{
     removal::RemovalError,
     state::StateError,
 };
-use nestless_model::identity::VmName;
+use nestless_model::{identity::VmName, topology::TopologyError};
 use nestless_support::{netlink::NetlinkError, netns::NamespaceError, tap::TapError};
 use std::{io, path::PathBuf, time::Duration};
 
@@ -28,6 +28,9 @@ pub enum LabError {
         /// How many there may be.
         max: usize,
     },
+    /// No VM takes so many NICs.
+    #[error("plan the VMs' places for NICs")]
+    Topology(#[from] TopologyError),
     /// Not root.
     #[error("a lab makes network namespaces and TAPs, and so needs root: run it with sudo")]
     NotRoot,

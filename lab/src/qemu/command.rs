@@ -2,7 +2,7 @@
 
 use super::Accelerator;
 use crate::guest::{PORTS, port_name, port_socket};
-use nestless_model::identity::Mac;
+use nestless_model::{identity::Mac, topology::Topology};
 use std::{ffi::OsString, os::fd::RawFd, path::Path};
 
 /// The channel to the host daemon, as the agent looks for it.
@@ -18,8 +18,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) accelerator: Accelerator,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
-    /// Bridges with places for hot-plugged NICs, 31 each (QEMU docs/pcie_pci_bridge.txt: slot 0 is the bridge's own).
-    pub(crate) bridges: u32,
+    /// Its places for hot-plugged NICs.
+    pub(crate) topology: &'a Topology,
     pub(crate) kernel: &'a Path,
     pub(crate) initramfs: &'a Path,
     /// Words for the guest's init.
@@ -69,10 +69,7 @@ pub(crate) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     let (descriptor, mac) = machine.nic;
     list.pair("-netdev", format!("tap,id=own,fd={descriptor}"));
     list.pair("-device", format!("virtio-net-pci,netdev=own,mac={mac},disable-legacy=on,romfile=,addr=5"));
-    for number in 0..machine.bridges {
-        // Not on one multifunction slot: ACPI hot-plug wants a slot of its own for each bridge.
-        list.pair("-device", format!("pcie-pci-bridge,id=nestless-bridge{number},addr={:#x}", 8 + number));
-    }
+    list.0.extend(machine.topology.qemu_args().into_iter().map(OsString::from));
     list.0
 }
 
