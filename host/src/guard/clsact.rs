@@ -1,0 +1,140 @@
+//! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link.
+
+use aya::programs::{
+    ProgramError, SchedClassifier, TcAttachType, TcHandle,
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact},
+};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use std::io;
+
+/// Before every other filter.
+const PRIORITY: u16 = 1;
+/// "NL", so that a filter of another program at the same priority is not taken for ours.
+const HANDLE: TcHandle = TcHandle::new(0, 0x4e4c);
+
+/// Which of the two hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// What the pod sends.
+    Ingress,
+    /// What the pod receives.
+    Egress,
+}
+
+impl Hook {
+    /// `TC_H_CLSACT` with the hook's minor number (linux/pkt_sched.h).
+    fn parent(self) -> u32 {
+        match self {
+            Self::Ingress => 0xffff_fff2,
+            Self::Egress => 0xffff_fff3,
+        }
+    }
+
+    fn attach_type(self) -> TcAttachType {
+        match self {
+            Self::Ingress => TcAttachType::Ingress,
+            Self::Egress => TcAttachType::Egress,
+        }
+    }
+}
+
+/// A filter of ours, of this version or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Filter {
+    pub(super) program_id: u32,
+    /// The class id: the generation of the entry that it obeys.
+    pub(super) generation: u32,
+}
+
+/// Puts `program` on a hook; a filter of ours that is there already is exchanged in one step.
+pub(super) fn set(
+    program: &mut SchedClassifier,
+    link: &str,
+    hook: Hook,
+    generation: u32,
+    exists: bool,
+) -> Result<(), ProgramError> {
+    let classid = Some(TcHandle::from(generation));
+    let id = if exists {
+        let old = SchedClassifierLink::attached(link, hook.attach_type(), PRIORITY, HANDLE, classid)
+            .map_err(TcError::IoError)?;
+        program.attach_to_link(old)?
+    } else {
+        match qdisc_add_clsact(link) {
+            Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            other => other?,
+        }
+        let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid };
+        program.attach_with_options(link, hook.attach_type(), TcAttachOptions::Netlink(options))?
+    };
+    // Dropped, it would take the filter away.
+    std::mem::forget(program.take_link(id)?);
+    Ok(())
+}
+
+/// Our filter on a hook, if there is one. A link that does not exist has none.
+pub(super) fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut request = TcMessage::with_index(i32::try_from(ifindex).map_err(io::Error::other)?);
+    request.header.parent = hook.parent().into();
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetTrafficFilter(request));
+    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let mut found = None;
+    loop {
+        let (answer, _) = socket.recv_from_full()?;
+        if read_answer(&answer, &mut found)? {
+            return Ok(found);
+        }
+    }
+}
+
+/// Reads one datagram; true when it was the last.
+fn read_answer(answer: &[u8], found: &mut Option<Filter>) -> io::Result<bool> {
+    let mut at = 0;
+    while at < answer.len() {
+        let message =
+            NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[at..]).map_err(io::Error::other)?;
+        match message.payload {
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
+                *found = found.take().or_else(|| ours(&filter));
+            }
+            _ => {}
+        }
+        // The kernel aligns messages to four bytes.
+        at += (message.header.length as usize).max(1).next_multiple_of(4);
+    }
+    Ok(false)
+}
+
+fn ours(filter: &TcMessage) -> Option<Filter> {
+    let handle = u32::from(filter.header.handle);
+    if filter.header.info >> 16 != u32::from(PRIORITY) || handle != u32::from(HANDLE) {
+        return None;
+    }
+    let options = filter.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    })?;
+    let (mut program_id, mut generation) = (None, 0);
+    for option in options {
+        match option {
+            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => program_id = Some(*id),
+            TcOption::Bpf(TcFilterBpfOption::ClassId(class)) => generation = u32::from(*class),
+            _ => {}
+        }
+    }
+    Some(Filter { program_id: program_id?, generation })
+}

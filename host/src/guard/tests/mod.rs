@@ -1,0 +1,8 @@
+//! The guard in the real kernel. Needs root; everything happens in namespaces of each test's own.
+
+mod frame;
+mod life;
+mod rate;
+mod rules;
+mod wire;
+mod world;

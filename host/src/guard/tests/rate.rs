@@ -1,0 +1,66 @@
+//! The buckets. The rates are so small that no test run lasts long enough to refill a frame's worth.
+
+use super::{
+    frame::{TCP, ipv4},
+    world::{World, rules},
+};
+use crate::guard::{entry::entry, pins, tables};
+use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
+use nestless_model::guard::{GuardRules, RateLimit};
+
+const LOOPBACK: u32 = 1;
+const FRAME_BYTES: u64 = 1000;
+/// A byte refills in eight seconds.
+const SLOW: u64 = 1;
+
+fn frame() -> Vec<u8> {
+    ipv4("10.88.0.2", TCP, 0, &[], &vec![0; FRAME_BYTES as usize - 34])
+}
+
+fn send(program: &SchedClassifier, frames: u32) {
+    let frame = frame();
+    assert_eq!(frame.len() as u64, FRAME_BYTES);
+    program.test_run(TestRunOptions { data_in: Some(&frame), repeat: frames, ..TestRunOptions::default() }).unwrap();
+}
+
+fn limit(frames: u64) -> Option<RateLimit> {
+    Some(RateLimit { bits_per_second: SLOW, burst_bits: frames * FRAME_BYTES * 8 })
+}
+
+#[test]
+fn a_full_bucket_lets_through_what_it_holds_in_each_direction() {
+    let world = World::enter();
+    let mut pinned = pins::open(&world.pins).unwrap();
+    let rules = GuardRules { egress: limit(10), ingress: limit(4), ..rules() };
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&rules, 0).unwrap()).unwrap();
+    send(&pinned.sent, 25);
+    send(&pinned.received, 25);
+    let counters = tables::counters(&pinned, LOOPBACK).unwrap().unwrap();
+    assert_eq!((counters.passed, counters.passed_bytes), (10, 10 * FRAME_BYTES));
+    assert_eq!((counters.dropped.egress_rate, counters.dropped.ingress_rate), (15, 21));
+}
+
+#[test]
+fn writing_the_rules_again_fills_no_bucket() {
+    let world = World::enter();
+    let mut pinned = pins::open(&world.pins).unwrap();
+    let entry = entry(&GuardRules { egress: limit(3), ..rules() }, 0).unwrap();
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    for _ in 0..2 {
+        tables::write(&mut pinned, LOOPBACK, &entry).unwrap();
+        send(&pinned.sent, 5);
+    }
+    assert_eq!(tables::counters(&pinned, LOOPBACK).unwrap().unwrap().passed, 3);
+}
+
+#[test]
+fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
+    let world = World::enter();
+    let mut pinned = pins::open(&world.pins).unwrap();
+    let small = Some(RateLimit { bits_per_second: SLOW, burst_bits: 8 });
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, 0).unwrap()).unwrap();
+    send(&pinned.sent, 5);
+    assert_eq!(tables::counters(&pinned, LOOPBACK).unwrap().unwrap().passed, 1);
+}

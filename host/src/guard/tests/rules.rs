@@ -1,0 +1,97 @@
+//! Each rule, by the kernel's own test run of the program.
+
+use super::{
+    frame::{cases, icmpv6, ipv4, ipv6, udp},
+    world::{World, rules},
+};
+use crate::guard::{Counters, entry::entry, pins::Pinned, tables};
+use aya::{TestRun as _, TestRunOptions};
+
+/// The test run's frames come from `lo`, through a filter without a class id.
+const LOOPBACK: u32 = 1;
+
+/// What was counted for one frame: "" when it passed, else the reason.
+fn judge(pinned: &mut Pinned, frame: &[u8]) -> String {
+    let before = tables::counters(pinned, LOOPBACK).unwrap().unwrap();
+    let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+    let passed = pinned.sent.test_run(options).unwrap().return_value == u32::MAX;
+    let after = tables::counters(pinned, LOOPBACK).unwrap().unwrap();
+    assert_eq!(after.passed - before.passed, u64::from(passed));
+    difference(&before, &after)
+}
+
+/// The one reason whose count grew by one.
+fn difference(before: &Counters, after: &Counters) -> String {
+    let grown: Vec<_> = before.dropped.by_reason().zip(after.dropped.by_reason()).filter(|(b, a)| b != a).collect();
+    match grown[..] {
+        [] => String::new(),
+        [((name, b), (_, a))] if a == b + 1 => name.to_owned(),
+        _ => panic!("counted under {grown:?}"),
+    }
+}
+
+fn loaded(world: &World, rules: &nestless_model::guard::GuardRules) -> Pinned {
+    let mut pinned = crate::guard::pins::open(&world.pins).unwrap();
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(rules, 0).unwrap()).unwrap();
+    pinned
+}
+
+#[test]
+fn each_frame_is_judged_as_the_rules_say() {
+    let world = World::enter();
+    let mut pinned = loaded(&world, &rules());
+    let wrong: Vec<_> = cases()
+        .into_iter()
+        // Those the kernel refuses to make a test packet of; they are tried on the wire.
+        .filter(|(name, _, _)| !["IPv4 cut off", "IPv6 cut off"].contains(name))
+        .map(|(name, frame, reason)| (name, judge(&mut pinned, &frame), reason))
+        .filter(|(_, got, wanted)| got != wanted)
+        .collect();
+    assert!(wrong.is_empty(), "(frame, got, wanted): {wrong:#?}");
+}
+
+#[test]
+fn a_router_and_a_dhcp_server_may_be_what_they_are() {
+    let world = World::enter();
+    let mut pinned =
+        loaded(&world, &nestless_model::guard::GuardRules { router: true, dhcp_server: true, ..rules() });
+    for frame in [
+        ipv4("10.88.0.2", 17, 0, &[], &udp(67)),
+        ipv6("fd00::2", 17, &udp(547)),
+        ipv6("fd00::2", 58, &icmpv6(134, &[0; 8])),
+        ipv6("fd00::2", 58, &icmpv6(137, &[0; 32])),
+    ] {
+        assert_eq!(judge(&mut pinned, &frame), "");
+    }
+    let forged = [&[0; 8][..], &[1, 1, 2, 0, 0, 0, 0, 2]].concat();
+    assert_eq!(judge(&mut pinned, &ipv6("fd00::2", 58, &icmpv6(134, &forged))), "neighbour");
+}
+
+#[test]
+fn nothing_leaves_without_an_entry_or_with_another_links() {
+    let world = World::enter();
+    let mut pinned = loaded(&world, &rules());
+    let frame = ipv4("10.88.0.2", 17, 0, &[], &udp(1000));
+    assert_eq!(judge(&mut pinned, &frame), "");
+    // As if an earlier link with this index had left it behind.
+    tables::write(&mut pinned, LOOPBACK, &entry(&rules(), 9).unwrap()).unwrap();
+    assert_eq!(judge(&mut pinned, &frame), "closed");
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    assert_eq!(judge(&mut pinned, &frame), "closed");
+}
+
+#[test]
+fn all_eight_addresses_of_a_family_are_the_nics_own() {
+    let world = World::enter();
+    let addresses: Vec<_> = (1..=8u16)
+        .flat_map(|n| [[10, 0, 0, n as u8].into(), [0xfd00, 0, 0, 0, 0, 0, 0, n].into()])
+        .collect();
+    let mut pinned = loaded(&world, &nestless_model::guard::GuardRules { addresses, ..rules() });
+    for n in 1..=8 {
+        assert_eq!(judge(&mut pinned, &ipv4(&format!("10.0.0.{n}"), 6, 0, &[], &[0; 20])), "");
+        assert_eq!(judge(&mut pinned, &ipv6(&format!("fd00::{n}"), 6, &[0; 20])), "");
+    }
+    assert_eq!(judge(&mut pinned, &ipv4("10.0.0.9", 6, 0, &[], &[0; 20])), "source_ipv4");
+    assert_eq!(judge(&mut pinned, &ipv6("fd00::9", 6, &[0; 20])), "source_ipv6");
+}

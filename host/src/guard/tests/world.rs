@@ -1,0 +1,73 @@
+//! A network and mount namespace of the test's own, with an eBPF file system, that goes with the test's thread.
+
+use crate::guard::Guard;
+use nestless_model::{guard::GuardRules, identity::LinkName};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, CpuSet, sched_setaffinity, unshare},
+    unistd::Pid,
+};
+use std::{path::PathBuf, process::Command};
+
+pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+pub(super) struct World {
+    /// On an eBPF file system.
+    pub(super) pins: PathBuf,
+    _place: tempfile::TempDir,
+}
+
+impl World {
+    /// Moves the calling thread into new namespaces; what it starts follows it.
+    pub(super) fn enter() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("the guard's tests need root");
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        // Frames sent from one CPU arrive in order.
+        let mut first = CpuSet::new();
+        first.set(0).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &first).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        mount(Some("bpf"), place.path(), Some("bpf"), MsFlags::empty(), none).unwrap();
+        // The kernel's own IPv6 chatter would be counted too.
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        Self { pins: place.path().join("instance"), _place: place }
+    }
+
+    pub(super) fn guard(&self) -> Guard {
+        Guard::open(&self.pins).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Else the directory would be busy.
+        let _ = nix::mount::umount2(self._place.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+pub(super) fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split_whitespace()).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+pub(super) fn link(name: &str) -> LinkName {
+    LinkName::new(name).unwrap()
+}
+
+pub(super) fn ifindex(name: &str) -> u32 {
+    nix::net::if_::if_nametoindex(name).unwrap()
+}
+
+/// 10.88.0.2 and fd00::2, as MAC.
+pub(super) fn rules() -> GuardRules {
+    GuardRules {
+        mac: nestless_model::identity::Mac::new(MAC).unwrap(),
+        addresses: vec!["10.88.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
+        dhcp_server: false,
+        router: false,
+        egress: None,
+        ingress: None,
+    }
+}
