@@ -134,7 +134,8 @@ fn device_add(spec: &NicSpec, place: &Place, vectors: Option<u16>) -> schema::de
     let mut set = |name: &str, value: Value| arguments.insert(name.to_owned(), value);
     set("netdev", json!(netdev_name(spec.nic)));
     set("mac", json!(spec.mac.to_string()));
-    set("addr", json!(place.slot.to_string()));
+    // QEMU reads it as hexadecimal (set_pci_devfn in hw/core/qdev-properties-system.c).
+    set("addr", json!(format!("{:x}", place.slot)));
     // Modern only: a legacy device asks for I/O ports, which run out after about ten.
     set("disable-legacy", json!("on"));
     // No boot ROM: the firmware would load one for each NIC.

@@ -1,0 +1,166 @@
+//! The namespace back end against the real kernel.
+
+use nestless_host::hypervisor::{
+    Connected, Hypervisor, HypervisorConfig, HypervisorError, NicSpec, VmEvent, VmState,
+    config::NamespaceConfig, open,
+};
+use nestless_model::identity::{Mac, Mtu, NicId, VmName};
+use nestless_support::{
+    netlink::{HardwareAddress, Netlink},
+    netns::Namespace,
+    tap,
+};
+use std::{path::PathBuf, time::Duration};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A namespace bound to a path of the test's own, unbound with it.
+struct Guest {
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Guest {
+    fn absent() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { path: dir.path().join("vm"), _dir: dir }
+    }
+
+    fn new() -> Self {
+        let guest = Self::absent();
+        guest.appear();
+        guest
+    }
+
+    fn appear(&self) {
+        Namespace::create(&self.path).unwrap();
+    }
+
+    fn vanish(&self) {
+        Namespace::delete(&self.path).unwrap();
+    }
+
+    fn open(&self, name: &str) -> Connected {
+        let config = HypervisorConfig::Namespace(NamespaceConfig { path: self.path.clone() });
+        open(&config, &VmName::new(name).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = Namespace::delete(&self.path);
+    }
+}
+
+/// Runs in a network namespace of the test's own.
+fn inside<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+    let work =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
+    Namespace::anonymous().unwrap().run_blocking(work).unwrap();
+}
+
+fn nic(id: u32) -> NicSpec {
+    let nic = NicId(id);
+    NicSpec { nic, mac: Mac::of_nic(1, nic), mtu: Mtu::new(1400).unwrap(), queues: 1 }
+}
+
+async fn plug(vm: &dyn Hypervisor, spec: &NicSpec) -> Result<(), HypervisorError> {
+    let end = vm.create_host_end(spec).await?;
+    vm.plug(spec, end).await
+}
+
+#[test]
+fn a_nic_is_plugged_observed_and_unplugged() {
+    inside(|| async {
+        let guest = Guest::new();
+        let mut connected = guest.open("vm-1");
+        let vm = &*connected.hypervisor;
+        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+        plug(vm, &nic(1)).await.unwrap();
+        let observed = vm.observe().await.unwrap();
+        assert_eq!(
+            (observed.state, observed.nics, observed.capacity),
+            (VmState::Running, [NicId(1)].into(), None)
+        );
+
+        let host_end = Netlink::here().unwrap().link("nl1").await.unwrap();
+        assert_eq!((host_end.up, host_end.mtu_bytes), (false, 1400));
+        let inside = Netlink::inside(&Namespace::open(&guest.path).unwrap()).await.unwrap();
+        let other_end = inside.link_by_mac(HardwareAddress(nic(1).mac.bytes())).await.unwrap();
+        assert_eq!((other_end.up, other_end.mtu_bytes), (false, 1400));
+
+        for _ in 0..2 {
+            vm.unplug(NicId(1), DEADLINE).await.unwrap();
+        }
+        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(1))));
+        assert!(vm.observe().await.unwrap().nics.is_empty());
+        assert!(!tap::exists("nl1"));
+        assert_eq!(inside.links().await.unwrap().len(), 1, "only lo is left");
+    });
+}
+
+#[test]
+fn a_host_end_is_replaced_and_goes_with_its_descriptor() {
+    inside(|| async {
+        let guest = Guest::new();
+        let mut connected = guest.open("vm-1");
+        let vm = &*connected.hypervisor;
+        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+        let first = vm.create_host_end(&nic(2)).await.unwrap();
+        let second = vm.create_host_end(&nic(2)).await.unwrap();
+        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(2))));
+        drop(first);
+        assert!(tap::exists("nl2"), "dropping what was replaced took the new one away");
+        drop(second);
+        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(2))));
+        assert!(!tap::exists("nl2"));
+    });
+}
+
+#[test]
+fn vms_do_not_touch_one_another() {
+    inside(|| async {
+        let (one, two) = (Guest::new(), Guest::new());
+        let (first, second) = (one.open("vm-1"), two.open("vm-2"));
+        plug(&*first.hypervisor, &nic(3)).await.unwrap();
+        second.hypervisor.unplug(NicId(3), DEADLINE).await.unwrap();
+        assert!(second.hypervisor.observe().await.unwrap().nics.is_empty());
+        assert_eq!(first.hypervisor.observe().await.unwrap().nics, [NicId(3)].into());
+        let stolen = second.hypervisor.create_host_end(&nic(3)).await;
+        assert!(matches!(stolen, Err(HypervisorError::HostEnd { .. })));
+        assert!(tap::exists("nl3"));
+    });
+}
+
+#[test]
+fn the_namespace_comes_and_goes() {
+    inside(|| async {
+        let guest = Guest::absent();
+        let mut connected = guest.open("vm-1");
+        let vm = &*connected.hypervisor;
+        assert_eq!(vm.observe().await.unwrap().state, VmState::Down);
+        assert!(matches!(plug(vm, &nic(4)).await, Err(HypervisorError::Down { .. })));
+        // Its host's end goes with the refused plug, a moment later.
+        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(4))));
+        for _ in 0..2 {
+            guest.appear();
+            while connected.events.recv().await != Some(VmEvent::Up) {}
+            plug(vm, &nic(4)).await.unwrap();
+            guest.vanish();
+            let mut gone = [connected.events.recv().await, connected.events.recv().await];
+            gone.sort_by_key(|event| format!("{event:?}"));
+            assert_eq!(gone, [Some(VmEvent::Down), Some(VmEvent::NicGone(NicId(4)))]);
+            assert!(!tap::exists("nl4"));
+        }
+    });
+}
+
+#[test]
+fn what_is_no_namespace_is_no_vm() {
+    inside(|| async {
+        let guest = Guest::absent();
+        std::fs::write(&guest.path, "").unwrap();
+        let connected = guest.open("vm-1");
+        assert_eq!(connected.hypervisor.observe().await.unwrap().state, VmState::Down);
+    });
+}
