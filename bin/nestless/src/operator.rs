@@ -48,7 +48,7 @@ impl Daemon {
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => match &self.lab {
                     Some(lab) => bail!(
-                        "no nestlessd listens on {}: is lab {lab} up? `nestless lab list` shows the labs",
+                        "no nestlessd listens on {}: is lab {lab} up? `nestless lab ls` shows the labs",
                         path.display()
                     ),
                     None => bail!(

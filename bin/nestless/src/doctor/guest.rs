@@ -88,6 +88,8 @@ mod tests {
     use super::super::Verdict;
     use super::*;
 
+    type Spoil = fn(&mut Facts);
+
     fn healthy() -> Facts {
         Facts {
             kernel: "6.1.0".into(),
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn each_need() {
-        let cases: [(&str, fn(&mut Facts)); 6] = [
+        let cases: [(&str, Spoil); 6] = [
             ("kernel", |f| f.kernel = "4.19.0".into()),
             ("hot-plug", |f| f.hotplug_slots = 0),
             ("virtio-net", |f| f.virtio_net = false),

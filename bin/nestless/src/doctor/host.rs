@@ -157,6 +157,8 @@ mod tests {
     use super::super::Verdict;
     use super::*;
 
+    type Spoil = fn(&mut Facts);
+
     fn healthy() -> Facts {
         Facts {
             kernel: "6.1.0".into(),
@@ -194,7 +196,7 @@ mod tests {
 
     #[test]
     fn each_need() {
-        let cases: [(&str, fn(&mut Facts)); 6] = [
+        let cases: [(&str, Spoil); 6] = [
             ("kernel", |f| f.kernel = "5.10.0".into()),
             ("capabilities", |f| f.capabilities = 1 << CAP_SYS_ADMIN),
             ("tun", |f| f.tun = false),
