@@ -96,13 +96,13 @@ impl VmNics {
     fn compare(&mut self, id: NicId, world: &World, now_ms: u64, out: &mut Outcome) -> Option<String> {
         let device = world.plugged.contains(&id);
         let port = world.host_ends.get(&id).copied();
-        let nic = self.nics.get_mut(&id)?;
-        let first_look = !std::mem::replace(&mut nic.known, true);
         if world.state == VmState::Down {
             // A host's end that is still there has somebody who holds it: the hypervisor lives, and only its control
-            // socket does not answer.
+            // socket does not answer. Nothing is known of the NIC then, and nothing is done with it.
             return if port.is_none() { self.died_with_vm(id, out) } else { None };
         }
+        let nic = self.nics.get_mut(&id)?;
+        let first_look = !std::mem::replace(&mut nic.known, true);
         match (device, port) {
             (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
             (false, None) => Self::missing(nic, first_look),

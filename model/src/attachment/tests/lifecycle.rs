@@ -288,3 +288,28 @@ fn a_vm_that_died_took_its_pods_along() {
 fn failures_have_words() {
     assert_eq!(failure(&Step::Plug).to_string(), "refused");
 }
+
+#[test]
+fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
+    let mut s = Simulation::new(limits(8, 0));
+    s.attach(1);
+    s.settle();
+    let records = s.ledger.values().cloned().collect();
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    let silent = World {
+        as_of: s.machine.generation(),
+        state: VmState::Down,
+        ports: None,
+        plugged: Default::default(),
+        host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
+    };
+    s.decide(|m, c| {
+        let mut out = Outcome::default();
+        m.observed(&silent, c, &mut out);
+        out
+    });
+    assert!(s.queue.is_empty(), "{:?}", s.queue);
+    s.observe();
+    s.settle();
+    assert_eq!(s.phases(), ["Plugged"]);
+}
