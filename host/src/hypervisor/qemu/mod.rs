@@ -143,3 +143,6 @@ fn descriptor_names(nic: NicId, queues: u16) -> (Vec<String>, Vec<String>) {
     let names = |kind| (0..queues).map(|queue| format!("{}-{kind}-{queue}", nic.device_name())).collect();
     (names("tap"), names("vhost"))
 }
+
+#[cfg(test)]
+mod tests;
