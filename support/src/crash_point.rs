@@ -38,7 +38,8 @@ mod enabled {
             *count
         };
         if let Some(path) = std::env::var_os("NESTLESS_CRASH_TRACE") {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("open crash trace");
+            let mut file =
+                std::fs::OpenOptions::new().create(true).append(true).open(path).expect("open crash trace");
             writeln!(file, "{name}#{nth}").expect("write crash trace");
         }
         if AT.as_ref().is_some_and(|(at, at_nth)| at == name && *at_nth == nth) {

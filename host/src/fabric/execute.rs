@@ -29,42 +29,43 @@ impl Executor<'_> {
     }
 
     async fn perform(&self, step: &FabricStep) -> Result<(), FabricError> {
-        let netlink = self.netlink;
-        let outcome = match step {
-            FabricStep::SetRules { table, rules } => return nft::replace(table, rules).await,
-            FabricStep::DeleteRules { table } => return nft::delete(table).await,
+        match step {
+            FabricStep::SetRules { table, rules } => nft::replace(table, rules).await,
+            FabricStep::DeleteRules { table } => nft::delete(table).await,
             FabricStep::SetSysctl { key, value } => {
-                return sysctl::write(key, value).map_err(|source| failed(step, source));
+                sysctl::write(key, value).map_err(|source| failed(step, source))
             }
+            _ => self.change_link(step).await.map_err(|source| failed(step, source)),
+        }
+    }
+
+    async fn change_link(&self, step: &FabricStep) -> Result<(), NetlinkError> {
+        let netlink = self.netlink;
+        match step {
             FabricStep::CreateBridge { bridge, mac } => self.create_bridge(bridge, *mac).await,
-            FabricStep::ForwardAtOnce { bridge } => match self.link(bridge).await {
-                Ok(link) => netlink.set_bridge(&link, FORWARD_AT_ONCE).await,
-                Err(error) => Err(error),
-            },
-            FabricStep::SetMtu { link, mtu } => match self.link(link).await {
-                Ok(link) => netlink.set_mtu(&link, mtu.bytes()).await,
-                Err(error) => Err(error),
-            },
-            FabricStep::SetUp { link } => match self.link(link).await {
-                Ok(link) => netlink.set_up(&link).await,
-                Err(error) => Err(error),
-            },
-            FabricStep::RemoveAddress { bridge, address } => match self.link(bridge).await {
-                Ok(link) => or_missing(netlink.delete_address(&link, *address).await),
-                Err(error) => Err(error),
-            },
-            FabricStep::AddAddress { bridge, address } => match self.link(bridge).await {
-                Ok(link) => {
-                    // Nobody else gives out addresses here, and a bridge without ports has no one to ask.
-                    let new = NewAddress { address: *address, no_duplicate_detection: true };
-                    or_existing(netlink.add_address(&link, new).await)
-                }
-                Err(error) => Err(error),
-            },
-            FabricStep::Enslave { link, bridge } => self.enslave(link, bridge).await,
+            FabricStep::ForwardAtOnce { bridge } => {
+                netlink.set_bridge(&self.link(bridge).await?, FORWARD_AT_ONCE).await
+            }
+            FabricStep::SetMtu { link, mtu } => netlink.set_mtu(&self.link(link).await?, mtu.bytes()).await,
+            FabricStep::SetUp { link } => netlink.set_up(&self.link(link).await?).await,
+            FabricStep::RemoveAddress { bridge, address } => {
+                or_missing(netlink.delete_address(&self.link(bridge).await?, *address).await)
+            }
+            FabricStep::AddAddress { bridge, address } => {
+                // Nobody else gives out addresses here, and a bridge without ports has no one to ask.
+                let new = NewAddress { address: *address, no_duplicate_detection: true };
+                or_existing(netlink.add_address(&self.link(bridge).await?, new).await)
+            }
+            FabricStep::Enslave { link, bridge } => {
+                let (port, bridge) = (self.link(link).await?, self.link(bridge).await?);
+                netlink.set_master(&port, &bridge).await
+            }
             FabricStep::DeleteBridge { bridge } => netlink.delete_if_any(bridge.as_str()).await,
-        };
-        outcome.map_err(|source| failed(step, source))
+            // No links: `perform` has done them.
+            FabricStep::SetRules { .. } | FabricStep::DeleteRules { .. } | FabricStep::SetSysctl { .. } => {
+                Ok(())
+            }
+        }
     }
 
     async fn link(&self, name: &LinkName) -> Result<Link, NetlinkError> {
@@ -75,11 +76,6 @@ impl Executor<'_> {
         let mac = Some(HardwareAddress(mac));
         let made = self.netlink.create_bridge(bridge.as_str(), mac, FORWARD_AT_ONCE).await?;
         self.netlink.set_alias(&made, self.alias).await
-    }
-
-    async fn enslave(&self, link: &LinkName, bridge: &LinkName) -> Result<(), NetlinkError> {
-        let (port, bridge) = (self.link(link).await?, self.link(bridge).await?);
-        self.netlink.set_master(&port, &bridge).await
     }
 }
 

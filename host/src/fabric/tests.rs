@@ -42,9 +42,11 @@ fn desired(text: &str) -> Desired {
 
 /// A host on which nothing of ours is yet: loopback, and two NICs of which the first carries the host.
 fn fresh_host() -> Observed {
-    let mut host = Observed::default();
-    host.links = vec![link(1, "lo"), link(2, "eth0"), link(3, "eth1")];
-    host.addresses = vec![address(2, "198.51.100.4/24"), address(3, "fe80::3/64")];
+    let mut host = Observed {
+        links: vec![link(1, "lo"), link(2, "eth0"), link(3, "eth1")],
+        addresses: vec![address(2, "198.51.100.4/24"), address(3, "fe80::3/64")],
+        ..Observed::default()
+    };
     for (key, value) in [
         ("net/ipv4/ip_forward", "0"),
         ("net/ipv6/conf/all/forwarding", "0"),
@@ -113,7 +115,7 @@ fn after(mut host: Observed, desired: &Desired) -> Observed {
             }
             Step::AddAddress { bridge, address } => {
                 let link = host.links[index(&host, bridge.as_str())].index;
-                host.addresses.push(super::tests::address(link, &address.to_string()));
+                host.addresses.push(self::address(link, &address.to_string()));
             }
             Step::RemoveAddress { address, .. } => host.addresses.retain(|found| found.address != address),
             Step::Enslave { link, bridge } => {
