@@ -55,6 +55,7 @@ impl Netlink {
     }
 
     async fn list_addresses(&self, wanted: impl Fn(&Address) -> bool) -> Result<Vec<Address>, NetlinkError> {
+        let _alone = self.listing.lock().await;
         let messages: Vec<AddressMessage> = self
             .handle
             .address()

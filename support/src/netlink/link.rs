@@ -122,6 +122,7 @@ impl Netlink {
     /// # Errors
     /// When the exchange fails.
     pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
+        let _alone = self.listing.lock().await;
         loop {
             let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
             request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;

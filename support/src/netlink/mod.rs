@@ -23,11 +23,16 @@ pub use route::Route;
 use crate::netns::Namespace;
 use error::at;
 use rtnetlink::Handle;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// An open channel to one namespace's rtnetlink. Clones share it; it closes with the last of them.
 #[derive(Clone)]
 pub struct Netlink {
     handle: Handle,
+    /// The kernel answers EBUSY to a listing asked for while another one is under way on the same socket
+    /// (`__netlink_dump_start` in net/netlink/af_netlink.c): they queue here instead.
+    listing: Arc<Mutex<()>>,
 }
 
 impl Netlink {
@@ -42,7 +47,7 @@ impl Netlink {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|error| at(Operation::Open, Cause::Socket(error)))?;
         tokio::spawn(connection);
-        Ok(Self { handle })
+        Ok(Self { handle, listing: Arc::default() })
     }
 
     /// Opens one in another namespace.

@@ -128,6 +128,7 @@ impl Netlink {
     /// # Errors
     /// When the exchange fails.
     pub async fn routes(&self) -> Result<Vec<Route>, NetlinkError> {
+        let _alone = self.listing.lock().await;
         let mut routes = Vec::new();
         for address_family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();

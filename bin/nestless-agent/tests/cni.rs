@@ -1,0 +1,228 @@
+//! The plugin, the agent and a host, end to end.
+
+mod world;
+
+use nestless_proto::refusal::Reason;
+use nestless_support::netns::Namespace;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use world::World;
+
+fn none() -> Value {
+    json!({})
+}
+
+#[test]
+fn a_pod_comes_and_goes() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    assert_eq!(result["cniVersion"], "1.1.0");
+    assert_eq!(result["interfaces"][0]["name"], "eth0");
+    assert_eq!(result["interfaces"][0]["mtu"], 1450);
+    assert_eq!(result["interfaces"][0]["sandbox"], sandbox.to_str().unwrap());
+    assert_eq!(result["ips"][0], json!({"interface": 0, "address": "10.77.0.3/16", "gateway": "10.77.0.1"}));
+    assert_eq!(result["ips"][1]["gateway"], "fd00:77::1");
+    assert_eq!(result["dns"]["nameservers"], json!(["10.77.0.1"]));
+    let links = world.links_at(&sandbox);
+    assert_eq!((links[0].name.as_str(), links[0].up, links[0].mtu_bytes), ("eth0", true, 1450));
+    world.host.until("the NIC is confirmed", |state| {
+        state.attachments.values().all(|attachment| attachment.in_use)
+    });
+    assert!(world.host.state().traces[0].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+    let pod = world.host.state().attachments.values().next().unwrap().pod.clone().unwrap();
+    assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("shop", "web-0"));
+
+    world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    world.cni("DEL", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    assert_eq!(world.links_at(&sandbox), []);
+    assert!(world.host.state().attachments.is_empty());
+    world.finish();
+}
+
+#[test]
+fn results_come_in_the_version_asked_for() {
+    let mut world = World::new();
+    for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+        let container = format!("v{}", version.replace('.', "-"));
+        let sandbox = world.sandbox(&container);
+        let result = world.cni("ADD", &container, Some(&sandbox), json!({"cniVersion": version})).ok();
+        assert_eq!(result["cniVersion"], version);
+        assert_eq!(result["ips"][0].get("version").is_some(), version < "1.0.0");
+        assert_eq!(result["interfaces"][0].get("mtu").is_some(), version == "1.1.0");
+        world.cni("DEL", &container, Some(&sandbox), json!({"cniVersion": version})).ok();
+    }
+    let versions = world.cni("VERSION", "", None, none()).ok();
+    assert_eq!(versions["supportedVersions"], json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+    world.finish();
+}
+
+#[test]
+fn the_runtime_may_choose_the_mac_address_and_the_resolver() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let runtime = json!({"mac": "02:00:5e:10:00:01", "dns": {"servers": ["192.0.2.53"]}});
+    let result = world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": runtime})).ok();
+    assert_eq!(result["interfaces"][0]["mac"], "02:00:5e:10:00:01");
+    assert_eq!(result["dns"]["nameservers"], json!(["192.0.2.53"]));
+    assert_eq!(world.links_at(&sandbox)[0].mac.unwrap().to_string(), "02:00:5e:10:00:01");
+    world.cni("DEL", "a", None, none()).ok();
+    assert_eq!(world.links_at(&sandbox), []);
+    world.finish();
+}
+
+#[test]
+fn a_second_add_is_an_error_and_the_first_unharmed() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    assert_eq!(world.cni("ADD", "a", Some(&sandbox), none()).code(), 101);
+    // The name is taken in the sandbox, by another container's interface.
+    assert_eq!(world.cni("ADD", "b", Some(&sandbox), none()).code(), 100);
+    world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    assert_eq!(world.host.state().attachments.len(), 1);
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn del_succeeds_whatever_is_left() {
+    let mut world = World::new();
+    world.cni("DEL", "unknown", None, none()).ok();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    Namespace::delete(&sandbox).unwrap();
+    for _ in 0..3 {
+        world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    }
+    world.cni("DEL", "a", None, none()).ok();
+    world.finish();
+}
+
+#[test]
+fn what_is_no_sandbox_is_refused() {
+    let world = World::new();
+    let file = world.directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(world.cni("ADD", "a", Some(&file), none()).code(), 4);
+    assert_eq!(world.cni("ADD", "a", Some("/absent".as_ref()), none()).code(), 4);
+    assert_eq!(world.cni("ADD", "a", Some("/proc/self/ns/mnt".as_ref()), none()).code(), 4);
+    let own = format!("/proc/{}/ns/net", world.agent_pid());
+    assert_eq!(world.cni("ADD", "a", Some(own.as_ref()), none()).code(), 4);
+    assert_eq!(world.cni("ADD", "a", Some(&world.run_dir().join("parking")), none()).code(), 4);
+    assert!(world.host.state().traces.is_empty(), "the host was asked");
+    world.finish();
+}
+
+#[test]
+fn a_nic_that_never_shows_up_is_given_back() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.host.change(|state| state.plug_nothing = true);
+    assert_eq!(world.cni("ADD", "a", Some(&sandbox), none()).code(), 107);
+    assert!(world.host.state().attachments.is_empty());
+    world.host.change(|state| state.plug_nothing = false);
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn the_hosts_reasons_have_their_codes() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    for (reason, code) in [
+        (Reason::Invalid, 7),
+        (Reason::UnknownNetwork, 102),
+        (Reason::NoFreeAddress, 103),
+        (Reason::AddressInUse, 104),
+        (Reason::MacInUse, 105),
+        (Reason::NoCapacity, 106),
+        (Reason::VmNotReady, 11),
+        (Reason::Fabric, 108),
+    ] {
+        world.host.change(|state| state.refuse = Some(reason));
+        assert_eq!(world.cni("ADD", "a", Some(&sandbox), none()).code(), code, "{reason:?}");
+    }
+    assert_eq!(world.links_at(&sandbox), []);
+    world.finish();
+}
+
+#[test]
+fn status_says_whether_an_add_could_be_served() {
+    let world = World::new();
+    world.cni("STATUS", "", None, none()).ok();
+    world.host.change(|state| state.refuse = Some(Reason::NoCapacity));
+    assert_eq!(world.cni("STATUS", "", None, none()).code(), 50);
+    world.host.change(|state| state.refuse = None);
+    world.host.stop();
+    assert_eq!(world.cni("STATUS", "", None, none()).code(), 50);
+    world.host.start();
+    world.finish();
+}
+
+#[test]
+fn check_finds_what_differs() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    let check = |previous: &Value| world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": previous}));
+    // What a chained plugin adds is its own affair.
+    let mut extended = result.clone();
+    extended["interfaces"].as_array_mut().unwrap().push(json!({"name": "other0"}));
+    check(&extended).ok();
+    for (path, value) in
+        [("/interfaces/0/mac", json!("02:00:00:00:00:01")), ("/ips/0/address", json!("10.77.9.9/16"))]
+    {
+        let mut other = result.clone();
+        *other.pointer_mut(path).unwrap() = value;
+        assert_eq!(check(&other).code(), 111, "{path}");
+    }
+    world.host.change(|state| state.faults = vec!["the TAP has no bridge".into()]);
+    let failure = check(&result);
+    assert!(failure.output["msg"].as_str().unwrap().contains("the TAP has no bridge"), "{failure:?}");
+    world.host.change(|state| state.faults.clear());
+    assert_eq!(world.cni("CHECK", "unknown", Some(&sandbox), json!({"prevResult": result})).code(), 3);
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn gc_ends_those_of_its_network_that_are_not_listed() {
+    let mut world = World::new();
+    let sandboxes = ["a", "b", "c"].map(|name| world.sandbox(name));
+    world.cni("ADD", "a", Some(&sandboxes[0]), none()).ok();
+    world.cni("ADD", "b", Some(&sandboxes[1]), none()).ok();
+    world.cni("ADD", "c", Some(&sandboxes[2]), json!({"name": "other"})).ok();
+    let valid = json!({"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}]});
+    world.cni("GC", "", None, valid.clone()).ok();
+    let left: BTreeSet<_> = world.host.state().attachments.keys().map(|key| key.0.clone()).collect();
+    assert_eq!(left, ["a", "c"].map(String::from).into());
+    assert_eq!(world.links_at(&sandboxes[1]), []);
+    world.cni("GC", "", None, valid).ok();
+    for (name, sandbox) in ["a", "c"].iter().zip([&sandboxes[0], &sandboxes[2]]) {
+        world.cni("DEL", name, Some(sandbox), none()).ok();
+    }
+    world.finish();
+}
+
+#[test]
+fn fifty_pods_at_once() {
+    let mut world = World::new();
+    let pods: Vec<_> = (0..50).map(|n| (format!("pod{n}"), world.sandbox(&format!("pod{n}")))).collect();
+    let caller = world.caller();
+    let addresses: Vec<String> = std::thread::scope(|scope| {
+        let adds: Vec<_> = pods
+            .iter()
+            .map(|(name, sandbox)| scope.spawn(|| caller.cni("ADD", name, Some(sandbox), none()).ok()))
+            .collect();
+        adds.into_iter().map(|add| add.join().unwrap()["ips"][0]["address"].to_string()).collect()
+    });
+    assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 50);
+    std::thread::scope(|scope| {
+        for (name, sandbox) in &pods {
+            scope.spawn(|| caller.cni("DEL", name, Some(sandbox), none()).ok());
+        }
+    });
+    world.finish();
+}

@@ -1,0 +1,204 @@
+//! The host goes away, the agent is killed, sandboxes vanish: nothing is lost and nothing is left.
+
+mod world;
+
+use nestless_support::netns::Namespace;
+use serde_json::{Value, json};
+use world::World;
+
+fn none() -> Value {
+    json!({})
+}
+
+#[test]
+fn a_sandbox_that_vanishes_is_detached() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    Namespace::delete(&sandbox).unwrap();
+    world.host.until("the agent detaches", |state| state.attachments.is_empty());
+    world.finish();
+}
+
+#[test]
+fn a_sandbox_that_vanishes_under_a_restarted_agent_is_detached() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.kill_agent();
+    world.start_agent();
+    Namespace::delete(&sandbox).unwrap();
+    world.host.until("the agent detaches", |state| state.attachments.is_empty());
+    world.finish();
+}
+
+#[test]
+fn a_sandbox_that_vanishes_while_no_agent_runs_is_detached() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.kill_agent();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    assert_eq!(world.cni("ADD", "b", Some(&sandbox), none()).code(), 11);
+    assert_eq!(world.cni("STATUS", "", None, none()).code(), 50);
+    Namespace::delete(&sandbox).unwrap();
+    world.start_agent();
+    world.host.until("the agent detaches", |state| state.attachments.is_empty());
+    world.finish();
+}
+
+#[test]
+fn a_nic_that_returns_to_the_root_namespace_is_detached() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": {"mac": "02:00:5e:10:00:01"}})).ok();
+    // What the kernel does to a virtio NIC of a namespace that dies.
+    let vm = world.vm.clone();
+    world.runtime.block_on(async {
+        let inside =
+            nestless_support::netlink::Netlink::inside(&Namespace::open(&sandbox).unwrap()).await.unwrap();
+        let link = inside.link("eth0").await.unwrap();
+        inside.move_to(&link, &vm, None).await.unwrap();
+    });
+    world.host.until("the agent detaches", |state| state.attachments.is_empty());
+    world.finish();
+}
+
+#[test]
+fn a_del_while_the_host_is_away_is_told_later() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.host.stop();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    assert_eq!(world.links_at(&sandbox), []);
+    assert_eq!(world.cni("ADD", "b", Some(&sandbox), none()).code(), 11);
+    assert!(world.host.state().detached.is_empty());
+    world.host.start();
+    world.host.until("the detachment is told", |state| state.detached.iter().any(|key| key.0 == "a"));
+    world.finish();
+}
+
+#[test]
+fn a_del_is_remembered_by_the_next_agent() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.host.stop();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.kill_agent();
+    world.start_agent();
+    world.host.start();
+    world.host.until("the detachment is told", |state| state.detached.iter().any(|key| key.0 == "a"));
+    world.finish();
+}
+
+#[test]
+fn a_pod_outlives_agent_and_host() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.stop_agent();
+    world.start_agent();
+    world.kill_agent();
+    world.host.stop();
+    world.start_agent();
+    let before = world.host.state().hellos;
+    world
+        .host
+        .change(|state| state.attachments.values_mut().for_each(|attachment| attachment.in_use = false));
+    world.host.start();
+    world.host.until("the agent says Hello and confirms", |state| {
+        state.hellos > before && state.attachments.values().all(|attachment| attachment.in_use)
+    });
+    world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    assert!(world.host.state().detached.is_empty());
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn an_attachment_without_a_record_is_adopted() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.kill_agent();
+    std::fs::remove_dir_all(world.run_dir().join("attachments")).unwrap();
+    world
+        .host
+        .change(|state| state.attachments.values_mut().for_each(|attachment| attachment.in_use = false));
+    world.start_agent();
+    world
+        .host
+        .until("it is confirmed", |state| state.attachments.values().all(|attachment| attachment.in_use));
+    world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    world.cni("DEL", "a", None, none()).ok();
+    assert_eq!(world.links_at(&sandbox), []);
+    world.finish();
+}
+
+#[test]
+fn an_answer_that_is_lost_with_the_connection_is_asked_for_again() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.host.change(|state| state.lose_answers = 1);
+    let (caller, path) = (world.caller(), sandbox.clone());
+    let add = std::thread::spawn(move || caller.cni("ADD", "a", Some(&path), none()).ok());
+    world.host.until("the NIC is plugged", |state| state.attachments.len() == 1);
+    world.host.stop();
+    world.host.start();
+    let result = add.join().unwrap();
+    assert_eq!(world.host.state().requests.len(), 1, "the second request had another id");
+    world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn an_agent_killed_in_the_middle_of_an_add_leaves_nothing() {
+    let mut world = World::new();
+    // While the host has not answered, and while the NIC is waited for.
+    for (name, lost, absent) in [("asked", 1, false), ("waiting", 0, true)] {
+        let sandbox = world.sandbox(name);
+        world.host.change(|state| (state.lose_answers, state.plug_nothing) = (lost, absent));
+        let (caller, path) = (world.caller(), sandbox.clone());
+        let add = std::thread::spawn(move || caller.cni("ADD", name, Some(&path), none()).code());
+        world
+            .host
+            .until("the host has attached it", |state| state.attachments.keys().any(|key| key.0 == name));
+        world.kill_agent();
+        assert_eq!(add.join().unwrap(), 11);
+        world.host.change(|state| state.plug_nothing = false);
+        world.start_agent();
+        world.host.until("the new agent takes it back", |state| state.attachments.is_empty());
+        assert_eq!(world.links_at(&sandbox), []);
+    }
+    world.finish();
+}
+
+/// Wherever the kill lands, the next agent puts things right.
+#[test]
+fn an_agent_killed_at_any_moment_leaves_nothing() {
+    let mut world = World::new();
+    for round in 0..8 {
+        let name = format!("r{round}");
+        let sandbox = world.sandbox(&name);
+        let (caller, path, container) = (world.caller(), sandbox.clone(), name.clone());
+        let calls = std::thread::spawn(move || {
+            let _ = caller.cni("ADD", &container, Some(&path), none());
+            let _ = caller.cni("DEL", &container, Some(&path), none());
+        });
+        world.host.until("the call has reached the host", |state| state.traces.len() > round);
+        // Spread over the call's length by work of its own, not by a clock.
+        for _ in 0..round * 400 {
+            std::hint::black_box(std::fs::read("/proc/self/stat").unwrap());
+        }
+        world.kill_agent();
+        calls.join().unwrap();
+        world.start_agent();
+        world.cni("DEL", &name, Some(&sandbox), none()).ok();
+        world.host.until("nothing is attached", |state| state.attachments.is_empty());
+        assert_eq!(world.links_at(&sandbox), []);
+    }
+    world.finish();
+}

@@ -1,0 +1,230 @@
+//! A host that keeps its promises, or breaks those that a test wants broken. Its NICs are veths.
+
+use super::PATIENCE;
+use nestless_proto::{
+    AttachRequest, AttachResponse, Attachment, AttachmentId, CapacityRequest, CapacityResponse, CheckRequest,
+    CheckResponse, ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest,
+    HelloResponse, ListRequest, ListResponse, Refusal, ReportRequest, ReportResponse, Route,
+    guest_server::{Guest, GuestServer},
+    refusal::Reason,
+};
+use nestless_support::{
+    netlink::{HardwareAddress, Netlink, VethEnd},
+    netns::Namespace,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+};
+use tokio::{net::UnixListener, runtime::Runtime};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+
+type Key = (String, String);
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) attachments: BTreeMap<Key, Attachment>,
+    pub(crate) free_nics: BTreeSet<String>,
+    pub(crate) detached: Vec<Key>,
+    pub(crate) traces: Vec<String>,
+    pub(crate) requests: BTreeMap<String, AttachResponse>,
+    pub(crate) hellos: u32,
+    /// Promise NICs, and plug none.
+    pub(crate) plug_nothing: bool,
+    pub(crate) refuse: Option<Reason>,
+    pub(crate) faults: Vec<String>,
+    /// Plug, and let the answer be lost with the connection this many times.
+    pub(crate) lose_answers: u32,
+    last_nic: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeHost {
+    pub(crate) namespace: Namespace,
+    vm: Namespace,
+    socket: PathBuf,
+    state: Arc<(Mutex<State>, Condvar)>,
+    server: Arc<Mutex<Option<Runtime>>>,
+}
+
+impl FakeHost {
+    pub(crate) fn new(socket: PathBuf, vm: Namespace) -> Self {
+        let namespace = Namespace::anonymous().unwrap();
+        Self { namespace, vm, socket, state: Arc::default(), server: Arc::default() }
+    }
+
+    pub(crate) fn start(&self) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _ = std::fs::remove_file(&self.socket);
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(&self.socket).unwrap()
+        };
+        let server = tonic::transport::Server::builder().add_service(GuestServer::new(self.clone()));
+        runtime.spawn(server.serve_with_incoming(UnixListenerStream::new(listener)));
+        *self.server.lock().unwrap() = Some(runtime);
+    }
+
+    /// Every connection breaks, and nobody listens any more.
+    pub(crate) fn stop(&self) {
+        let _ = std::fs::remove_file(&self.socket);
+        if let Some(runtime) = self.server.lock().unwrap().take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.0.lock().unwrap()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.state.1.notify_all();
+    }
+
+    pub(crate) fn until(&self, what: &str, mut condition: impl FnMut(&State) -> bool) {
+        let (state, changed) = &*self.state;
+        let waited =
+            changed.wait_timeout_while(state.lock().unwrap(), PATIENCE, |state| !condition(state)).unwrap();
+        assert!(!waited.1.timed_out(), "waited in vain until {what}");
+    }
+
+    async fn plug(&self, nic: u32, mac: &str) {
+        let bytes: nestless_model::identity::Mac = mac.parse().unwrap();
+        let peer = VethEnd {
+            mac: Some(HardwareAddress(bytes.bytes())),
+            namespace: Some(self.vm.clone()),
+            ..VethEnd::named(format!("eth{nic}"))
+        };
+        let on_host = Netlink::inside(&self.namespace).await.unwrap();
+        on_host.create_veth(&VethEnd::named(format!("nl{nic:x}")), &peer).await.unwrap();
+        let link = on_host.link(&format!("nl{nic:x}")).await.unwrap();
+        on_host.set_up(&link).await.unwrap();
+    }
+
+    async fn unplug(&self, nic: u32) {
+        Netlink::inside(&self.namespace).await.unwrap().delete_if_any(&format!("nl{nic:x}")).await.unwrap();
+    }
+
+    fn promise(&self, request: &AttachRequest) -> AttachResponse {
+        let mut state = self.state();
+        state.last_nic += 1;
+        let nic = state.last_nic;
+        let nic_mac = format!("4e:4c:00:01:{:02x}:{:02x}", nic >> 8, nic & 0xff);
+        let route = |destination: &str, gateway: &str| Route {
+            destination: destination.into(),
+            gateway: gateway.into(),
+        };
+        AttachResponse {
+            nic_id: nic,
+            pod_mac: if request.mac.is_empty() { nic_mac.clone() } else { request.mac.clone() },
+            nic_mac,
+            addresses: vec![
+                format!("10.77.{}.{}/16", nic >> 8, 2 + (nic & 0xff)),
+                format!("fd00:77::1:{nic:x}/64"),
+            ],
+            routes: vec![route("0.0.0.0/0", "10.77.0.1"), route("::/0", "fd00:77::1")],
+            mtu_bytes: 1450,
+            dns_servers: vec!["10.77.0.1".into()],
+            warm: false,
+            network: "pods".into(),
+        }
+    }
+}
+
+fn key(id: Option<AttachmentId>) -> Key {
+    let id = id.unwrap();
+    (id.container_id, id.interface)
+}
+
+#[tonic::async_trait]
+impl Guest for FakeHost {
+    async fn hello(&self, _: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {
+        self.change(|state| state.hellos += 1);
+        Ok(Response::new(HelloResponse {
+            vm: "vm".into(),
+            default_network: "pods".into(),
+            ..HelloResponse::default()
+        }))
+    }
+
+    async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
+        let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+        self.change(|state| state.traces.extend(trace));
+        let request = request.into_inner();
+        let id = key(request.attachment.clone());
+        let (plug_nothing, refuse, known) = {
+            let state = self.state();
+            (state.plug_nothing, state.refuse, state.requests.get(&request.request_id).cloned())
+        };
+        if let Some(answer) = known {
+            return Ok(Response::new(answer));
+        }
+        if let Some(reason) = refuse {
+            return Err(Refusal::new(reason, "the test refuses").into());
+        }
+        if self.state().attachments.contains_key(&id) {
+            return Err(Refusal::new(Reason::AlreadyAttached, "it is attached").into());
+        }
+        let answer = self.promise(&request);
+        let attachment = Attachment {
+            attachment: request.attachment,
+            nic: Some(answer.clone()),
+            sandbox: request.sandbox,
+            pod: request.pod,
+            in_use: false,
+        };
+        if !plug_nothing {
+            self.plug(answer.nic_id, &answer.nic_mac).await;
+        }
+        self.change(|state| {
+            state.attachments.insert(id, attachment);
+            state.requests.insert(request.request_id, answer.clone());
+        });
+        if std::mem::take(&mut self.state().lose_answers) > 0 {
+            // Whoever waits for the loss stops this server; no answer goes out before.
+            std::future::pending::<()>().await;
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
+        let id = key(request.into_inner().attachment);
+        self.change(|state| drop(state.attachments.get_mut(&id).map(|attachment| attachment.in_use = true)));
+        Ok(Response::new(ConfirmResponse {}))
+    }
+
+    async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
+        let id = key(request.into_inner().attachment);
+        let attachment = self.state().attachments.get(&id).cloned();
+        if let Some(nic) = attachment.as_ref().and_then(|attachment| attachment.nic.as_ref()) {
+            self.unplug(nic.nic_id).await;
+        }
+        self.change(|state| {
+            state.attachments.remove(&id);
+            state.detached.push(id);
+        });
+        Ok(Response::new(DetachResponse { existed: attachment.is_some() }))
+    }
+
+    async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        Ok(Response::new(CheckResponse { faults: self.state().faults.clone() }))
+    }
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Ok(Response::new(ListResponse { attachments: self.state().attachments.values().cloned().collect() }))
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        self.change(|state| state.free_nics = request.into_inner().free_nics.into_iter().collect());
+        Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn capacity(&self, _: Request<CapacityRequest>) -> Result<Response<CapacityResponse>, Status> {
+        let exhausted = self.state().refuse.map(|reason| Refusal::new(reason, "no place is left"));
+        Ok(Response::new(CapacityResponse { limit: 64, exhausted, ..CapacityResponse::default() }))
+    }
+}
