@@ -1,11 +1,13 @@
 //! Compiles the in-kernel programs, and writes the Rust side of what they share with us from their own type
 //! information, so that no structure is described twice.
 
+#![allow(clippy::print_stdout, reason = "cargo reads what a build script prints")]
+
 mod btf;
 mod clang;
 mod rust_types;
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, process::ExitCode};
 
 /// An object of `programs/`, and the structures that user space reads and writes.
 struct Object {
@@ -26,16 +28,17 @@ const OBJECTS: &[Object] = &[Object {
     ],
 }];
 
-fn main() {
+fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=programs");
     println!("cargo::rerun-if-changed=build");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     for object in OBJECTS {
         if let Err(error) = build(object, &out) {
             println!("cargo::error={error}");
-            std::process::exit(1);
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
 fn build(object: &Object, out: &std::path::Path) -> Result<(), String> {

@@ -44,7 +44,8 @@ pub(super) fn entry(rules: &GuardRules, generation: u32) -> Result<Entry, RulesE
         match address {
             IpAddr::V4(v4) => {
                 let place = entry.ipv4.get_mut(usize::from(entry.ipv4_count));
-                *place.ok_or(RulesError::TooManyAddresses { family: "IPv4" })? = u32::from_ne_bytes(v4.octets());
+                *place.ok_or(RulesError::TooManyAddresses { family: "IPv4" })? =
+                    u32::from_ne_bytes(v4.octets());
                 entry.ipv4_count += 1;
             }
             IpAddr::V6(v6) => {
@@ -91,7 +92,7 @@ fn rate(limit: Option<RateLimit>) -> Result<Rate, RulesError> {
         return Err(RulesError::NoRate);
     }
     let bits_per_second = u128::from(limit.bits_per_second);
-    let byte_ns = |shift: u32| (8 * NANOSECONDS << shift) / bits_per_second;
+    let byte_ns = |shift: u32| ((8 * NANOSECONDS) << shift) / bits_per_second;
     let shift = (0..=32).rev().find(|shift| byte_ns(*shift) < 1 << 40).unwrap_or(0);
     let burst_ns = u128::from(limit.burst_bits) * NANOSECONDS / bits_per_second;
     Ok(Rate {
@@ -139,7 +140,10 @@ mod tests {
             assert!(rate.cost_mult < 1 << 40);
             let charged = (1500 * u128::from(rate.cost_mult)) >> rate.cost_shift;
             let exact = 12_000 * 1_000_000_000 / u128::from(bits_per_second);
-            assert!(exact.abs_diff(charged) <= 1 + exact / 1_000_000, "{bits_per_second}: {charged}, not {exact}");
+            assert!(
+                exact.abs_diff(charged) <= 1 + exact / 1_000_000,
+                "{bits_per_second}: {charged}, not {exact}"
+            );
         }
         assert_eq!(rate(Some(RateLimit { bits_per_second: 0, burst_bits: 1 })), Err(RulesError::NoRate));
     }

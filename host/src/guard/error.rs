@@ -11,14 +11,18 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum GuardError {
     /// The kernel refuses eBPF to this process.
-    #[error("no permission to load eBPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN (the last mounts /sys/fs/bpf)")]
+    #[error(
+        "no permission to load eBPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN (the last mounts /sys/fs/bpf)"
+    )]
     NotPermitted {
         /// The kernel's refusal.
         #[source]
         source: Cause,
     },
     /// There is no file system to pin in.
-    #[error("no eBPF file system for {path}: mount one (mount -t bpf bpf /sys/fs/bpf); the kernel needs CONFIG_BPF_SYSCALL")]
+    #[error(
+        "no eBPF file system for {path}: mount one (mount -t bpf bpf /sys/fs/bpf); the kernel needs CONFIG_BPF_SYSCALL"
+    )]
     FileSystem {
         /// Where pins should go.
         path: PathBuf,
@@ -70,7 +74,9 @@ pub enum GuardError {
         source: Cause,
     },
     /// The filter is not where it was just put: another process changes the link, or it was replaced by another.
-    #[error("the guard is not on {link} although it was just attached: does another process change its filters?")]
+    #[error(
+        "the guard is not on {link} although it was just attached: does another process change its filters?"
+    )]
     NotAttached {
         /// The link.
         link: LinkName,

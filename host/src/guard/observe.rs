@@ -36,7 +36,10 @@ pub enum LinkState {
 pub(super) fn observe(pinned: &Pinned) -> Result<Vec<Observed>, GuardError> {
     let links = links()?;
     let known = tables::indexes(pinned)?;
-    let nics = links.iter().filter(|(_, name)| NicId::from_link_name(name.as_str()).is_some()).map(|(index, _)| *index);
+    let nics = links
+        .iter()
+        .filter(|(_, name)| NicId::from_link_name(name.as_str()).is_some())
+        .map(|(index, _)| *index);
     let indexes: BTreeSet<u32> = nics.chain(known).collect();
     indexes
         .into_iter()

@@ -14,7 +14,8 @@ use aya::{
     programs::{ProgramError, SchedClassifier},
 };
 use nestless_bpf::guard::{
-    BUCKETS, Buckets, COUNTERS, Counters, ENTRIES, Entry, INSTANCE, Instance, LAYOUT, OBJECT, RECEIVED, SENT, VERSION,
+    BUCKETS, Buckets, COUNTERS, Counters, ENTRIES, Entry, INSTANCE, Instance, LAYOUT, OBJECT, RECEIVED, SENT,
+    VERSION,
 };
 use nestless_support::crash_point;
 use nix::{

@@ -1,7 +1,10 @@
 //! The in-kernel tables, one row per link.
 
 use super::{error::GuardError, pins::Pinned};
-use aya::{maps::{MapError, PerCpuValues}, util::nr_cpus};
+use aya::{
+    maps::{MapError, PerCpuValues},
+    util::nr_cpus,
+};
 use nestless_bpf::guard::{Buckets, Counters, Entry, Instance};
 use nestless_support::crash_point;
 
@@ -31,7 +34,9 @@ pub(super) fn clear(pinned: &mut Pinned, ifindex: u32) -> Result<(), GuardError>
     crash_point::reached("guard.clear.before");
     absent(pinned.entries.remove(&ifindex)).map_err(failed("write", "entries", ifindex))?;
     absent(pinned.buckets.remove(&ifindex)).map_err(failed("write", "buckets", ifindex))?;
-    let cpus = nr_cpus().map_err(|(_, source)| MapError::IoError(source)).map_err(failed("write", "counters", ifindex))?;
+    let cpus = nr_cpus()
+        .map_err(|(_, source)| MapError::IoError(source))
+        .map_err(failed("write", "counters", ifindex))?;
     PerCpuValues::try_from(vec![Counters::default(); cpus])
         .map_err(MapError::IoError)
         .and_then(|zeros| pinned.counters.insert(ifindex, zeros, ANY))
@@ -66,8 +71,10 @@ pub(super) fn counters(pinned: &Pinned, ifindex: u32) -> Result<Option<Counters>
 
 /// Indexes with an entry or counters.
 pub(super) fn indexes(pinned: &Pinned) -> Result<Vec<u32>, GuardError> {
-    let entries = pinned.entries.keys().collect::<Result<Vec<_>, _>>().map_err(failed("read", "entries", 0))?;
-    let counters = pinned.counters.keys().collect::<Result<Vec<_>, _>>().map_err(failed("read", "counters", 0))?;
+    let entries =
+        pinned.entries.keys().collect::<Result<Vec<_>, _>>().map_err(failed("read", "entries", 0))?;
+    let counters =
+        pinned.counters.keys().collect::<Result<Vec<_>, _>>().map_err(failed("read", "counters", 0))?;
     Ok(entries.into_iter().chain(counters).collect())
 }
 
@@ -76,7 +83,11 @@ pub(super) fn next_generation(pinned: &mut Pinned) -> Result<u32, GuardError> {
     let last = pinned.instance.get(&0, 0).map_err(failed("read", "generations", 0))?.last_generation;
     // 0 is the class id of a filter that was given none.
     let next = last.checked_add(1).unwrap_or(1);
-    pinned.instance.set(0, Instance { last_generation: next }, 0).map_err(failed("write", "generations", 0))?;
+    pinned.instance.set(0, Instance { last_generation: next }, 0).map_err(failed(
+        "write",
+        "generations",
+        0,
+    ))?;
     Ok(next)
 }
 

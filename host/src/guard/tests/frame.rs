@@ -79,14 +79,17 @@ pub(super) fn link_layer(kind: u8, mac: [u8; 6]) -> Vec<u8> {
 pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let local = "fe80::ff:fe00:1";
     let hidden = |next, inner: &[u8]| ipv6("fd00::2", 60, &extension(next, inner));
-    let chain = |count: usize, inner: &[u8]| {
-        (1..count).fold(extension(UDP, inner), |rest, _| extension(60, &rest))
-    };
+    let chain =
+        |count: usize, inner: &[u8]| (1..count).fold(extension(UDP, inner), |rest, _| extension(60, &rest));
     let own_source = link_layer(1, MAC);
     vec![
         ("own UDP", ipv4("10.88.0.2", UDP, 0, &[], &udp(1000)), ""),
         ("own TCP with IP options", ipv4("10.88.0.2", TCP, 0, &[1; 8], &[0; 20]), ""),
-        ("forged MAC", ethernet(OTHER_MAC, 0x0800, &ipv4("10.88.0.2", UDP, 0, &[], &udp(1))[14..]), "source_mac"),
+        (
+            "forged MAC",
+            ethernet(OTHER_MAC, 0x0800, &ipv4("10.88.0.2", UDP, 0, &[], &udp(1))[14..]),
+            "source_mac",
+        ),
         ("forged IPv4", ipv4("10.88.0.3", UDP, 0, &[], &udp(1000)), "source_ipv4"),
         ("DHCP client without address", ipv4("0.0.0.0", UDP, 0, &[], &udp(68)), "source_ipv4"),
         ("DHCP server", ipv4("10.88.0.2", UDP, 0, &[], &udp(67)), "dhcp_server"),
@@ -105,8 +108,16 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("ARP with forged hardware", arp(2, OTHER_MAC, [10, 88, 0, 2], [10, 88, 0, 3]), "arp"),
         ("RARP operation", arp(3, MAC, [10, 88, 0, 2], [10, 88, 0, 3]), "arp"),
         ("ARP cut off", own(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1]), "malformed"),
-        ("VLAN tag", own(0x8100, &[&[0, 5][..], &ipv4("10.88.0.2", UDP, 0, &[], &udp(1))[12..]].concat()), "ether_type"),
-        ("double tag", own(0x88a8, &[0, 5, 0x81, 0, 0, 6, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "ether_type"),
+        (
+            "VLAN tag",
+            own(0x8100, &[&[0, 5][..], &ipv4("10.88.0.2", UDP, 0, &[], &udp(1))[12..]].concat()),
+            "ether_type",
+        ),
+        (
+            "double tag",
+            own(0x88a8, &[0, 5, 0x81, 0, 0, 6, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            "ether_type",
+        ),
         ("spanning tree", own(38, &[0x42; 38]), "ether_type"),
         ("LLDP", own(0x88cc, &[0; 46]), "ether_type"),
         ("own IPv6", ipv6("fd00::2", TCP, &[0; 20]), ""),
@@ -119,32 +130,96 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("DHCPv6 server behind a header", hidden(UDP, &udp(547)), "dhcp_server"),
         ("DHCPv6 server's first fragment", ipv6("fd00::2", 44, &fragment(UDP, 1, &udp(547))), "dhcp_server"),
         ("neighbour solicitation", ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &own_source)), ""),
-        ("solicitation, forged option", ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &link_layer(1, OTHER_MAC))), "neighbour"),
-        ("solicitation, forged second option", ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &[own_source.clone(), link_layer(1, OTHER_MAC)].concat())), "neighbour"),
-        ("solicitation, empty option", ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &[1, 0, 0, 0, 0, 0, 0, 0])), "malformed"),
-        ("solicitation, option cut off", ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &[14, 2, 0, 0, 0, 0, 0, 0])), "malformed"),
+        (
+            "solicitation, forged option",
+            ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &link_layer(1, OTHER_MAC))),
+            "neighbour",
+        ),
+        (
+            "solicitation, forged second option",
+            ipv6(
+                "fd00::2",
+                ICMPV6,
+                &neighbour(135, "fd00::9", &[own_source.clone(), link_layer(1, OTHER_MAC)].concat()),
+            ),
+            "neighbour",
+        ),
+        (
+            "solicitation, empty option",
+            ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &[1, 0, 0, 0, 0, 0, 0, 0])),
+            "malformed",
+        ),
+        (
+            "solicitation, option cut off",
+            ipv6("fd00::2", ICMPV6, &neighbour(135, "fd00::9", &[14, 2, 0, 0, 0, 0, 0, 0])),
+            "malformed",
+        ),
         ("duplicate address detection", ipv6("::", ICMPV6, &neighbour(135, "fd00::2", &[])), ""),
         ("the same with a nonce", ipv6("::", ICMPV6, &neighbour(135, local, &[14, 1, 1, 2, 3, 4, 5, 6])), ""),
         ("detection of another's", ipv6("::", ICMPV6, &neighbour(135, "fd00::3", &[])), "neighbour"),
-        ("detection with an address", ipv6("::", ICMPV6, &neighbour(135, "fd00::2", &own_source)), "neighbour"),
-        ("neighbour advertisement", ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::2", &link_layer(2, MAC))), ""),
-        ("advertisement of another's", ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::3", &link_layer(2, MAC))), "neighbour"),
-        ("advertisement, forged option", ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::2", &link_layer(2, OTHER_MAC))), "neighbour"),
+        (
+            "detection with an address",
+            ipv6("::", ICMPV6, &neighbour(135, "fd00::2", &own_source)),
+            "neighbour",
+        ),
+        (
+            "neighbour advertisement",
+            ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::2", &link_layer(2, MAC))),
+            "",
+        ),
+        (
+            "advertisement of another's",
+            ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::3", &link_layer(2, MAC))),
+            "neighbour",
+        ),
+        (
+            "advertisement, forged option",
+            ipv6("fd00::2", ICMPV6, &neighbour(136, "fd00::2", &link_layer(2, OTHER_MAC))),
+            "neighbour",
+        ),
         ("advertisement from ::", ipv6("::", ICMPV6, &neighbour(136, "fd00::2", &[])), "source_ipv6"),
         ("advertisement behind a header", hidden(ICMPV6, &neighbour(136, "fd00::3", &[])), "neighbour"),
-        ("advertisement in an atomic fragment", ipv6("fd00::2", 44, &fragment(ICMPV6, 0, &neighbour(136, "fd00::2", &[]))), "neighbour"),
+        (
+            "advertisement in an atomic fragment",
+            ipv6("fd00::2", 44, &fragment(ICMPV6, 0, &neighbour(136, "fd00::2", &[]))),
+            "neighbour",
+        ),
         ("router solicitation", ipv6(local, ICMPV6, &icmpv6(133, &own_source)), ""),
-        ("router solicitation, forged option", ipv6(local, ICMPV6, &icmpv6(133, &link_layer(1, OTHER_MAC))), "neighbour"),
+        (
+            "router solicitation, forged option",
+            ipv6(local, ICMPV6, &icmpv6(133, &link_layer(1, OTHER_MAC))),
+            "neighbour",
+        ),
         ("router advertisement", ipv6(local, ICMPV6, &icmpv6(134, &[0; 8])), "router"),
-        ("router advertisement behind headers", ipv6(local, 0, &extension(60, &extension(ICMPV6, &icmpv6(134, &[0; 8])))), "router"),
-        ("router advertisement's fragment", ipv6(local, 44, &fragment(ICMPV6, 1, &icmpv6(134, &[0; 8]))), "router"),
-        ("header chain cut by a fragment", ipv6(local, 44, &fragment(60, 1, &[58, 1, 0, 0, 0, 0, 0, 0])), "malformed"),
-        ("the rest behind the packet's end", {
-            let mut frame = ipv6(local, 44, &fragment(60, 1, &[58, 0, 0, 0, 0, 0, 0, 0]));
-            frame.extend(icmpv6(128, &[0; 8]));
-            frame
-        }, "malformed"),
-        ("two fragment headers", ipv6(local, 44, &fragment(44, 1, &fragment(UDP, 0, &udp(1000)))), "malformed"),
+        (
+            "router advertisement behind headers",
+            ipv6(local, 0, &extension(60, &extension(ICMPV6, &icmpv6(134, &[0; 8])))),
+            "router",
+        ),
+        (
+            "router advertisement's fragment",
+            ipv6(local, 44, &fragment(ICMPV6, 1, &icmpv6(134, &[0; 8]))),
+            "router",
+        ),
+        (
+            "header chain cut by a fragment",
+            ipv6(local, 44, &fragment(60, 1, &[58, 1, 0, 0, 0, 0, 0, 0])),
+            "malformed",
+        ),
+        (
+            "the rest behind the packet's end",
+            {
+                let mut frame = ipv6(local, 44, &fragment(60, 1, &[58, 0, 0, 0, 0, 0, 0, 0]));
+                frame.extend(icmpv6(128, &[0; 8]));
+                frame
+            },
+            "malformed",
+        ),
+        (
+            "two fragment headers",
+            ipv6(local, 44, &fragment(44, 1, &fragment(UDP, 0, &udp(1000)))),
+            "malformed",
+        ),
         ("later IPv6 fragment", ipv6("fd00::2", 44, &fragment(UDP, 8, &[0; 8])), ""),
         ("redirect", ipv6(local, ICMPV6, &icmpv6(137, &[0; 32])), "router"),
         ("echo request", ipv6("fd00::2", ICMPV6, &icmpv6(128, &[0; 8])), ""),
@@ -154,10 +229,14 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("as many headers as there may be", ipv6("fd00::2", 60, &chain(8, &udp(1000))), ""),
         ("one header too many", ipv6("fd00::2", 60, &chain(9, &udp(1000))), "malformed"),
         ("IPv6 cut off", own(0x86dd, &[0x60, 0, 0, 0, 0, 0]), "malformed"),
-        ("payload longer than the frame", {
-            let mut frame = ipv6("fd00::2", UDP, &udp(1000));
-            frame.truncate(frame.len() - 1);
-            frame
-        }, "malformed"),
+        (
+            "payload longer than the frame",
+            {
+                let mut frame = ipv6("fd00::2", UDP, &udp(1000));
+                frame.truncate(frame.len() - 1);
+                frame
+            },
+            "malformed",
+        ),
     ]
 }

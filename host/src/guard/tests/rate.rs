@@ -20,7 +20,9 @@ fn frame() -> Vec<u8> {
 fn send(program: &SchedClassifier, frames: u32) {
     let frame = frame();
     assert_eq!(frame.len() as u64, FRAME_BYTES);
-    program.test_run(TestRunOptions { data_in: Some(&frame), repeat: frames, ..TestRunOptions::default() }).unwrap();
+    program
+        .test_run(TestRunOptions { data_in: Some(&frame), repeat: frames, ..TestRunOptions::default() })
+        .unwrap();
 }
 
 fn limit(frames: u64) -> Option<RateLimit> {
@@ -60,7 +62,8 @@ fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
     let mut pinned = pins::open(&world.pins).unwrap();
     let small = Some(RateLimit { bits_per_second: SLOW, burst_bits: 8 });
     tables::clear(&mut pinned, LOOPBACK).unwrap();
-    tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, 0).unwrap()).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, 0).unwrap())
+        .unwrap();
     send(&pinned.sent, 5);
     assert_eq!(tables::counters(&pinned, LOOPBACK).unwrap().unwrap().passed, 1);
 }

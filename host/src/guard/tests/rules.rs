@@ -2,10 +2,11 @@
 
 use super::{
     frame::{cases, icmpv6, ipv4, ipv6, udp},
-    world::{World, rules},
+    world::{MAC, World, rules},
 };
 use crate::guard::{Counters, entry::entry, pins::Pinned, tables};
 use aya::{TestRun as _, TestRunOptions};
+use proptest::{collection, prelude::*, sample::Index, test_runner::TestRunner};
 
 /// The test run's frames come from `lo`, through a filter without a class id.
 const LOOPBACK: u32 = 1;
@@ -22,7 +23,8 @@ fn judge(pinned: &mut Pinned, frame: &[u8]) -> String {
 
 /// The one reason whose count grew by one.
 fn difference(before: &Counters, after: &Counters) -> String {
-    let grown: Vec<_> = before.dropped.by_reason().zip(after.dropped.by_reason()).filter(|(b, a)| b != a).collect();
+    let grown: Vec<_> =
+        before.dropped.by_reason().zip(after.dropped.by_reason()).filter(|(b, a)| b != a).collect();
     match grown[..] {
         [] => String::new(),
         [((name, b), (_, a))] if a == b + 1 => name.to_owned(),
@@ -84,9 +86,8 @@ fn nothing_leaves_without_an_entry_or_with_another_links() {
 #[test]
 fn all_eight_addresses_of_a_family_are_the_nics_own() {
     let world = World::enter();
-    let addresses: Vec<_> = (1..=8u16)
-        .flat_map(|n| [[10, 0, 0, n as u8].into(), [0xfd00, 0, 0, 0, 0, 0, 0, n].into()])
-        .collect();
+    let addresses: Vec<_> =
+        (1..=8u16).flat_map(|n| [[10, 0, 0, n as u8].into(), [0xfd00, 0, 0, 0, 0, 0, 0, n].into()]).collect();
     let mut pinned = loaded(&world, &nestless_model::guard::GuardRules { addresses, ..rules() });
     for n in 1..=8 {
         assert_eq!(judge(&mut pinned, &ipv4(&format!("10.0.0.{n}"), 6, 0, &[], &[0; 20])), "");
@@ -94,4 +95,43 @@ fn all_eight_addresses_of_a_family_are_the_nics_own() {
     }
     assert_eq!(judge(&mut pinned, &ipv4("10.0.0.9", 6, 0, &[], &[0; 20])), "source_ipv4");
     assert_eq!(judge(&mut pinned, &ipv6("fd00::9", 6, &[0; 20])), "source_ipv6");
+}
+
+/// What must hold of any frame that passed, whatever else is in it.
+fn is_own(frame: &[u8]) -> bool {
+    let is_v6 = |bytes: &[u8]| {
+        let own: [std::net::Ipv6Addr; 3] =
+            ["fd00::2", "fe80::ff:fe00:1", "::"].map(|text| text.parse().expect("an address"));
+        own.iter().any(|own| own.octets() == bytes)
+    };
+    frame[6..12] == MAC
+        && match frame[12..14] {
+            [8, 0] => frame[26..30] == [10, 88, 0, 2],
+            [8, 6] => {
+                frame[22..28] == MAC && [[10, 88, 0, 2], [0; 4]].iter().any(|own| frame[28..32] == *own)
+            }
+            [0x86, 0xdd] => is_v6(&frame[22..38]),
+            _ => false,
+        }
+}
+
+#[test]
+fn no_frame_with_another_source_passes_however_it_is_garbled() {
+    let world = World::enter();
+    let pinned = std::cell::RefCell::new(loaded(&world, &rules()));
+    let frames: Vec<_> =
+        cases().into_iter().map(|(_, frame, _)| frame).filter(|frame| frame.len() >= 54).collect();
+    let garbled = (proptest::sample::select(frames), collection::vec((any::<Index>(), any::<u8>()), 0..4));
+    let config = ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&garbled, |(mut frame, changes)| {
+            for (place, byte) in changes {
+                *place.get_mut(&mut frame) = byte;
+            }
+            let reason = judge(&mut pinned.borrow_mut(), &frame);
+            prop_assert!(!reason.is_empty() || is_own(&frame), "passed: {frame:02x?}");
+            Ok(())
+        })
+        .unwrap();
+    assert!(tables::counters(&pinned.borrow(), LOOPBACK).unwrap().unwrap().passed > 0);
 }

@@ -15,7 +15,7 @@ pub(super) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(super) struct World {
     /// On an eBPF file system.
     pub(super) pins: PathBuf,
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
         mount(Some("bpf"), place.path(), Some("bpf"), MsFlags::empty(), none).unwrap();
         // The kernel's own IPv6 chatter would be counted too.
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
-        Self { pins: place.path().join("instance"), _place: place }
+        Self { pins: place.path().join("instance"), place }
     }
 
     pub(super) fn guard(&self) -> Guard {
@@ -43,7 +43,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // Else the directory would be busy.
-        let _ = nix::mount::umount2(self._place.path(), nix::mount::MntFlags::MNT_DETACH);
+        let _ = nix::mount::umount2(self.place.path(), nix::mount::MntFlags::MNT_DETACH);
     }
 }
 
