@@ -186,11 +186,10 @@ mod tests {
     fn the_missing_capability_is_named() {
         inside(|| {
             let user = nix::unistd::Uid::from_raw(65534);
-            // SAFETY: changes the user of this thread only (the bare system call), which ends with the closure.
-            assert_eq!(
-                unsafe { libc::syscall(libc::SYS_setresuid, user.as_raw(), user.as_raw(), user.as_raw()) },
-                0
-            );
+            // SAFETY: the bare system call changes the user of this thread only, which ends with the closure.
+            let changed =
+                unsafe { libc::syscall(libc::SYS_setresuid, user.as_raw(), user.as_raw(), user.as_raw()) };
+            assert_eq!(changed, 0);
             let error = create("nl1", 1).unwrap_err();
             assert!(matches!(error, TapError::NotPermitted { .. }), "{error}");
             assert!(error.to_string().contains("CAP_NET_ADMIN"));
