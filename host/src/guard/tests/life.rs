@@ -131,6 +131,9 @@ fn removal_leaves_no_pin_and_opens_no_link() {
 #[test]
 fn an_ebpf_file_system_is_mounted_where_it_belongs_and_nowhere_else() {
     let _world = World::enter();
+    // In this test's mount namespace alone: what else is mounted on this machine stays.
+    let _ = nix::mount::umount2("/sys/fs/bpf", nix::mount::MntFlags::MNT_DETACH);
+    assert_eq!(std::fs::read_dir("/sys/fs/bpf").unwrap().count(), 0);
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Guard::open(&dir.path().join("x")), Err(GuardError::FileSystem { .. })));
     let pins = Path::new("/sys/fs/bpf/nestless-test/instance");

@@ -67,3 +67,21 @@ fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
     send(&pinned.sent, 5);
     assert_eq!(tables::counters(&pinned, LOOPBACK).unwrap().unwrap().passed, 1);
 }
+
+#[test]
+fn a_segmentation_offloaded_frame_passes_and_is_charged_as_on_the_wire() {
+    let world = World::enter();
+    let mut pinned = pins::open(&world.pins).unwrap();
+    tables::clear(&mut pinned, LOOPBACK).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&rules(), 0).unwrap()).unwrap();
+    let headers = 54;
+    let frame = ipv4("10.88.0.2", TCP, 0, &[], &[0; 20 + 3000]);
+    // `gso_size` in struct __sk_buff (linux/bpf.h).
+    let mut context = [0; 192];
+    context[176..180].copy_from_slice(&1000_u32.to_ne_bytes());
+    let options =
+        TestRunOptions { data_in: Some(&frame), ctx_in: Some(&context), ..TestRunOptions::default() };
+    assert_eq!(pinned.sent.test_run(options).unwrap().return_value, u32::MAX);
+    let counters = tables::counters(&pinned, LOOPBACK).unwrap().unwrap();
+    assert_eq!((counters.passed, counters.passed_bytes), (1, 3 * (headers + 1000)));
+}
