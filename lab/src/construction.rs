@@ -6,7 +6,7 @@ use crate::{
     cache::Cache,
     daemon,
     error::LabError,
-    guest::{Channel, GuestConfig},
+    guest::{APPLETS, Channel, GuestConfig},
     image::{
         Initramfs, Programs,
         kernel::{self, Kernel},
@@ -28,6 +28,7 @@ use nestless_support::{
     tap,
 };
 use std::{
+    ffi::OsString,
     os::{fd::AsRawFd as _, unix::net::UnixListener},
     path::{Path, PathBuf},
     process::Stdio,
@@ -254,11 +255,18 @@ async fn start_namespaces(
         .arg(&dir)
         .args(config.to_string().split(' '))
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
+    command.env("PATH", search_path(&program));
+    process::start(command, &namespace, kit.lifetime, Vec::new(), &dir.join("console.log")).map_err(failed)
+}
+
+/// Our own programs, the host's, and what only busybox has.
+fn search_path(program: &Path) -> OsString {
     let mut path = program.parent().map(|dir| dir.as_os_str().to_owned()).unwrap_or_default();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
-    command.env("PATH", path);
-    process::start(command, &namespace, kit.lifetime, Vec::new(), &dir.join("console.log")).map_err(failed)
+    path.push(":");
+    path.push(APPLETS);
+    path
 }
 
 /// Locally administered, and not of the prefix that marks pods' NICs.

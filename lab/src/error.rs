@@ -154,7 +154,7 @@ pub enum LabError {
         source: io::Error,
     },
     /// CNI refused.
-    #[error("CNI {command} of pod {pod}: {message}")]
+    #[error("CNI {command} of pod {pod}: {message}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
     Cni {
         /// ADD or DEL.
         command: &'static str,
@@ -162,6 +162,8 @@ pub enum LabError {
         pod: String,
         /// The plugin's answer.
         message: String,
+        /// CNI's error code, if the plugin gave one.
+        code: Option<u64>,
     },
     /// Part of it could not be removed.
     #[error("remove the lab: {}", list(.0))]

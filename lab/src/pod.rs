@@ -9,10 +9,15 @@ use crate::{
 use ipnet::IpNet;
 use nestless_model::identity::{ContainerId, VmName};
 use serde_json::{Map, Value, json};
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
+use tokio::time::Instant;
 
 const AGENT_SOCKET: &str = "/run/nestless/agent.sock";
 const INTERFACE: &str = "eth0";
+/// CNI SPEC 1.1.0, "Error": try again later. An agent that has just started says so.
+const TRY_AGAIN: u64 = 11;
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How a pod is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub struct PodOptions {
     pub network: PodNetwork,
     /// Keys added to the plugin's configuration, `runtimeConfig` among them.
     pub config: Map<String, Value>,
+    /// Give up at "try again later" instead of trying again for half a minute, as container runtimes do.
+    pub once: bool,
     /// CNI_ARGS, such as "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web".
     pub args: String,
 }
@@ -96,10 +103,7 @@ impl Lab {
         let vm = self.vm(vm)?;
         match options.network {
             PodNetwork::Nestless => {
-                let output = vm.exec(&cni("DEL", pod, &options)).await?;
-                if !output.exit.is_success() {
-                    return Err(refusal("DEL", pod, &output));
-                }
+                call(vm, "DEL", pod, &options).await?;
             }
             PodNetwork::Classic => {
                 // The veth goes with the namespace.
@@ -138,11 +142,25 @@ fn cni(command: &str, pod: &str, options: &PodOptions) -> Exec {
     if options.args.is_empty() { exec } else { exec.env("CNI_ARGS", &options.args) }
 }
 
-async fn add_by_cni(vm: &Vm, pod: &str, options: &PodOptions) -> Result<Pod, LabError> {
-    let output = vm.exec(&cni("ADD", pod, options)).await?;
-    if !output.exit.is_success() {
-        return Err(refusal("ADD", pod, &output));
+/// Calls the plugin, as often as it says that it should be called again.
+async fn call(vm: &Vm, command: &'static str, pod: &str, options: &PodOptions) -> Result<Output, LabError> {
+    let deadline = Instant::now() + RETRY_DEADLINE;
+    loop {
+        let output = vm.exec(&cni(command, pod, options)).await?;
+        if output.exit.is_success() {
+            return Ok(output);
+        }
+        match refusal(command, pod, &output) {
+            LabError::Cni { code: Some(TRY_AGAIN), .. } if !options.once && Instant::now() < deadline => {
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+            refused => return Err(refused),
+        }
     }
+}
+
+async fn add_by_cni(vm: &Vm, pod: &str, options: &PodOptions) -> Result<Pod, LabError> {
+    let output = call(vm, "ADD", pod, options).await?;
     let result: Value = serde_json::from_slice(&output.stdout).map_err(|_| refusal("ADD", pod, &output))?;
     let ips = result["ips"].as_array().into_iter().flatten();
     let addresses = ips.filter_map(|ip| ip["address"].as_str()?.parse::<IpNet>().ok()).map(|net| net.addr());
@@ -155,14 +173,14 @@ fn refusal(command: &'static str, pod: &str, output: &Output) -> LabError {
     let told = object.as_ref().and_then(|object| {
         let message = object["msg"].as_str()?;
         let details = object["details"].as_str().filter(|d| !d.is_empty());
-        let code = &object["code"];
-        Some(details.map_or(format!("{message} (code {code})"), |d| format!("{message}: {d} (code {code})")))
+        Some(details.map_or(message.to_owned(), |d| format!("{message}: {d}")))
     });
+    let code = object.as_ref().and_then(|object| object["code"].as_u64());
     let message = told.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&output.stderr);
         format!("{} {}", output.text(), text.trim())
     });
-    LabError::Cni { command, pod: pod.to_owned(), message }
+    LabError::Cni { command, pod: pod.to_owned(), message, code }
 }
 
 /// What the reference `bridge` plugin with `ipMasq` does, in the words of iproute2. The pod's number is the lowest free.

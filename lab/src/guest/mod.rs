@@ -18,5 +18,8 @@ pub fn port_name(number: usize) -> String {
     format!("org.nestless.lab.{number}")
 }
 
+/// Where a namespace VM has busybox's applets.
+pub const APPLETS: &str = "/run/nestless-lab/applets";
+
 /// How many callers can use one QEMU guest at the same time, each with any number of requests.
 pub const PORTS: usize = 4;

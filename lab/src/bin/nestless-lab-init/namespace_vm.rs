@@ -8,6 +8,7 @@
 
 use crate::power::REBOOT_EXIT;
 use anyhow::{Context as _, Result, bail};
+use nestless_lab::guest::APPLETS;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
@@ -68,7 +69,21 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
     mount(Some(&source), shared, none, MsFlags::MS_BIND, none)
         .context("share the VM's directory with the host")?;
     private_etc()?;
+    install_applets()?;
     crate::machine::set_name(name)
+}
+
+/// What a QEMU guest's shell can do, this one's can, whatever the host has installed: the lab puts [`APPLETS`] last in
+/// PATH. A host without busybox has to do without.
+fn install_applets() -> Result<()> {
+    fs::create_dir_all(APPLETS).with_context(|| format!("make {APPLETS}"))?;
+    match Command::new("busybox").args(["--install", "-s", APPLETS]).status() {
+        Ok(status) if !status.success() => bail!("busybox --install ended with {status}"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("run busybox --install")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The host's /etc, on which the VM can write without the host seeing it.
