@@ -1,5 +1,6 @@
 //! rtnetlink against the real kernel, in namespaces without a name: whatever a test makes goes with them.
 
+use futures_util::FutureExt as _;
 use nestless_support::{
     netlink::{
         AddressGeneration, BridgeSettings, HardwareAddress, Link, LinkEvent, LinkMonitor, Netlink,
@@ -259,6 +260,21 @@ async fn a_burst_is_followed_to_its_end() -> Result<(), NetlinkError> {
     while !matches!(monitor.next().await?, LinkEvent::Gone(link) if link.name == "d0") {}
     assert_eq!(monitor.known().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["lo"]);
     Ok(())
+}
+
+#[tokio::test]
+async fn listings_may_come_together_and_be_given_up() {
+    let (_namespace, netlink) = fresh().await;
+    for number in 0..40 {
+        netlink.create_bridge(&format!("b{number}"), None, NO_STP).await.unwrap();
+    }
+    let all = futures_util::future::join_all((0..20).map(|_| netlink.links())).await;
+    assert!(all.into_iter().all(|links| links.unwrap().len() == 41));
+    for _ in 0..20 {
+        // Polled once, so that the request is on its way, and dropped.
+        assert!(netlink.links().now_or_never().is_none());
+        assert_eq!(netlink.links().await.unwrap().len(), 41);
+    }
 }
 
 async fn wait_for(namespace: &Namespace, is_it: impl Fn(&Link) -> bool) -> Link {
