@@ -91,6 +91,7 @@ impl Hypervisor for Qemu {
     }
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
+        self.session.tried().await;
         let Ok(client) = self.session.client() else { return Ok(Observation::down()) };
         match look(&client).await {
             Ok(observation) => Ok(observation),

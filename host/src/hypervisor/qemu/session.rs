@@ -19,22 +19,39 @@ use tokio_util::task::AbortOnDropHandle;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_CAP: Duration = Duration::from_secs(5);
 
+#[derive(Clone)]
+enum Connection {
+    /// The first attempt is still under way: nobody knows whether QEMU runs.
+    Untried,
+    Absent,
+    Live(QmpClient),
+}
+
 pub(super) struct Session {
     path: PathBuf,
-    client: watch::Receiver<Option<QmpClient>>,
+    connection: watch::Receiver<Connection>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Session {
     pub(super) fn keep(path: PathBuf, events: mpsc::Sender<VmEvent>) -> Self {
-        let (current, client) = watch::channel(None);
+        let (current, connection) = watch::channel(Connection::Untried);
         let task = tokio::spawn(run(path.clone(), current, events));
-        Self { path, client, _task: AbortOnDropHandle::new(task) }
+        Self { path, connection, _task: AbortOnDropHandle::new(task) }
     }
 
     /// The live connection.
     pub(super) fn client(&self) -> Result<QmpClient, HypervisorError> {
-        self.client.borrow().clone().ok_or_else(|| self.down())
+        match &*self.connection.borrow() {
+            Connection::Live(client) => Ok(client.clone()),
+            Connection::Untried | Connection::Absent => Err(self.down()),
+        }
+    }
+
+    /// Waits for the first attempt, so that a QEMU that runs is not taken for one that does not.
+    pub(super) async fn tried(&self) {
+        // An error means that the task is gone, and with it every hope of a connection.
+        let _ = self.connection.clone().wait_for(|connection| !matches!(connection, Connection::Untried)).await;
     }
 
     pub(super) fn down(&self) -> HypervisorError {
@@ -47,11 +64,11 @@ impl Session {
 }
 
 /// Ends with the session; without a receiver of events the connection is still kept.
-async fn run(path: PathBuf, current: watch::Sender<Option<QmpClient>>, events: mpsc::Sender<VmEvent>) {
+async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Sender<VmEvent>) {
     loop {
-        let client = connect(&path).await;
+        let client = connect(&path, &current).await;
         let mut received = client.events();
-        current.send_replace(Some(client));
+        current.send_replace(Connection::Live(client));
         tracing::info!(socket = %path.display(), "QEMU answers");
         let _ = events.send(VmEvent::Up).await;
         loop {
@@ -65,13 +82,13 @@ async fn run(path: PathBuf, current: watch::Sender<Option<QmpClient>>, events: m
                 let _ = events.send(event).await;
             }
         }
-        current.send_replace(None);
+        current.send_replace(Connection::Absent);
         tracing::info!(socket = %path.display(), "QEMU is gone");
         let _ = events.send(VmEvent::Down).await;
     }
 }
 
-async fn connect(path: &Path) -> QmpClient {
+async fn connect(path: &Path, current: &watch::Sender<Connection>) -> QmpClient {
     let mut pause = RETRY_FIRST;
     loop {
         // Watched before the attempt, or a socket that appears in between would be missed. The directory may not exist.
@@ -83,6 +100,7 @@ async fn connect(path: &Path) -> QmpClient {
                 tracing::warn!(error = &error as &dyn std::error::Error, "QEMU cannot be spoken to")
             }
         }
+        current.send_replace(Connection::Absent);
         let changed = async {
             match &watch {
                 Some(watch) => watch.changed().await.is_ok(),
