@@ -55,15 +55,9 @@ impl Netlink {
     }
 
     async fn list_addresses(&self, wanted: impl Fn(&Address) -> bool) -> Result<Vec<Address>, NetlinkError> {
-        let _alone = self.listing.lock().await;
-        let messages: Vec<AddressMessage> = self
-            .handle
-            .address()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .map_err(|error| at(Operation::ListAddresses, error))?;
+        let request = self.handle.address().get();
+        let messages: Vec<AddressMessage> =
+            self.list(Operation::ListAddresses, async move { request.execute().try_collect().await }).await?;
         Ok(messages.iter().filter_map(read).filter(wanted).collect())
     }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use futures_util::StreamExt as _;
 use rtnetlink::{
+    Handle,
     packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
         RouteNetlinkMessage,
@@ -122,30 +123,8 @@ impl Netlink {
     /// # Errors
     /// When the exchange fails.
     pub async fn links(&self) -> Result<Vec<Link>, NetlinkError> {
-        let _alone = self.listing.lock().await;
-        loop {
-            let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
-            request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-            let mut answers =
-                self.handle.clone().request(request).map_err(|error| at(Operation::ListLinks, error))?;
-            let mut links = Vec::new();
-            let mut interrupted = false;
-            while let Some(answer) = answers.next().await {
-                interrupted |= answer.header.flags & DUMP_INTERRUPTED != 0;
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
-                        links.push(Link::from_message(&message));
-                    }
-                    NetlinkPayload::Error(error) => {
-                        return Err(at(Operation::ListLinks, rtnetlink::Error::NetlinkError(error)));
-                    }
-                    _ => {}
-                }
-            }
-            if !interrupted {
-                return Ok(links);
-            }
-        }
+        let handle = self.handle.clone();
+        self.list(Operation::ListLinks, list(handle)).await
     }
 
     /// The link of that name.
@@ -200,6 +179,29 @@ impl Netlink {
             Some(Ok(message)) => Ok(Link::from_message(&message)),
             Some(Err(error)) => Err(at(Operation::FindLink { link: what }, error)),
             None => Err(at(Operation::FindLink { link: what }, Cause::NoSuchLink)),
+        }
+    }
+}
+
+async fn list(handle: Handle) -> Result<Vec<Link>, rtnetlink::Error> {
+    loop {
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut answers = handle.clone().request(request)?;
+        let mut links = Vec::new();
+        let mut interrupted = false;
+        while let Some(answer) = answers.next().await {
+            interrupted |= answer.header.flags & DUMP_INTERRUPTED != 0;
+            match answer.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
+                    links.push(Link::from_message(&message));
+                }
+                NetlinkPayload::Error(error) => return Err(rtnetlink::Error::NetlinkError(error)),
+                _ => {}
+            }
+        }
+        if !interrupted {
+            return Ok(links);
         }
     }
 }

@@ -30,8 +30,7 @@ use tokio::sync::Mutex;
 #[derive(Clone)]
 pub struct Netlink {
     handle: Handle,
-    /// The kernel answers EBUSY to a listing asked for while another one is under way on the same socket
-    /// (`__netlink_dump_start` in net/netlink/af_netlink.c): they queue here instead.
+    /// Held by the listing that is under way.
     listing: Arc<Mutex<()>>,
 }
 
@@ -56,6 +55,29 @@ impl Netlink {
     /// When the namespace cannot be entered, or no socket can be had.
     pub async fn inside(namespace: &Namespace) -> Result<Self, NetlinkError> {
         namespace.run(Self::here).await.map_err(|error| at(Operation::Open, Cause::Namespace(error)))?
+    }
+}
+
+impl Netlink {
+    /// Lists, when no other listing is under way: the kernel answers EBUSY to a second one on the same socket
+    /// (`__netlink_dump_start` in net/netlink/af_netlink.c). A listing whose caller has gone away is finished all the same,
+    /// or the next one would meet what is left of it.
+    async fn list<T, F>(&self, operation: Operation, listing: F) -> Result<T, NetlinkError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, rtnetlink::Error>> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.listing).lock_owned().await;
+        let finished = tokio::spawn(async move {
+            let listed = listing.await;
+            drop(turn);
+            listed
+        });
+        match finished.await {
+            Ok(listed) => listed.map_err(|error| at(operation, error)),
+            // The runtime is shutting down.
+            Err(_) => Err(at(operation, Cause::Closed)),
+        }
     }
 }
 

@@ -14,16 +14,9 @@ impl Netlink {
     /// When the kernel refuses; entries that vanish meanwhile are no error.
     pub async fn flush_neighbours(&self, link: &Link) -> Result<usize, NetlinkError> {
         let listing = || Operation::ListNeighbours { link: link.name.clone() };
-        let alone = self.listing.lock().await;
-        let entries: Vec<NeighbourMessage> = self
-            .handle
-            .neighbours()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .map_err(|error| at(listing(), error))?;
-        drop(alone);
+        let request = self.handle.neighbours().get();
+        let entries: Vec<NeighbourMessage> =
+            self.list(listing(), async move { request.execute().try_collect().await }).await?;
         let mut forgotten = 0;
         for entry in entries.into_iter().filter(|entry| entry.header.ifindex == link.index) {
             if matches!(entry.header.state, NeighbourState::Permanent | NeighbourState::Noarp) {

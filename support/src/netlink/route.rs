@@ -128,19 +128,14 @@ impl Netlink {
     /// # Errors
     /// When the exchange fails.
     pub async fn routes(&self) -> Result<Vec<Route>, NetlinkError> {
-        let _alone = self.listing.lock().await;
         let mut routes = Vec::new();
         for address_family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
             request.header.address_family = address_family;
+            let request = self.handle.route().get(request);
             let messages: Vec<RouteMessage> = self
-                .handle
-                .route()
-                .get(request)
-                .execute()
-                .try_collect()
-                .await
-                .map_err(|error| at(Operation::ListRoutes, error))?;
+                .list(Operation::ListRoutes, async move { request.execute().try_collect().await })
+                .await?;
             routes.extend(messages.iter().filter_map(Route::from_message));
         }
         Ok(routes)

@@ -109,6 +109,46 @@ impl FakeHost {
         Netlink::inside(&self.namespace).await.unwrap().delete_if_any(&format!("nl{nic:x}")).await.unwrap();
     }
 
+    async fn carry_out(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
+        let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+        self.change(|state| state.traces.extend(trace));
+        let request = request.into_inner();
+        let id = key(request.attachment.clone());
+        let (plug_nothing, refuse, known) = {
+            let state = self.state();
+            (state.plug_nothing, state.refuse, state.requests.get(&request.request_id).cloned())
+        };
+        if let Some(answer) = known {
+            return Ok(Response::new(answer));
+        }
+        if let Some(reason) = refuse {
+            return Err(Refusal::new(reason, "the test refuses").into());
+        }
+        if self.state().attachments.contains_key(&id) {
+            return Err(Refusal::new(Reason::AlreadyAttached, "it is attached").into());
+        }
+        let answer = self.promise(&request);
+        let attachment = Attachment {
+            attachment: request.attachment,
+            nic: Some(answer.clone()),
+            sandbox: request.sandbox,
+            pod: request.pod,
+            in_use: false,
+        };
+        if !plug_nothing {
+            self.plug(answer.nic_id, &answer.nic_mac).await;
+        }
+        self.change(|state| {
+            state.attachments.insert(id, attachment);
+            state.requests.insert(request.request_id, answer.clone());
+        });
+        if std::mem::take(&mut self.state().lose_answers) > 0 {
+            // Whoever waits for the loss stops this server; no answer goes out before.
+            std::future::pending::<()>().await;
+        }
+        Ok(Response::new(answer))
+    }
+
     fn promise(&self, request: &AttachRequest) -> AttachResponse {
         let mut state = self.state();
         state.last_nic += 1;
@@ -152,43 +192,9 @@ impl Guest for FakeHost {
     }
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
-        let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
-        self.change(|state| state.traces.extend(trace));
-        let request = request.into_inner();
-        let id = key(request.attachment.clone());
-        let (plug_nothing, refuse, known) = {
-            let state = self.state();
-            (state.plug_nothing, state.refuse, state.requests.get(&request.request_id).cloned())
-        };
-        if let Some(answer) = known {
-            return Ok(Response::new(answer));
-        }
-        if let Some(reason) = refuse {
-            return Err(Refusal::new(reason, "the test refuses").into());
-        }
-        if self.state().attachments.contains_key(&id) {
-            return Err(Refusal::new(Reason::AlreadyAttached, "it is attached").into());
-        }
-        let answer = self.promise(&request);
-        let attachment = Attachment {
-            attachment: request.attachment,
-            nic: Some(answer.clone()),
-            sandbox: request.sandbox,
-            pod: request.pod,
-            in_use: false,
-        };
-        if !plug_nothing {
-            self.plug(answer.nic_id, &answer.nic_mac).await;
-        }
-        self.change(|state| {
-            state.attachments.insert(id, attachment);
-            state.requests.insert(request.request_id, answer.clone());
-        });
-        if std::mem::take(&mut self.state().lose_answers) > 0 {
-            // Whoever waits for the loss stops this server; no answer goes out before.
-            std::future::pending::<()>().await;
-        }
-        Ok(Response::new(answer))
+        // What has begun is finished, even when the caller is gone: a host is not cancelled by its guests.
+        let host = self.clone();
+        tokio::spawn(async move { host.carry_out(request).await }).await.unwrap()
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
