@@ -14,7 +14,10 @@ use nestless_model::{
     network::{Network, Subnet, Uplink},
     topology::{Demand, Machine, Topology},
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 /// A VM's own address is the subnet's with this added to its number, so below those that pods get.
 const FIRST_VM_HOST: u32 = 10;
@@ -46,6 +49,9 @@ pub struct LabBuilder {
     pub(crate) mtu: Mtu,
     pub(crate) warm_pool: u32,
     pub(crate) nic_limit: u32,
+    pub(crate) places: Option<u32>,
+    pub(crate) network: Option<fn(&mut Network)>,
+    pub(crate) daemon_program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) progress: Progress,
 }
@@ -65,6 +71,9 @@ impl LabBuilder {
             mtu: Mtu::default(),
             warm_pool: 2,
             nic_limit: 32,
+            places: None,
+            network: None,
+            daemon_program: None,
             environment: Vec::new(),
             progress: Progress::default(),
         }
@@ -141,6 +150,27 @@ impl LabBuilder {
         self
     }
 
+    /// Other places for NICs in a QEMU VM than its limit of NICs would need.
+    #[must_use]
+    pub fn places(mut self, places: u32) -> Self {
+        self.places = Some(places);
+        self
+    }
+
+    /// Changes the pods' network before the daemon is told of it.
+    #[must_use]
+    pub fn network(mut self, change: fn(&mut Network)) -> Self {
+        self.network = Some(change);
+        self
+    }
+
+    /// Another nestlessd than the one beside this program.
+    #[must_use]
+    pub fn daemon_program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.daemon_program = Some(path.into());
+        self
+    }
+
     /// Sets a variable for nestlessd, such as NESTLESS_LOG or NESTLESS_CRASH_AT.
     #[must_use]
     pub fn daemon_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -197,7 +227,12 @@ impl LabBuilder {
 
     /// What QEMU's VMs need for their NICs.
     pub(crate) fn topology(&self) -> Result<Topology, LabError> {
-        let demand = Demand { nics: self.nic_limit, vcpus: self.cpus, machine: Machine::Q35, queues: 1 };
+        let demand = Demand {
+            nics: self.places.unwrap_or(self.nic_limit),
+            vcpus: self.cpus,
+            machine: Machine::Q35,
+            queues: 1,
+        };
         Ok(Topology::plan(demand)?)
     }
 
@@ -209,7 +244,7 @@ impl LabBuilder {
             last: None,
             exclude: Vec::new(),
         });
-        let network = Network {
+        let mut network = Network {
             name: NetworkName::new("pods").expect("four letters are a network name"),
             bridge: daemon::bridge_name(),
             uplink: self.uplink.clone(),
@@ -218,6 +253,9 @@ impl LabBuilder {
             cool_down_s: 1,
             dns: Vec::new(),
         };
+        if let Some(change) = self.network {
+            change(&mut network);
+        }
         Settings {
             networks: vec![network],
             warm_pool: self.warm_pool,

@@ -58,16 +58,16 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     let topology = builder.topology()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
-    let daemon_program = builder
-        .with_daemon
-        .then(|| programs.find("nestlessd"))
-        .transpose()
-        .map_err(daemon::DaemonError::from)?;
+    let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
+        (_, false) => None,
+        (Some(program), true) => Some(program.clone()),
+        (None, true) => Some(programs.find("nestlessd").map_err(daemon::DaemonError::from)?),
+    };
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
     state.write()?;
     let host = Namespace::create(state.name.host_namespace())?;
-    let mut lab = Lab { state, host, vms: Vec::new(), children: Vec::new(), ownership };
+    let mut lab = Lab { state, host, vms: Vec::new(), children: Vec::new(), daemon: None, ownership };
     let netlink = Netlink::inside(&lab.host).await?;
     netlink.set_up(&netlink.link("lo").await?).await?;
 
@@ -86,11 +86,8 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     }
     if let Some(program) = daemon_program {
         builder.progress.step("start nestlessd");
-        let settings = builder.settings();
-        let (child, record) = daemon::start(&lab.state, &settings, &program, &host, lifetime).await?;
-        lab.state.daemon = Some(record);
-        lab.children.push(child);
-        lab.state.write()?;
+        lab.daemon = Some(daemon::Restart { program, settings: builder.settings(), lifetime });
+        lab.start_daemon(&[]).await?;
     } else {
         make_bridge(&netlink, &lab.state, builder).await?;
     }

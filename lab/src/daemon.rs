@@ -30,6 +30,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
+    /// This handle did not start one, and so does not know how.
+    #[error("the lab's nestlessd was not started by this process")]
+    NotOurs,
     /// Not built.
     #[error("find the host daemon")]
     Program(#[from] ProgramError),
@@ -82,6 +85,14 @@ pub(crate) struct Settings {
     pub(crate) warm_pool: u32,
     pub(crate) nic_limit: u32,
     pub(crate) environment: Vec<(String, String)>,
+}
+
+/// What it takes to start the daemon once more.
+#[derive(Clone, Debug)]
+pub(crate) struct Restart {
+    pub(crate) program: PathBuf,
+    pub(crate) settings: Settings,
+    pub(crate) lifetime: Lifetime,
 }
 
 #[derive(Serialize)]

@@ -3,21 +3,25 @@
 use crate::{
     builder::LabBuilder,
     construction,
+    daemon::{self, DaemonError, Restart},
     error::LabError,
     guest::{Exec, Exit, Output},
     places::{self, LabName},
-    process::{self, Lifetime},
+    process::{self, Lifetime, ProcessRecord},
     removal::{self, RemovalError},
     state::LabState,
     vm::Vm,
 };
 use nestless_support::netns::Namespace;
 use nix::fcntl::Flock;
-use std::{fs::File, path::PathBuf, process::Stdio};
+use std::{fs::File, path::PathBuf, process::Stdio, time::Duration};
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
 };
+
+/// SIGKILL is not negotiable; the machine may be busy.
+const KILL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A host, its VMs, and their pods. One that [`LabBuilder::up`] made is removed on drop, which blocks for a moment;
 /// [`Lab::down`] does the same without blocking, and tells what went wrong.
@@ -28,6 +32,7 @@ pub struct Lab {
     pub(crate) vms: Vec<Vm>,
     /// Kept to be reaped.
     pub(crate) children: Vec<Child>,
+    pub(crate) daemon: Option<Restart>,
     pub(crate) ownership: Option<Ownership>,
 }
 
@@ -96,7 +101,7 @@ impl Lab {
         let state = LabState::read(name)?.ok_or_else(|| LabError::NoLab { lab: name.clone() })?;
         let host = Namespace::open(name.host_namespace())?;
         let vms = state.vms.iter().map(|vm| Vm::new(name, state.vmm, vm)).collect();
-        Ok(Self { state, host, vms, children: Vec::new(), ownership: None })
+        Ok(Self { state, host, vms, children: Vec::new(), daemon: None, ownership: None })
     }
 
     /// Its name.
@@ -182,6 +187,60 @@ impl Lab {
         command.args(arguments).envs(exec.environment()).kill_on_drop(true);
         process::enter(&mut command, &self.host);
         command
+    }
+
+    /// nestlessd, if the lab has it.
+    pub fn daemon(&self) -> Option<ProcessRecord> {
+        self.state.daemon
+    }
+
+    /// Kills nestlessd with SIGKILL, and waits for its end. The rest of the lab stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn kill_daemon(&mut self) -> Result<(), LabError> {
+        let Some(record) = self.state.daemon.take() else { return Ok(()) };
+        let killed = tokio::task::spawn_blocking(move || record.kill(KILL_DEADLINE));
+        let killed = killed.await.map_err(|_| LabError::Panicked { task: "the killing of nestlessd" })?;
+        killed.map_err(|source| LabError::Daemon(DaemonError::Start(source)))?;
+        self.reap(record).await;
+        Ok(())
+    }
+
+    /// Waits until nestlessd has ended by itself.
+    ///
+    /// # Errors
+    /// When it lives longer than `deadline`.
+    pub async fn daemon_ended(&mut self, deadline: Duration) -> Result<(), LabError> {
+        let Some(record) = self.state.daemon else { return Ok(()) };
+        let waited = tokio::task::spawn_blocking(move || record.wait(deadline));
+        let waited = waited.await.map_err(|_| LabError::Panicked { task: "the wait for nestlessd" })?;
+        waited.map_err(|source| LabError::Daemon(DaemonError::Start(source)))?;
+        self.state.daemon = None;
+        self.reap(record).await;
+        Ok(())
+    }
+
+    /// Starts nestlessd, with further variables for this run only, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not get ready, or this lab was built by another process.
+    pub async fn start_daemon(&mut self, environment: &[(&str, &str)]) -> Result<(), LabError> {
+        let Restart { program, mut settings, lifetime } = self.daemon.clone().ok_or(DaemonError::NotOurs)?;
+        let further = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        settings.environment.extend(further);
+        let (child, record) = daemon::start(&self.state, &settings, &program, &self.host, lifetime).await?;
+        self.state.daemon = Some(record);
+        self.children.push(child);
+        Ok(self.state.write()?)
+    }
+
+    async fn reap(&mut self, record: ProcessRecord) {
+        for child in self.children.iter_mut().filter(|child| child.id() == Some(record.pid)) {
+            if let Err(error) = child.wait().await {
+                tracing::warn!(%error, "reap nestlessd");
+            }
+        }
     }
 
     /// Removes it, with all that is in it.

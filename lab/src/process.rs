@@ -46,7 +46,10 @@ impl ProcessRecord {
     }
 
     /// Sends SIGKILL and waits for the end. A process that is gone is done.
-    pub(crate) fn kill(self, deadline: Duration) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it does not end within `deadline`. Blocks meanwhile.
+    pub fn kill(self, deadline: Duration) -> io::Result<()> {
         let Some(descriptor) = self.open()? else { return Ok(()) };
         // SAFETY: the descriptor is open; without siginfo the kernel fills in its own.
         let sent = unsafe {

@@ -335,14 +335,20 @@ impl GuestClient {
     }
 
     /// Makes a pod's network namespace, with lo up.
-    pub(crate) async fn add_namespace(&self, name: &str) -> Result<(), GuestError> {
+    ///
+    /// # Errors
+    /// When the VM cannot.
+    pub async fn add_namespace(&self, name: &str) -> Result<(), GuestError> {
         let request = NamespaceRequest { name: name.to_owned() };
         self.client.clone().add_namespace(request).await.map_err(|s| self.refused("make a namespace", s))?;
         Ok(())
     }
 
-    /// Takes it away.
-    pub(crate) async fn remove_namespace(&self, name: &str) -> Result<(), GuestError> {
+    /// Takes it away. Succeeds when there is none.
+    ///
+    /// # Errors
+    /// When the VM cannot.
+    pub async fn remove_namespace(&self, name: &str) -> Result<(), GuestError> {
         let request = NamespaceRequest { name: name.to_owned() };
         self.client
             .clone()
