@@ -153,8 +153,17 @@ async fn a_detached_lab_stays_and_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn classic_pods_reach_the_outside_through_their_vm() {
-    let lab = bare("classic", Vmm::Namespace).vms(1).up().await.unwrap();
+async fn classic_pods_reach_the_outside_through_a_namespace_vm() {
+    classic_pods("cns", Vmm::Namespace).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn classic_pods_reach_the_outside_through_a_qemu_vm() {
+    classic_pods("cq", Vmm::Qemu).await;
+}
+
+async fn classic_pods(what: &str, vmm: Vmm) {
+    let lab = bare(what, vmm).vms(1).programs(["ip", "nft"]).up().await.unwrap();
     let options = nestless_lab::PodOptions::classic;
     let one = lab.pod_add("vm1", "one", options()).await.unwrap();
     let two = lab.pod_add("vm1", "two", options()).await.unwrap();
@@ -169,5 +178,5 @@ async fn classic_pods_reach_the_outside_through_their_vm() {
     lab.pod_del("vm1", "one", options()).await.unwrap();
     assert_eq!(lab.pods("vm1").await.unwrap(), ["two"]);
     lab.down().await.unwrap();
-    assert_eq!(remains(&name("classic")), BTreeSet::new());
+    assert_eq!(remains(&name(what)), BTreeSet::new());
 }

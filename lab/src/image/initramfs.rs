@@ -193,8 +193,10 @@ impl Initramfs {
         archive: &mut Archive<W>,
         written: &impl Fn(io::Error) -> ImageError,
     ) -> Result<(), ImageError> {
-        for name in &self.extra_programs {
-            let path = on_this_host(name).ok_or_else(|| ImageError::Extra { name: name.clone() })?;
+        // Busybox's shell, as Debian builds it, prefers its own applets to the programs that were asked for.
+        let shell = (!self.extra_programs.is_empty()).then_some("sh");
+        for name in self.extra_programs.iter().map(String::as_str).chain(shell) {
+            let path = on_this_host(name).ok_or_else(|| ImageError::Extra { name: name.to_owned() })?;
             for library in library::of(&path)? {
                 add_as_is(archive, &library, written)?;
             }
