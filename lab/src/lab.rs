@@ -40,11 +40,15 @@ pub struct Lab {
 #[derive(Debug)]
 pub(crate) struct Ownership {
     lab: LabName,
-    _lock: Flock<File>,
+    /// None once the lab is left to itself.
+    lock: Option<Flock<File>>,
 }
 
 impl Drop for Ownership {
     fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
         for error in removal::remove_held(&self.lab) {
             tracing::error!(lab = %self.lab, error = &error as &dyn std::error::Error, "the lab is not wholly removed");
         }
@@ -62,18 +66,15 @@ impl Ownership {
             lab.remove_lock().map_err(failed)?;
             return Err(LabError::Exists { lab: lab.clone() });
         }
-        Ok(Self { lab: lab.clone(), _lock: lock })
+        Ok(Self { lab: lab.clone(), lock: Some(lock) })
     }
 
     /// Leaves the lab to itself.
-    pub(crate) fn release(self) -> Result<(), LabError> {
-        let Self { lab, .. } = &self;
-        let outcome = lab.remove_lock();
-        let path = lab.lock_file();
-        // Nothing but the lock is to go now. The descriptor stays open until this process ends, on a file that has no
-        // name any more, so it keeps nobody out.
-        std::mem::forget(self);
-        outcome.map_err(|source| LabError::Files { operation: "unlock", path, source })
+    pub(crate) fn release(mut self) -> Result<(), LabError> {
+        let path = self.lab.lock_file();
+        self.lab.remove_lock().map_err(|source| LabError::Files { operation: "unlock", path, source })?;
+        self.lock = None;
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ pub use error::LabError;
 pub use guest::{Exec, ExecError, Exit, GuestClient, GuestError, Output, Piece};
 pub use lab::{Lab, Listed, list};
 pub use places::{HOST, LabName, LabNameError};
-pub use pod::{Pod, PodNetwork, PodOptions, is_pod_name};
+pub use pod::{Pod, PodNetwork, PodOptions};
 pub use process::ProcessRecord;
 pub use progress::Progress;
 pub use qemu::Accelerator;

@@ -140,7 +140,7 @@ pub(crate) fn vm_name(text: &str) -> Result<VmName, LabNameError> {
     VmName::new(text).map_err(|_| bad())
 }
 
-/// Every lab that has left a directory, a lock or a host namespace.
+/// Every lab that has a directory or a lock.
 pub(crate) fn all() -> io::Result<Vec<LabName>> {
     let mut names = std::collections::BTreeSet::new();
     for entry in list(Path::new(LABS))? {

@@ -7,7 +7,7 @@ use crate::{
     vm::Vm,
 };
 use ipnet::IpNet;
-use nestless_model::identity::{ContainerId, VmName};
+use nestless_model::identity::VmName;
 use serde_json::{Map, Value, json};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
@@ -215,9 +215,4 @@ async fn add_classic(vm: &Vm, pod: &str) -> Result<Pod, LabError> {
     let output = vm.exec(&exec).await?.success("connect the pod by a bridge")?;
     let addresses = output.text().parse().into_iter().collect();
     Ok(Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses, result: Value::Null })
-}
-
-/// Whether a text can be a pod's name.
-pub fn is_pod_name(text: &str) -> bool {
-    ContainerId::new(text).is_ok()
 }

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, mpsc};
 
 /// A guest without KVM, on a busy machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(180);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// Processes get a signal, and the kernel ends.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -196,7 +197,8 @@ impl Vm {
                     // The run that is ending has answered, or broke off: ask again, and wait for the next.
                     Ok(_) | Err(_) => self.forget().await,
                 }
-                tokio::task::yield_now().await;
+                // QEMU makes its sockets a moment after its start, and tells nobody.
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         };
         let process = self.state.process;
@@ -211,7 +213,7 @@ impl Vm {
         });
         let outcome = tokio::select! {
             () = answer => Ok(()),
-            _ = end => Err(LabError::Ended { vm: self.state.name.clone(), tail: self.last_words(), log: self.console() }),
+            _ = end => Err(self.ended()),
             () = tokio::time::sleep(READY_TIMEOUT) => Err(self.timeout(READY_TIMEOUT)),
         };
         drop(stop);
@@ -240,18 +242,25 @@ impl Vm {
         self.client.lock().await.take();
     }
 
+    fn ended(&self) -> LabError {
+        let (log, tail) = self.last_words();
+        LabError::Ended { vm: self.state.name.clone(), log, tail }
+    }
+
     fn timeout(&self, waited: Duration) -> LabError {
-        LabError::Timeout {
-            vm: self.state.name.clone(),
-            waited,
-            tail: self.last_words(),
-            log: self.console(),
-        }
+        let (log, tail) = self.last_words();
+        LabError::Timeout { vm: self.state.name.clone(), waited, log, tail }
     }
 
     /// A QEMU that does not start has no console: it complains in its own log.
-    fn last_words(&self) -> String {
-        let console = tail(&self.console());
-        if console.is_empty() { tail(&self.dir.join("qemu.log")) } else { console }
+    fn last_words(&self) -> (PathBuf, String) {
+        let console = self.console();
+        let text = tail(&console);
+        if !text.is_empty() {
+            return (console, text);
+        }
+        let log = self.dir.join("qemu.log");
+        let text = tail(&log);
+        (log, text)
     }
 }
