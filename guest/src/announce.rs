@@ -9,15 +9,26 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    time::Duration,
 };
 
-/// Announces every address on the link of number `link` in `sandbox`. A failure is only logged: neighbours then learn it
-/// from the pod's first packet.
+/// Between the first announcement and the second (RFC 5227, section 1.1: ANNOUNCE_NUM, ANNOUNCE_INTERVAL). The bridge may
+/// not forward yet when the first one comes.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Announces every address on the link of number `link` in `sandbox`: now, and once more in a task. A failure is only
+/// logged: neighbours then learn it from the pod's first packet.
 pub async fn announce(sandbox: &Namespace, link: u32, mac: Mac, addresses: &[IpNet]) {
     let frames: Vec<Vec<u8>> = addresses.iter().map(|address| frame(mac, address.addr())).collect();
-    let sent = sandbox.run(move || send(link, &frames)).await;
+    let sent = sandbox
+        .run(move || open().and_then(|socket| send(&socket, link, &frames).map(|()| (socket, frames))))
+        .await;
     match sent {
-        Ok(Ok(())) => {}
+        Ok(Ok((socket, frames))) => drop(tokio::spawn(async move {
+            tokio::time::sleep(INTERVAL).await;
+            // The NIC may have left the sandbox meanwhile, which is what a failure would say.
+            let _ = send(&socket, link, &frames);
+        })),
         Ok(Err(error)) => tracing::debug!(%error, "addresses were not announced"),
         Err(error) => tracing::debug!(%error, "addresses were not announced"),
     }
@@ -89,7 +100,7 @@ fn icmpv6_checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u
     !(sum as u16)
 }
 
-fn send(link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
+fn open() -> io::Result<OwnedFd> {
     // Protocol 0: this socket receives nothing.
     // SAFETY: a plain system call; a descriptor that it returns belongs to nobody else.
     let descriptor = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
@@ -97,7 +108,10 @@ fn send(link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just opened, and owned from here on.
-    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn send(socket: &OwnedFd, link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
     // SAFETY: all bytes zero are a valid `sockaddr_ll`, which is plain data.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;

@@ -226,3 +226,29 @@ fn fifty_pods_at_once() {
     });
     world.finish();
 }
+
+#[test]
+fn mapped_ports_come_and_go_with_the_pod() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let ruleset = |world: &World| {
+        let list = || std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout;
+        String::from_utf8(world.vm.run_blocking(list).unwrap()).unwrap()
+    };
+    let mappings = json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
+    world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": mappings})).ok();
+    let mapped = ruleset(&world);
+    assert!(mapped.contains("tcp dport 8080 dnat ip to 10.77.0.3:80"), "{mapped}");
+    // What a pod that died without an agent leaves, the next agent removes.
+    world.kill_agent();
+    Namespace::delete(&sandbox).unwrap();
+    world.start_agent();
+    assert!(!ruleset(&world).contains("dnat"));
+    world.host.until("the agent detaches", |state| state.attachments.is_empty());
+
+    let sandbox = world.sandbox("b");
+    world.cni("ADD", "b", Some(&sandbox), json!({"runtimeConfig": mappings})).ok();
+    world.cni("DEL", "b", Some(&sandbox), none()).ok();
+    assert!(!ruleset(&world).contains("dnat"));
+    world.finish();
+}

@@ -199,7 +199,11 @@ impl Guest for FakeHost {
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
         let id = key(request.into_inner().attachment);
-        self.change(|state| drop(state.attachments.get_mut(&id).map(|attachment| attachment.in_use = true)));
+        self.change(|state| {
+            if let Some(attachment) = state.attachments.get_mut(&id) {
+                attachment.in_use = true;
+            }
+        });
         Ok(Response::new(ConfirmResponse {}))
     }
 
