@@ -46,7 +46,8 @@ impl Args {
 async fn on_host(lab: &Lab, exec: &Exec) -> anyhow::Result<ExitCode> {
     let mut command = lab.host_command(exec);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    let status = command.status().await.with_context(|| format!("run `{}` on the lab's host", exec.line()))?;
+    let status =
+        command.status().await.with_context(|| format!("run `{}` on the lab's host", exec.line()))?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     Ok(code(status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code)))
 }
