@@ -1,0 +1,231 @@
+//! A placement in the making: VMs with room left, and the pieces of items put into them. Every strategy
+//! builds its plan through this, so that no strategy can break a rule by itself.
+
+use super::plan::{Fraction, Plan, PlannedVm, Score};
+use super::price::Price;
+use super::problem::{Amount, Item, Problem, fits, minus, plus};
+use super::relation::Census;
+use super::resources::Resources;
+use super::strategy::HostModel;
+
+/// An item, or some units of one, in a VM.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    /// Which item.
+    pub(super) item: usize,
+    /// Which of its units; empty for the whole item.
+    pub(super) units: Vec<usize>,
+    /// What it takes.
+    pub(super) need: Amount,
+}
+
+impl Piece {
+    /// All of an item.
+    pub(super) fn whole(problem: &Problem<'_>, item: usize) -> Self {
+        Self { item, units: Vec::new(), need: problem.items[item].whole }
+    }
+
+    /// Some units of an item, as a fraction of it.
+    pub(super) fn fraction(problem: &Problem<'_>, item: usize, units: Vec<usize>) -> Self {
+        let of = &problem.items[item];
+        let need = units.iter().fold(of.fraction, |sum, &unit| plus(sum, of.units[unit].need));
+        Self { item, units, need }
+    }
+}
+
+/// A VM that would be bought.
+#[derive(Clone, Debug)]
+pub(super) struct Vm {
+    /// Its size.
+    pub(super) size: usize,
+    /// What is left of it.
+    pub(super) room: Amount,
+    /// What is in it.
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// VMs being filled.
+#[derive(Clone, Debug)]
+pub(super) struct Packing<'p> {
+    /// What is packed.
+    pub(super) problem: &'p Problem<'p>,
+    /// The VMs so far, some perhaps empty.
+    pub(super) vms: Vec<Vm>,
+    /// How many of each size.
+    used: Vec<u32>,
+    census: Census,
+}
+
+impl<'p> Packing<'p> {
+    /// No VM yet.
+    pub(super) fn new(problem: &'p Problem<'p>) -> Self {
+        let census = Census::new(&problem.relations);
+        Self { problem, vms: Vec::new(), used: vec![0; problem.sizes.len()], census }
+    }
+
+    /// Empty VMs of these sizes; `None` when the catalogue has fewer.
+    pub(super) fn with_vms(problem: &'p Problem<'p>, sizes: &[usize]) -> Option<Self> {
+        let mut packing = Self::new(problem);
+        for &size in sizes {
+            if !packing.has(size) {
+                return None;
+            }
+            packing.open(size);
+        }
+        Some(packing)
+    }
+
+    /// Whether another VM of `size` can be had.
+    pub(super) fn has(&self, size: usize) -> bool {
+        self.used[size] < self.problem.sizes[size].available
+    }
+
+    /// Buys a VM of `size` and returns its index.
+    pub(super) fn open(&mut self, size: usize) -> usize {
+        self.used[size] += 1;
+        self.vms.push(Vm { size, room: self.problem.sizes[size].room, pieces: Vec::new() });
+        self.vms.len() - 1
+    }
+
+    /// Whether VM `vm` can take `need` for `item`, of which it holds nothing yet.
+    pub(super) fn admits(&self, vm: usize, item: usize, need: &Amount) -> bool {
+        let at = &self.vms[vm];
+        fits(need, &at.room) && self.allows(vm, item, at.size)
+    }
+
+    fn allows(&self, vm: usize, item: usize, size: usize) -> bool {
+        self.problem.admits(item, size)
+            && (self.problem.relations.is_empty()
+                || self.census.admits(&self.problem.relations, item, vm, size))
+    }
+
+    /// Whether a new VM of `size` could take `need` for `item`.
+    pub(super) fn would_admit(&self, size: usize, item: usize, need: &Amount) -> bool {
+        fits(need, &self.problem.sizes[size].room)
+            && self.has(size)
+            && self.allows(self.vms.len(), item, size)
+    }
+
+    /// The cheapest size whose new VM could take `need` for `item`; the first of equals.
+    pub(super) fn cheapest(&self, item: usize, need: &Amount) -> Option<usize> {
+        let sizes = (0..self.problem.sizes.len()).filter(|&size| self.would_admit(size, item, need));
+        sizes.min_by_key(|&size| self.problem.sizes[size].price)
+    }
+
+    /// Puts a piece into a VM that admits it.
+    pub(super) fn put(&mut self, vm: usize, piece: Piece) {
+        let at = &mut self.vms[vm];
+        at.room = minus(at.room, piece.need);
+        if !self.problem.relations.is_empty() {
+            self.census.add(&self.problem.relations, piece.item, vm, at.size);
+        }
+        at.pieces.push(piece);
+    }
+
+    /// Exchanges every VM for the cheapest size that holds what is in it, in the same topology domains.
+    pub(super) fn shrink(&mut self) {
+        let problem = self.problem;
+        let catalogue = problem.task.catalogue.sizes();
+        for vm in &mut self.vms {
+            let used = minus(problem.sizes[vm.size].room, vm.room);
+            let suits = |size: usize| {
+                fits(&used, &problem.sizes[size].room)
+                    && self.used[size] < problem.sizes[size].available
+                    && (problem.relations.is_empty() || catalogue[size].labels == catalogue[vm.size].labels)
+                    && vm.pieces.iter().all(|piece| problem.admits(piece.item, size))
+            };
+            let cheapest = (0..problem.sizes.len()).filter(|&size| suits(size));
+            let Some(size) = cheapest.min_by_key(|&size| problem.sizes[size].price) else { continue };
+            if problem.sizes[size].price < problem.sizes[vm.size].price {
+                self.used[vm.size] -= 1;
+                self.used[size] += 1;
+                vm.size = size;
+                vm.room = minus(problem.sizes[size].room, used);
+            }
+        }
+    }
+
+    /// Price of the VMs that hold something.
+    pub(super) fn cost(&self) -> u64 {
+        let bought = self.vms.iter().filter(|vm| !vm.pieces.is_empty());
+        bought.map(|vm| self.problem.sizes[vm.size].price).sum()
+    }
+
+    /// Cost, split pods, fractions.
+    pub(super) fn score(&self) -> Score {
+        let mut parts = vec![0_usize; self.problem.items.len()];
+        for piece in self.vms.iter().flat_map(|vm| &vm.pieces) {
+            parts[piece.item] += 1;
+        }
+        let split = parts.iter().filter(|&&parts| parts > 1);
+        Score { cost: Price(self.cost()), split_pods: split.clone().count(), fractions: split.sum() }
+    }
+
+    /// Whether the VMs that share split pods fit their hosts.
+    pub(super) fn hosts_hold(&self) -> bool {
+        let HostModel::Sized(host) = self.problem.task.rules.hosts else { return true };
+        let leader = self.shared_hosts();
+        let mut load = vec![Resources::ZERO; self.vms.len()];
+        for (vm, &leader) in leader.iter().enumerate() {
+            load[leader] += self.problem.sizes[self.vms[vm].size].capacity;
+        }
+        load.iter().all(|load| load.fits(host))
+    }
+
+    /// For each VM, the first of those that must be on its host.
+    pub(super) fn shared_hosts(&self) -> Vec<usize> {
+        let mut leader: Vec<usize> = (0..self.vms.len()).collect();
+        let mut first: Vec<Option<usize>> = vec![None; self.problem.items.len()];
+        for (vm, at) in self.vms.iter().enumerate() {
+            for piece in at.pieces.iter().filter(|piece| !piece.units.is_empty()) {
+                let other = *first[piece.item].get_or_insert(vm);
+                let (a, b) = (root(&leader, vm), root(&leader, other));
+                leader[a.max(b)] = a.min(b);
+            }
+        }
+        (0..leader.len()).map(|vm| root(&leader, vm)).collect()
+    }
+
+    /// The finished plan, without empty VMs.
+    pub(super) fn finish(self) -> Plan {
+        let hosts = self.shared_hosts();
+        let mut shared = vec![0; self.vms.len()];
+        hosts.iter().for_each(|&host| shared[host] += 1);
+        let mut numbers: Vec<Option<usize>> = vec![None; self.vms.len()];
+        let mut next = 0;
+        let mut vms = Vec::with_capacity(self.vms.len());
+        for (vm, host) in self.vms.into_iter().zip(hosts) {
+            if vm.pieces.is_empty() {
+                continue;
+            }
+            let host = (shared[host] > 1).then(|| {
+                *numbers[host].get_or_insert_with(|| {
+                    next += 1;
+                    next - 1
+                })
+            });
+            let fractions = vm.pieces.iter().flat_map(|piece| fractions(self.problem, piece)).collect();
+            vms.push(PlannedVm { size: vm.size, host, fractions });
+        }
+        Plan { vms }
+    }
+}
+
+fn root(leader: &[usize], mut index: usize) -> usize {
+    while leader[index] != index {
+        index = leader[index];
+    }
+    index
+}
+
+fn fractions(problem: &Problem<'_>, piece: &Piece) -> Vec<Fraction> {
+    let item: &Item = &problem.items[piece.item];
+    if piece.units.is_empty() || piece.units.len() == item.units.len() {
+        let all = |&pod: &usize| (0..problem.task.client.pods[pod].containers.len()).collect();
+        return item.pods.iter().map(|pod| Fraction { pod: *pod, containers: all(pod) }).collect();
+    }
+    let mut containers: Vec<usize> =
+        piece.units.iter().flat_map(|&unit| item.units[unit].containers.iter().copied()).collect();
+    containers.sort_unstable();
+    vec![Fraction { pod: item.pods[0], containers }]
+}

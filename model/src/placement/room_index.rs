@@ -1,0 +1,179 @@
+//! Finds a VM with room without looking at all of them: for each size a tree over its VMs, whose nodes
+//! know the most room of any VM below and the highest score. A search leaves out every subtree that cannot
+//! hold the item or cannot beat what was found, so it touches about log n nodes for each VM it tries.
+
+use super::packing::Packing;
+use super::problem::{Amount, Problem, fits};
+
+/// The VMs of a packing by size, searchable by room.
+pub(super) struct RoomIndex {
+    trees: Vec<Tree>,
+    /// The place of each VM in the tree of its size.
+    places: Vec<usize>,
+}
+
+/// What is known of the VMs below a node: the most room in each respect, and the highest score.
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    room: Amount,
+    points: u64,
+}
+
+impl Node {
+    fn join(self, other: Self) -> Self {
+        let room = std::array::from_fn(|d| self.room[d].max(other.room[d]));
+        Self { room, points: self.points.max(other.points) }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tree {
+    /// A full binary tree: node `i` has children `2i` and `2i + 1`; leaves are the second half.
+    nodes: Vec<Node>,
+    /// The VM of each leaf that is taken.
+    vms: Vec<usize>,
+}
+
+impl RoomIndex {
+    /// An index of no VMs.
+    pub(super) fn new(problem: &Problem<'_>) -> Self {
+        Self { trees: vec![Tree::default(); problem.sizes.len()], places: Vec::new() }
+    }
+
+    /// Takes note of a VM that was opened or filled. VMs are opened in order and keep their size.
+    pub(super) fn update(&mut self, packing: &Packing<'_>, vm: usize) {
+        let at = &packing.vms[vm];
+        let tree = &mut self.trees[at.size];
+        if vm == self.places.len() {
+            self.places.push(tree.vms.len());
+            tree.vms.push(vm);
+        }
+        let [cpu, memory] = points(&packing.problem.sizes[at.size].room, &at.room, &[0; 4]);
+        tree.set(self.places[vm], Node { room: at.room, points: cpu + memory });
+    }
+
+    /// The VM with the highest score once `need` is in it, of those that admit it; the oldest of equals.
+    pub(super) fn fullest(&self, packing: &Packing<'_>, item: usize, need: &Amount) -> Option<usize> {
+        let mut best: Option<(u64, usize)> = None;
+        for (size, tree) in self.trees.iter().enumerate() {
+            let room = &packing.problem.sizes[size].room;
+            if tree.vms.is_empty() || !packing.problem.admits(item, size) || !fits(need, room) {
+                continue;
+            }
+            let [cpu, memory] = [need[0] * 100 / room[0], need[1] * 100 / room[1]];
+            let search = Search { tree, packing, item, need, most_gain: cpu + memory + 2 };
+            search.descend(1, &mut best);
+        }
+        best.map(|(_, vm)| vm)
+    }
+
+    /// The oldest VM that admits `need`, if one is found while looking at up to `nodes` nodes of each size.
+    pub(super) fn first(
+        &self,
+        packing: &Packing<'_>,
+        item: usize,
+        need: &Amount,
+        nodes: usize,
+    ) -> Option<usize> {
+        let trees = self.trees.iter().enumerate();
+        let mut searched =
+            trees.filter(|(size, tree)| !tree.vms.is_empty() && packing.problem.admits(item, *size));
+        searched.find_map(|(_, tree)| tree.first(packing, item, need, &mut nodes.clone(), 1))
+    }
+}
+
+/// The scheduler's points for CPU and memory, of 100 each, of a VM of size `room` with `left` of it left,
+/// after `need` is put in.
+fn points(room: &Amount, left: &Amount, need: &Amount) -> [u64; 2] {
+    [0, 1].map(|d| (room[d] - left[d] + need[d]) * 100 / room[d])
+}
+
+struct Search<'s, 'p> {
+    tree: &'s Tree,
+    packing: &'s Packing<'p>,
+    item: usize,
+    need: &'s Amount,
+    /// By how many points the sum of a VM can rise, at most.
+    most_gain: u64,
+}
+
+impl Search<'_, '_> {
+    fn descend(&self, node: usize, best: &mut Option<(u64, usize)>) {
+        let here = &self.tree.nodes[node];
+        let leaves = self.tree.nodes.len() / 2;
+        if !fits(self.need, &here.room) {
+            return;
+        }
+        if node < leaves {
+            let cannot_win = |best: u64| (here.points + self.most_gain) / 2 < best;
+            if best.is_some_and(|(score, _)| cannot_win(score)) {
+                return;
+            }
+            let (left, right) = (2 * node, 2 * node + 1);
+            let better_right = self.tree.nodes[right].points > self.tree.nodes[left].points;
+            for child in if better_right { [right, left] } else { [left, right] } {
+                self.descend(child, best);
+            }
+            return;
+        }
+        let Some(&vm) = self.tree.vms.get(node - leaves) else { return };
+        let [cpu, memory] = points(
+            &self.packing.problem.sizes[self.packing.vms[vm].size].room,
+            &self.packing.vms[vm].room,
+            self.need,
+        );
+        let score = (cpu + memory) / 2;
+        let wins = best.is_none_or(|(most, oldest)| score > most || (score == most && vm < oldest));
+        if wins && self.packing.admits(vm, self.item, self.need) {
+            *best = Some((score, vm));
+        }
+    }
+}
+
+impl Tree {
+    fn set(&mut self, place: usize, value: Node) {
+        let leaves = self.nodes.len() / 2;
+        if place >= leaves {
+            self.grow();
+            return self.set(place, value);
+        }
+        let mut node = leaves + place;
+        self.nodes[node] = value;
+        while node > 1 {
+            node /= 2;
+            self.nodes[node] = self.nodes[2 * node].join(self.nodes[2 * node + 1]);
+        }
+    }
+
+    fn grow(&mut self) {
+        let old = self.nodes.len() / 2;
+        let leaves = (2 * old).max(8);
+        let mut nodes = vec![Node::default(); 2 * leaves];
+        nodes[leaves..leaves + old].copy_from_slice(&self.nodes[old..]);
+        for node in (1..leaves).rev() {
+            nodes[node] = nodes[2 * node].join(nodes[2 * node + 1]);
+        }
+        self.nodes = nodes;
+    }
+
+    fn first(
+        &self,
+        packing: &Packing<'_>,
+        item: usize,
+        need: &Amount,
+        budget: &mut usize,
+        node: usize,
+    ) -> Option<usize> {
+        if *budget == 0 || !fits(need, &self.nodes[node].room) {
+            return None;
+        }
+        *budget -= 1;
+        let leaves = self.nodes.len() / 2;
+        if node < leaves {
+            let mut child = |child| self.first(packing, item, need, budget, child);
+            return child(2 * node).or_else(|| child(2 * node + 1));
+        }
+        let vm = *self.vms.get(node - leaves)?;
+        packing.admits(vm, item, need).then_some(vm)
+    }
+}
