@@ -1,1 +1,6 @@
 //! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-model`.
+
+mod fleet;
+pub mod read;
+
+pub use fleet::{Fleet, Lifetime};
