@@ -76,6 +76,14 @@ pub struct Network {
 }
 
 impl Network {
+    /// The next hop told to pods. On an outer network only the operator can know it.
+    pub fn gateway(&self, subnet: &Subnet) -> Option<IpAddr> {
+        match self.uplink {
+            Uplink::Interface(_) => subnet.gateway,
+            Uplink::Nat | Uplink::None => Some(subnet.next_hop()),
+        }
+    }
+
     /// What the bridge itself has: the next hop of each subnet, with the subnet's prefix length. Nothing where pods stand
     /// on an outer network, whose router is someone else's.
     pub fn host_addresses(&self) -> Vec<IpNet> {

@@ -38,7 +38,7 @@ impl Claims {
         Self {
             network: network.name.clone(),
             cool_down_s: network.cool_down_s,
-            pools: network.subnets.iter().map(Pool::new).collect(),
+            pools: network.subnets.iter().map(|subnet| Pool::new(subnet, network.gateway(subnet))).collect(),
             macs: BTreeSet::new(),
         }
     }

@@ -57,8 +57,8 @@ impl PoolRefusal {
 }
 
 impl Pool {
-    /// Nothing taken. The subnet must have been validated with its network.
-    pub fn new(subnet: &Subnet) -> Self {
+    /// Nothing taken. The subnet must have been validated with its network; `gateway` is never given out.
+    pub(super) fn new(subnet: &Subnet, gateway: Option<IpAddr>) -> Self {
         let prefix = subnet.prefix.trunc();
         let (low, high) = (number(prefix.network()), number(prefix.broadcast()));
         // An IPv4 broadcast address and the network (IPv6: subnet-router anycast, RFC 4291) address serve no pod;
@@ -68,7 +68,6 @@ impl Pool {
         let last_host = if tiny || matches!(prefix, IpNet::V6(_)) { high } else { high - 1 };
         let mut exclude: Vec<(u128, u128)> =
             subnet.exclude.iter().map(|net| (number(net.network()), number(net.broadcast()))).collect();
-        let gateway = Some(subnet.gateway.unwrap_or_else(|| address(first_host, &prefix)));
         exclude.extend(gateway.map(|g| (number(g), number(g))));
         let first = subnet.first.map_or(first_host, number).max(first_host);
         let last = subnet.last.map_or(last_host, number).min(last_host);

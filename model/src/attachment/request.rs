@@ -55,7 +55,8 @@ pub struct Granted {
 }
 
 impl Granted {
-    pub(super) fn of(record: &NicRecord, warm: bool) -> Self {
+    /// What a record grants.
+    pub fn of(record: &NicRecord, warm: bool) -> Self {
         Self {
             nic: record.nic,
             nic_mac: record.mac,

@@ -6,7 +6,7 @@ use nestless_model::{
     attachment::{Granted, NicRecord, PodRef},
     guard::RateLimit,
     identity::{AttachmentId, Mac, NetworkName},
-    network::{Network, Uplink},
+    network::Network,
 };
 use nestless_proto::{self as proto, Refusal, refusal::Reason};
 use std::net::IpAddr;
@@ -101,15 +101,7 @@ pub(super) fn attach_response(granted: &Granted, network: Option<&Network>) -> p
 
 pub(super) fn attachment(record: &NicRecord, network: Option<&Network>) -> Option<proto::Attachment> {
     let served = record.attachment()?;
-    let granted = Granted {
-        nic: record.nic,
-        nic_mac: record.mac,
-        pod_mac: record.pod_mac(),
-        addresses: record.held.addresses.clone(),
-        network: record.network.clone(),
-        mtu: record.mtu,
-        warm: false,
-    };
+    let granted = Granted::of(record, false);
     Some(proto::Attachment {
         attachment: Some(wire_id(&served.id)),
         nic: Some(attach_response(&granted, network)),
@@ -127,14 +119,10 @@ pub(super) fn wire_pod(pod: &PodRef) -> proto::PodRef {
     proto::PodRef { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
 }
 
-/// A default route per family that has a next hop. On an outer network only the operator knows it.
+/// A default route per family that has a next hop.
 fn default_routes(network: &Network) -> Vec<proto::Route> {
-    let pools = network
-        .subnets
-        .iter()
-        .filter(|subnet| subnet.gateway.is_some() || !matches!(network.uplink, Uplink::Interface(_)));
-    pools
-        .filter_map(|subnet| nestless_model::address::Pool::new(subnet).gateway())
+    let gateways = network.subnets.iter().filter_map(|subnet| network.gateway(subnet));
+    gateways
         .map(|gateway| proto::Route {
             destination: if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" }.to_owned(),
             gateway: gateway.to_string(),
