@@ -25,7 +25,6 @@ pub(super) struct Facts {
     pub(super) kvm_runs: Option<bool>,
     pub(super) vhost_net: bool,
     pub(super) vhost_vsock: bool,
-    pub(super) ip_forward: bool,
     /// net.bridge.bridge-nf-call-iptables
     pub(super) bridge_netfilter: bool,
     /// An nftables base chain at the forward hook drops by default.
@@ -53,15 +52,6 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         kvm(facts),
         faster("vhost-net", "/dev/vhost-net", facts.vhost_net, "modprobe vhost_net"),
         faster("vhost-vsock", "/dev/vhost-vsock", facts.vhost_vsock, "modprobe vhost_vsock"),
-        if facts.ip_forward {
-            Check::ok("ip-forward", "net.ipv4.ip_forward is 1")
-        } else {
-            Check::optional(
-                "ip-forward",
-                "net.ipv4.ip_forward is 0; the uplink `nat` needs 1",
-                "sysctl -w net.ipv4.ip_forward=1",
-            )
-        },
         forwarding(facts),
     ]
 }
@@ -172,7 +162,6 @@ mod tests {
             kvm_runs: Some(true),
             vhost_net: true,
             vhost_vsock: true,
-            ip_forward: true,
             bridge_netfilter: false,
             forward_drops: false,
         }

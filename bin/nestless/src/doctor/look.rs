@@ -26,7 +26,6 @@ pub(super) fn host() -> host::Facts {
         kvm_device,
         vhost_net: openable("/dev/vhost-net"),
         vhost_vsock: openable("/dev/vhost-vsock"),
-        ip_forward: read("/proc/sys/net/ipv4/ip_forward") == "1",
         bridge_netfilter: read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         forward_drops: forward_drops(&stdout("nft", &["--json", "list", "chains"]).unwrap_or_default()),
     }
@@ -37,7 +36,7 @@ pub(super) fn guest() -> guest::Facts {
     let entries = |path: &str| fs::read_dir(path).map(|dir| dir.flatten().count()).unwrap_or(0);
     let services = [
         ("systemd-networkd", "/run/systemd/netif/state", "/etc/systemd/network/05-nestless.network"),
-        ("NetworkManager", "/run/NetworkManager", "/etc/NetworkManager/conf.d/05-nestless.conf"),
+        ("NetworkManager", "/run/NetworkManager", "/etc/NetworkManager/conf.d/nestless.conf"),
     ];
     guest::Facts {
         kernel: read("/proc/sys/kernel/osrelease"),
