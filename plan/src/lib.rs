@@ -1,5 +1,6 @@
 //! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-model`.
 
+pub mod catalogue;
 mod fleet;
 pub mod read;
 

@@ -1,0 +1,59 @@
+//! Price lists that come with the planner: one file each, with date and source.
+
+use super::Offer;
+use super::file::read_toml;
+
+const FILES: [(&str, &str); 9] = [
+    ("m5", include_str!("../../catalogues/m5.toml")),
+    ("m5-2019", include_str!("../../catalogues/m5-2019.toml")),
+    ("c5", include_str!("../../catalogues/c5.toml")),
+    ("r5", include_str!("../../catalogues/r5.toml")),
+    ("m6i", include_str!("../../catalogues/m6i.toml")),
+    ("m7i", include_str!("../../catalogues/m7i.toml")),
+    ("c7i", include_str!("../../catalogues/c7i.toml")),
+    ("r7i", include_str!("../../catalogues/r7i.toml")),
+    ("n2", include_str!("../../catalogues/n2.toml")),
+];
+
+/// The names of all of them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// The price list of this name.
+pub fn builtin(name: &str) -> Option<Offer> {
+    let (name, text) = FILES.iter().find(|(known, _)| *known == name)?;
+    Some(read_toml(text, name).expect("a test reads every built-in catalogue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Reserve;
+    use nestless_model::placement::{Price, Resources};
+
+    #[test]
+    fn every_one_is_dated_sourced_and_usable() {
+        for name in names() {
+            let offer = builtin(name).unwrap();
+            assert_eq!(offer.name, name);
+            assert!(
+                !offer.as_of.is_empty() && !offer.source.is_empty() && !offer.region.is_empty(),
+                "{name}"
+            );
+            for reserve in [Reserve::None, Reserve::Eks, Reserve::Gke] {
+                offer.catalogue(reserve, &[]).unwrap();
+            }
+        }
+        assert!(builtin("m4").is_none());
+    }
+
+    #[test]
+    fn six_sizes_then_and_eight_now() {
+        let (then, now) = (builtin("m5-2019").unwrap(), builtin("m5").unwrap());
+        assert_eq!((then.sizes.len(), now.sizes.len()), (6, 8));
+        assert!(then.sizes.iter().all(|size| now.sizes.contains(size)));
+        let largest = now.sizes.last().unwrap();
+        assert_eq!((largest.capacity, largest.price), (Resources::new(96_000, 384 << 30), Price(4_608_000)));
+    }
+}

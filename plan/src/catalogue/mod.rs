@@ -1,0 +1,124 @@
+//! What can be bought: the built-in price lists, and the user's own.
+
+mod builtin;
+mod file;
+mod reserve;
+
+pub use builtin::{builtin, names};
+pub use file::{read_csv, read_toml};
+pub use reserve::Reserve;
+
+use crate::read::Problem;
+use nestless_model::placement::{Catalogue, HostModel, PlacementError, Pod, Price, Resources, VmSize};
+use std::sync::Arc;
+
+/// A price list: sizes, and where their figures come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The name the user chose it by: `m5`, or a file's path.
+    pub name: String,
+    /// "aws", "gcp", or empty for the user's own.
+    pub provider: String,
+    /// Where the prices hold.
+    pub region: String,
+    /// When they were read.
+    pub as_of: String,
+    /// Where they were read.
+    pub source: String,
+    /// The sizes.
+    pub sizes: Vec<VmSize>,
+    /// The physical machines of a private cloud.
+    pub hosts: Option<Hosts>,
+}
+
+/// The physical machines of a private cloud, all alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hosts {
+    /// How many there are; `None` is as many as are needed.
+    pub count: Option<u32>,
+    /// What VMs can have of one.
+    pub size: Resources,
+    /// Of one, an hour.
+    pub price: Option<Price>,
+}
+
+/// Why a price list cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// Neither a built-in name nor a file.
+    #[error("no catalogue is named {name}: use a file ending in .toml or .csv, or one of {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The built-in ones.
+        known: String,
+    },
+    /// Not TOML, or not with these keys.
+    #[error("{file} is no catalogue")]
+    Toml {
+        /// The file.
+        file: Arc<str>,
+        /// Line and column included.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Not CSV, or not with these columns.
+    #[error("{file}, line {line}")]
+    Csv {
+        /// The file.
+        file: Arc<str>,
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        #[source]
+        source: Box<csv::Error>,
+    },
+    /// A figure that cannot be.
+    #[error("{file}: {field} of size {size}")]
+    Figure {
+        /// The file.
+        file: Arc<str>,
+        /// Which size.
+        size: String,
+        /// Which of its figures.
+        field: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Problem,
+    },
+    /// The sizes do not make a catalogue.
+    #[error("{name} cannot be planned with")]
+    Unusable {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: PlacementError,
+    },
+}
+
+impl Offer {
+    /// What the planner buys from: `reserve` and the `daemons` that a size admits are kept back on every VM.
+    ///
+    /// # Errors
+    /// When there is no size, one is there twice, or one has no room left.
+    pub fn catalogue(&self, reserve: Reserve, daemons: &[Pod]) -> Result<Catalogue, CatalogueError> {
+        let sizes = self.sizes.iter().map(|size| {
+            let mut size = size.clone();
+            size.reserved += reserve.of(&size);
+            for daemon in daemons.iter().filter(|daemon| daemon.constraints.admits(&size.labels, &[])) {
+                size.reserved += daemon.request();
+                size.max_pods = size.max_pods.map(|most| most.saturating_sub(1));
+                size.nics = size.nics.map(|most| most.saturating_sub(daemon.nics));
+            }
+            size
+        });
+        Catalogue::new(sizes.collect())
+            .map_err(|source| CatalogueError::Unusable { name: self.name.clone(), source })
+    }
+
+    /// What is known of the machines below the VMs.
+    pub fn host_model(&self) -> HostModel {
+        self.hosts.map_or(HostModel::OnePerClient, |hosts| HostModel::Sized(hosts.size))
+    }
+}

@@ -1,0 +1,81 @@
+//! What a VM keeps of itself: kubelet, system daemons, and the memory below which the kubelet evicts.
+
+use nestless_model::placement::{Resources, VmSize};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// The kubelet's default hard eviction threshold (Kubernetes, "Node-pressure eviction").
+const EVICTION_BYTES: u64 = 100 * MIB;
+/// Of a VM whose number of pods nobody limits, the kubelet's own default.
+const DEFAULT_MAX_PODS: u32 = 110;
+
+/// A rule for what a VM keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reserve {
+    /// Nothing.
+    #[default]
+    None,
+    /// As nodes of Amazon EKS do: 255 MiB and 11 MiB for each pod that the VM may hold.
+    Eks,
+    /// As nodes of Google GKE do: a share of the memory that falls with its size.
+    Gke,
+    /// As much on every VM.
+    Fixed(Resources),
+}
+
+impl Reserve {
+    /// What a VM of this size keeps.
+    pub fn of(self, size: &VmSize) -> Resources {
+        let Resources { cpu_milli, memory_bytes } = size.capacity;
+        match self {
+            Self::None => Resources::ZERO,
+            Self::Fixed(resources) => resources,
+            Self::Eks => {
+                let pods = u64::from(size.max_pods.unwrap_or(DEFAULT_MAX_PODS));
+                Resources::new(kubelet_cpu_milli(cpu_milli), (255 + 11 * pods) * MIB + EVICTION_BYTES)
+            }
+            Self::Gke => {
+                Resources::new(kubelet_cpu_milli(cpu_milli), gke_bytes(memory_bytes) + EVICTION_BYTES)
+            }
+        }
+    }
+}
+
+/// Both providers: 6 % of the first vCPU, 1 % of the second, 0.5 % of the next two, 0.25 % of the rest.
+fn kubelet_cpu_milli(cpu_milli: u64) -> u64 {
+    shares(cpu_milli, &[(1000, 600), (1000, 100), (2000, 50), (u64::MAX, 25)])
+}
+
+/// 25 % of the first 4 GiB, 20 % of the next 4, 10 % of the next 8, 6 % of the next 112, 2 % of the rest.
+fn gke_bytes(memory_bytes: u64) -> u64 {
+    shares(
+        memory_bytes,
+        &[(4 * GIB, 2500), (4 * GIB, 2000), (8 * GIB, 1000), (112 * GIB, 600), (u64::MAX, 200)],
+    )
+}
+
+/// Sums shares, in ten-thousandths, of successive steps; rounded up.
+fn shares(mut amount: u64, steps: &[(u64, u64)]) -> u64 {
+    let mut sum: u128 = 0;
+    for &(width, share) in steps {
+        let part = amount.min(width);
+        sum += u128::from(part) * u128::from(share);
+        amount -= part;
+    }
+    u64::try_from(sum.div_ceil(10_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nestless_model::placement::Price;
+
+    #[test]
+    fn as_the_providers_document_it() {
+        let mut size = VmSize::of("m5.large", Price(96_000), Resources::new(2000, 8 * GIB));
+        size.max_pods = Some(29);
+        assert_eq!(Reserve::Eks.of(&size), Resources::new(70, (255 + 319 + 100) * MIB));
+        assert_eq!(Reserve::Gke.of(&size).memory_bytes, 4 * GIB * 45 / 100 + 1 + 100 * MIB);
+        assert_eq!(Reserve::Gke.of(&VmSize::of("16", Price(1), Resources::new(16_000, GIB))).cpu_milli, 110);
+    }
+}
