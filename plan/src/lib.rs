@@ -1,6 +1,7 @@
 //! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-model`.
 
 pub mod catalogue;
+pub mod fetch;
 mod fleet;
 pub mod read;
 
