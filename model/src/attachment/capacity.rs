@@ -37,7 +37,7 @@ impl VmNics {
         let ports =
             self.ports.map(|places| (places, "hot-plug ports; `nestless topology` prints what more need"));
         let shown = self.shown.map(|shown| {
-            (shown.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
+            (shown.nics.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
         });
         let (limit, because) = [Some((self.limits.nic_limit, "the operator's nic_limit")), ports, shown]
             .into_iter()

@@ -14,6 +14,9 @@ const RETRY_MS: u64 = 5_000;
 /// After a guest did not let go of a NIC.
 const QUARANTINE_RETRY_MS: u64 = 30_000;
 
+/// How long a limit is believed that was found out by a NIC that did not show: the guest may only have been slow.
+const SHOWN_MS: u64 = 600_000;
+
 /// What the operator fixed for a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -95,6 +98,13 @@ pub enum StepFailure {
     Fabric(String),
 }
 
+/// A limit that was found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) nics: u32,
+    until_ms: u64,
+}
+
 /// All NICs of one VM.
 #[derive(Debug)]
 pub struct VmNics {
@@ -106,8 +116,11 @@ pub struct VmNics {
     /// Hot-plug places, as the hypervisor counts them.
     pub(super) ports: Option<u32>,
     /// How many NICs this boot of the guest could show, once that was found out.
-    pub(super) shown: Option<u32>,
+    pub(super) shown: Option<Shown>,
     pub(super) hold_until_ms: u64,
+    /// Nobody has spoken for the guest since the daemon started or the guest was reset: it may be booting, and then it
+    /// neither shows a NIC nor lets go of one.
+    pub(super) unheard: bool,
     pub(super) erased: BTreeMap<NicId, u64>,
     pub(super) attaching: BTreeMap<NicId, Vec<(Ticket, bool)>>,
     pub(super) detaching: BTreeMap<NicId, Vec<Ticket>>,
@@ -127,6 +140,7 @@ impl VmNics {
             ports: None,
             shown: None,
             hold_until_ms: 0,
+            unheard: true,
             erased: BTreeMap::new(),
             attaching: BTreeMap::new(),
             detaching: BTreeMap::new(),
@@ -159,17 +173,17 @@ impl VmNics {
         self.generation
     }
 
-    /// Takes over a changed configuration.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
     /// Time goes by: failed steps are tried again, NICs that the guest never showed are given up.
     pub fn tick(&mut self, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
+        self.shown = self.shown.filter(|shown| context.now_ms < shown.until_ms);
         for id in self.unseen_spares(context.now_ms) {
-            self.learn_limit();
+            self.learn_limit(context.now_ms);
             self.give_up_spare(id, context, &mut out);
+            self.advance(id, context, &mut out);
+        }
+        for id in self.useless_spares() {
+            self.set_goal(id, Goal::Remove, &mut out);
             self.advance(id, context, &mut out);
         }
         let due: Vec<NicId> = self
@@ -316,9 +330,18 @@ impl VmNics {
     }
 
     /// The guest showed so many NICs and no more: asking for another would only make a pod wait in vain.
-    pub(super) fn learn_limit(&mut self) {
-        let seen = self.nics.values().filter(|nic| nic.was_seen()).count();
-        self.shown = Some(u32::try_from(seen.max(1)).unwrap_or(u32::MAX));
+    pub(super) fn learn_limit(&mut self, now_ms: u64) {
+        self.shown = Some(Shown { nics: self.seen().max(1), until_ms: now_ms + SHOWN_MS });
+    }
+
+    /// A guest that was merely slow has shown more by now.
+    pub(super) fn correct_limit(&mut self) {
+        let seen = self.seen();
+        self.shown = self.shown.filter(|shown| seen <= shown.nics);
+    }
+
+    fn seen(&self) -> u32 {
+        u32::try_from(self.nics.values().filter(|nic| nic.was_seen()).count()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn set_goal(&mut self, id: NicId, goal: Goal, out: &mut Outcome) {

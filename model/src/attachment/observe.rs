@@ -53,6 +53,9 @@ pub struct PortSeen {
 impl VmNics {
     /// Compares, and starts what mends the difference. Returns a sentence per difference.
     pub fn observed(&mut self, world: &World, context: &mut Context<'_>, out: &mut Outcome) -> Vec<String> {
+        if world.state == VmState::Running && self.state != VmState::Running {
+            self.restart_deadlines(context.now_ms);
+        }
         self.state = world.state;
         self.erased.retain(|_, generation| *generation > world.as_of);
         if world.state != VmState::Down {
@@ -67,6 +70,7 @@ impl VmNics {
             .collect();
         for id in quiet {
             findings.extend(self.compare(id, world, context.now_ms, out));
+            self.refuse_for_lost(id, out);
             self.advance(id, context, out);
         }
         self.refill(context, out);
@@ -107,6 +111,15 @@ impl VmNics {
             (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
             (false, None) => Self::missing(nic, first_look),
             (true, None) | (false, Some(_)) => Self::half(nic, device),
+        }
+    }
+
+    /// Whoever waits for a NIC that is gone would wait for ever.
+    fn refuse_for_lost(&mut self, id: NicId, out: &mut Outcome) {
+        let lost = self.nics.get(&id).filter(|nic| nic.lost).and_then(|nic| nic.record.attachment());
+        if let Some(attachment) = lost {
+            let refusal = super::Refusal::AlreadyAttached { attachment: attachment.id.clone() };
+            self.refuse_waiting(id, &refusal, out);
         }
     }
 
@@ -203,11 +216,11 @@ impl VmNics {
             VmEvent::Reset => {
                 for nic in self.nics.values_mut() {
                     nic.visible = false;
-                    nic.plugged_at_ms = context.now_ms;
                     // A reset completes every removal that the guest never answered.
                     nic.retry_at_ms = None;
                 }
                 self.shown = None;
+                self.unheard = true;
                 let all: Vec<NicId> = self.nics.keys().copied().collect();
                 for id in all {
                     self.advance(id, context, &mut out);

@@ -88,6 +88,9 @@ pub enum Refusal {
     /// Somebody detached it meanwhile.
     #[error("{attachment} was detached while it was being attached")]
     Overtaken { attachment: AttachmentId },
+    /// The same request over and over.
+    #[error("{attachment} is being attached, and enough repetitions wait for it: try again later")]
+    Waiting { attachment: AttachmentId },
     /// A step failed; everything done so far is being undone.
     #[error("could not {step} for {attachment}: {failure}")]
     StepFailed { attachment: AttachmentId, step: String, failure: super::StepFailure },

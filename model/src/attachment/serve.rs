@@ -5,10 +5,13 @@ use super::{
     observe::VmState,
     record::{Goal, NicRecord},
     request::{Answer, AttachOrder, Refusal, Ticket},
-    warm_pool::SHOW_DEADLINE_MS,
+    warm_pool::{HOLD_MS, SHOW_DEADLINE_MS},
 };
 use crate::identity::{AttachmentId, BootId, Mac, NetworkName, NicId, RequestId};
 use std::collections::BTreeSet;
+
+/// Repetitions of one attach that may wait for it. An agent repeats when a connection breaks; more is a flood.
+const WAITING_AT_ONCE: usize = 16;
 
 impl VmNics {
     /// Whether an attach would need addresses: not if it is a repetition or refused anyway.
@@ -49,7 +52,13 @@ impl VmNics {
         let mut out = Outcome::default();
         match self.serving(id).map(|nic| nic.record.nic) {
             Some(nic) => {
-                self.attaching.entry(nic).or_default().push((ticket, false));
+                let waiting = self.attaching.entry(nic).or_default();
+                if waiting.len() >= WAITING_AT_ONCE {
+                    let refusal = Refusal::Waiting { attachment: id.clone() };
+                    out.answers.push((ticket, Answer::Refused(refusal)));
+                    return out;
+                }
+                waiting.push((ticket, false));
                 self.advance(nic, context, &mut out);
             }
             None => {
@@ -96,6 +105,8 @@ impl VmNics {
     pub fn evict(&mut self, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
         if let Some(id) = self.evictable() {
+            // Or the room that it makes would be a new spare NIC's.
+            self.hold_until_ms = context.now_ms + HOLD_MS;
             self.set_goal(id, Goal::Remove, &mut out);
             self.advance(id, context, &mut out);
         }
@@ -148,6 +159,7 @@ impl VmNics {
     /// All NICs that the guest has in no sandbox.
     pub fn reported(&mut self, free: &BTreeSet<Mac>, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
+        self.heard(context.now_ms);
         for nic in self.nics.values_mut() {
             let seen = free.contains(&nic.record.mac);
             match nic.record.goal {
@@ -155,6 +167,7 @@ impl VmNics {
                 Goal::Serve(_) | Goal::Remove => nic.visible |= seen,
             }
         }
+        self.correct_limit();
         self.refill(context, &mut out);
         out
     }
@@ -162,6 +175,7 @@ impl VmNics {
     /// The guest's agent is there. A boot other than the last one ends whatever the last one had.
     pub fn hello(&mut self, boot: &BootId, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
+        self.heard(context.now_ms);
         if self.boot.as_ref() != Some(boot) {
             self.boot = Some(boot.clone());
             self.shown = None;
@@ -172,13 +186,19 @@ impl VmNics {
                 self.end(id, context.now_ms, &mut out);
                 if let Some(nic) = self.nics.get_mut(&id) {
                     nic.visible = false;
-                    nic.plugged_at_ms = context.now_ms;
                 }
                 self.advance(id, context, &mut out);
             }
         }
         self.refill(context, &mut out);
         out
+    }
+
+    /// Somebody speaks for the guest. From now on it can be expected to show what is plugged.
+    fn heard(&mut self, now_ms: u64) {
+        if std::mem::take(&mut self.unheard) {
+            self.restart_deadlines(now_ms);
+        }
     }
 
     /// A pod has no more use for its NIC: it waits for the next one, or goes.
@@ -191,7 +211,7 @@ impl VmNics {
             && now_ms.saturating_sub(nic.plugged_at_ms) >= SHOW_DEADLINE_MS / 2;
         let keep = self.wants_back(nic);
         if never_shown {
-            self.learn_limit();
+            self.learn_limit(now_ms);
         }
         self.refuse_waiting(id, &refusal, out);
         self.set_goal(id, if keep { Goal::Spare } else { Goal::Remove }, out);

@@ -11,7 +11,7 @@ use crate::identity::{NetworkName, NicId};
 /// A NIC that the guest has not shown this long after it was plugged will not show any more.
 pub(super) const SHOW_DEADLINE_MS: u64 = 15_000;
 /// After a spare NIC failed, the pool is left alone this long, so that a guest that cannot take more is not tormented.
-const HOLD_MS: u64 = 60_000;
+pub(super) const HOLD_MS: u64 = 60_000;
 /// So many are plugged at once: a pod's own plug must never stand behind a whole pool's.
 const AT_ONCE: usize = 4;
 
@@ -23,9 +23,26 @@ impl VmNics {
             .filter(|nic| {
                 nic.record.goal == Goal::Spare && nic.record.network == *network && nic.record.held.is_empty()
             })
+            .filter(|nic| self.suits(nic))
             .filter(|nic| nic.known && !nic.lost && !nic.broken && nic.retry_at_ms.is_none())
             .min_by_key(|nic| (!nic.visible, nic.running.is_some(), nic.record.nic))
             .map(|nic| nic.record.nic)
+    }
+
+    /// Whether a NIC is as spare ones shall be now: the operator may have changed that since it was planned.
+    fn suits(&self, nic: &Nic) -> bool {
+        nic.record.network == self.limits.default_network && nic.record.mtu == self.limits.mtu
+    }
+
+    /// Spare NICs that an operator's change has left useless or too many.
+    pub(super) fn useless_spares(&self) -> Vec<NicId> {
+        if !self.can_show() {
+            return Vec::new();
+        }
+        let spares = self.nics.values().filter(|nic| nic.record.goal == Goal::Spare);
+        let (suiting, others): (Vec<_>, Vec<_>) = spares.partition(|nic| self.suits(nic));
+        let extra = suiting.iter().skip(self.limits.warm_pool_max as usize);
+        others.iter().chain(extra).map(|nic| nic.record.nic).collect()
     }
 
     /// Whether a NIC that a pod gave back may stay.
@@ -34,14 +51,13 @@ impl VmNics {
         nic.was_seen()
             && !nic.lost
             && !nic.broken
-            && nic.record.network == self.limits.default_network
-            && nic.record.mtu == self.limits.mtu
+            && self.suits(nic)
             && spares < self.limits.warm_pool_max as usize
     }
 
     /// Plugs spare NICs until there are enough.
     pub(super) fn refill(&mut self, context: &mut Context<'_>, out: &mut Outcome) {
-        if self.boot.is_none() || self.state != VmState::Running || context.now_ms < self.hold_until_ms {
+        if !self.can_show() || context.now_ms < self.hold_until_ms {
             return;
         }
         loop {
@@ -76,8 +92,23 @@ impl VmNics {
         self.set_goal(id, Goal::Remove, out);
     }
 
+    /// The guest could show a NIC now: it runs, and its agent has spoken since it last booted.
+    fn can_show(&self) -> bool {
+        self.boot.is_some() && self.state == VmState::Running && !self.unheard
+    }
+
+    /// The guest could not show anything before now.
+    pub(super) fn restart_deadlines(&mut self, now_ms: u64) {
+        for nic in self.nics.values_mut() {
+            nic.plugged_at_ms = now_ms;
+        }
+    }
+
     /// Spare NICs that the guest never showed.
     pub(super) fn unseen_spares(&self, now_ms: u64) -> Vec<NicId> {
+        if !self.can_show() {
+            return Vec::new();
+        }
         self.nics
             .values()
             .filter(|nic| nic.record.goal == Goal::Spare && nic.plugged && !nic.visible && !nic.lost)

@@ -30,6 +30,7 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,
             Refused::NoCapacity { .. } => Reason::NoCapacity,
+            Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,
             Refused::StepFailed { failure, .. } => match failure {
                 StepFailure::NoPort(_) => Reason::NoCapacity,

@@ -313,3 +313,149 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
     s.settle();
     assert_eq!(s.phases(), ["Plugged"]);
 }
+
+/// A VM with a pool of two that its guest shows.
+fn with_pool() -> Simulation {
+    let mut s = Simulation::new(limits(4, 2));
+    s.settle();
+    s.report();
+    assert_eq!(s.phases(), ["Spare"; 2]);
+    s
+}
+
+#[test]
+fn spare_nics_outlast_a_boot_that_takes_its_time() {
+    let mut s = with_pool();
+    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.now_ms += 120_000;
+    s.decide(|m, c| m.tick(c));
+    assert!(s.queue.is_empty(), "asked a booting guest to let go: {:?}", s.queue);
+    s.hello("boot-2");
+    s.decide(|m, c| m.tick(c));
+    assert!(s.queue.is_empty(), "the guest had no time to show them: {:?}", s.queue);
+    s.now_ms += 20_000;
+    s.decide(|m, c| m.tick(c));
+    assert!(!s.queue.is_empty(), "the guest does not show them");
+}
+
+#[test]
+fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
+    let mut s = with_pool();
+    let mut world = World {
+        as_of: s.machine.generation(),
+        state: VmState::Paused,
+        ports: None,
+        plugged: s.devices.clone(),
+        host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
+    };
+    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.hello("boot-2");
+    for state in [VmState::Paused, VmState::Running] {
+        world.state = state;
+        s.decide(|m, c| {
+            let mut out = Outcome::default();
+            m.observed(&world, c, &mut out);
+            out
+        });
+        s.decide(|m, c| m.tick(c));
+        assert!(s.queue.is_empty(), "{state:?}: {:?}", s.queue);
+        s.now_ms += 120_000;
+    }
+    s.crash();
+    s.settle();
+    s.now_ms += 120_000;
+    s.decide(|m, c| m.tick(c));
+    assert!(s.queue.is_empty(), "nobody has spoken for the guest yet: {:?}", s.queue);
+}
+
+#[test]
+fn room_that_was_made_is_left_to_whoever_needed_it() {
+    let mut s = Simulation::new(limits(2, 2));
+    s.settle();
+    s.report();
+    let (network, request) = ("blue".parse().unwrap(), "r".parse().unwrap());
+    let full = s.machine.admits(&interface(1), &request, &network);
+    assert!(matches!(full, Err(Refusal::NoCapacity { evicting: true, .. })), "{full:?}");
+    s.decide(VmNics::evict);
+    s.settle();
+    assert_eq!(s.machine.admits(&interface(1), &request, &network), Ok(Admission::New));
+}
+
+#[test]
+fn spare_nics_of_an_earlier_configuration_are_not_given_out_and_go() {
+    let mut s = with_pool();
+    s.limits.mtu = crate::identity::Mtu::new(1400).unwrap();
+    s.crash();
+    s.hello("boot-1");
+    s.report();
+    let ticket = s.attach(1);
+    s.settle();
+    assert!(matches!(s.answer(ticket), Some(Answer::Granted(granted)) if !granted.warm));
+    s.decide(|m, c| m.tick(c));
+    s.settle();
+    s.report();
+    s.settle();
+    let spares: Vec<u32> = s
+        .machine
+        .nics()
+        .filter(|nic| nic.record.goal == Goal::Spare)
+        .map(|nic| nic.record.mtu.bytes())
+        .collect();
+    assert_eq!(spares, [1400, 1400]);
+}
+
+#[test]
+fn whoever_waits_for_a_nic_that_is_gone_is_told() {
+    let mut s = Simulation::new(limits(4, 0));
+    s.attach(1);
+    s.settle();
+    s.decide(|m, _| m.confirm(&interface(1), "").unwrap());
+    // Its guard falls off, and is being put back while the agent repeats its request.
+    s.links.values_mut().for_each(|link| link.guard = None);
+    s.observe();
+    let again = s.attach(1);
+    assert_eq!(s.answer(again), None);
+    s.step(0, true);
+    s.devices.clear();
+    s.links.clear();
+    s.observe();
+    let refused = Refusal::AlreadyAttached { attachment: interface(1) };
+    assert_eq!(s.answer(again), Some(&Answer::Refused(refused)));
+}
+
+#[test]
+fn repetitions_that_wait_are_bounded() {
+    let mut s = Simulation::new(limits(4, 0));
+    let tickets: Vec<_> = (0..100).map(|_| s.attach(1)).collect();
+    let refused = tickets.iter().filter(|&&ticket| s.answer(ticket).is_some()).count();
+    assert_eq!(refused, 84);
+    s.settle();
+    assert_eq!(s.answers.len(), 100);
+}
+
+#[test]
+fn a_guest_that_was_merely_slow_gets_its_capacity_back() {
+    let mut s = Simulation::new(limits(100, 0));
+    for n in 0..2 {
+        s.attach(n);
+        s.settle();
+        if n == 0 {
+            s.report();
+        }
+    }
+    s.now_ms += 10_000;
+    s.detach(1);
+    assert_eq!(s.machine.capacity().limit, 1);
+    s.report();
+    assert_eq!(s.machine.capacity().limit, 100, "the late NIC has shown");
+    s.detach(0);
+    s.settle();
+    s.attach(3);
+    s.settle();
+    s.now_ms += 10_000;
+    s.detach(3);
+    assert_eq!(s.machine.capacity().limit, 1);
+    s.now_ms += 600_000;
+    s.decide(|m, c| m.tick(c));
+    assert_eq!(s.machine.capacity().limit, 100, "tried again after a while");
+}
