@@ -1,0 +1,87 @@
+//! What the operator asks of the lab's daemon.
+
+use crate::eventually;
+use hyper_util::rt::TokioIo;
+use nestless_lab::Lab;
+use nestless_proto::{
+    AttachmentId, NicStatus, ReconcileRequest, ReconcileResponse, ReleaseRequest, StatusRequest,
+    StatusResponse, TraceRequest, TraceResponse, VmStatus, operator_client::OperatorClient,
+};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+
+/// A connection of its own: the daemon may have been another one a moment ago.
+pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, tonic::transport::Error> {
+    let path = lab.operator_socket();
+    let connector = tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Ok(OperatorClient::new(Endpoint::from_static("http://operator").connect_with_connector(connector).await?))
+}
+
+async fn client(lab: &Lab) -> OperatorClient<Channel> {
+    connect(lab).await.expect("the daemon runs")
+}
+
+/// The daemon's state.
+pub async fn status(lab: &Lab) -> StatusResponse {
+    client(lab).await.status(StatusRequest {}).await.expect("status").into_inner()
+}
+
+/// One VM's.
+pub async fn vm(lab: &Lab, name: &str) -> VmStatus {
+    let found = status(lab).await.vms.into_iter().find(|vm| vm.name == name);
+    found.expect("the daemon knows every VM of the lab")
+}
+
+/// The NIC that serves a container's eth0.
+pub async fn nic_of(lab: &Lab, container: &str) -> Option<NicStatus> {
+    let nics = status(lab).await.vms.into_iter().flat_map(|vm| vm.nics);
+    nics.into_iter().find(|nic| serves(nic, container))
+}
+
+/// Whether the NIC serves that container.
+pub fn serves(nic: &NicStatus, container: &str) -> bool {
+    nic.attachment.as_ref().is_some_and(|id| id.container_id == container)
+}
+
+/// Has kernel and hypervisor looked at now.
+pub async fn reconcile(lab: &Lab) -> ReconcileResponse {
+    client(lab).await.reconcile(ReconcileRequest {}).await.expect("reconcile").into_inner()
+}
+
+/// The path of a pod's packets.
+pub async fn trace(lab: &Lab, pod: &str) -> TraceResponse {
+    client(lab).await.trace(TraceRequest { pod: pod.to_owned() }).await.expect("trace").into_inner()
+}
+
+/// Takes a pod's eth0 away; whether there was one.
+pub async fn release(lab: &Lab, vm: &str, container: &str) -> bool {
+    let attachment = AttachmentId { container_id: container.to_owned(), interface: "eth0".to_owned() };
+    let request = ReleaseRequest { vm: vm.to_owned(), attachment: Some(attachment) };
+    client(lab).await.release(request).await.expect("release").into_inner().existed
+}
+
+/// Waits until nothing is under way: every NIC is spare or in use, every running VM's agent is there and its pool full.
+pub async fn settled(lab: &Lab) -> StatusResponse {
+    eventually("nothing under way", || async {
+        let status = status(lab).await;
+        match status.vms.iter().find_map(unsettled) {
+            None => Ok(status),
+            Some(reason) => Err(reason),
+        }
+    })
+    .await
+}
+
+fn unsettled(vm: &VmStatus) -> Option<String> {
+    if let Some(nic) = vm.nics.iter().find(|nic| !matches!(nic.phase.as_str(), "Spare" | "InUse")) {
+        return Some(format!("{}: NIC {} is {}", vm.name, nic.nic_id, nic.phase));
+    }
+    let wanted = vm.warm_pool.min(vm.nic_limit.saturating_sub(vm.in_use));
+    let lacks = vm.state == "running" && vm.spare < wanted;
+    let absent = vm.state != "down" && (vm.channel != "connected" || vm.state == "booting");
+    (lacks || absent)
+        .then(|| format!("{}: {}, channel {}, {} of {wanted} spare", vm.name, vm.state, vm.channel, vm.spare))
+}
