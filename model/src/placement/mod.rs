@@ -7,27 +7,45 @@
 //!
 //! All quantities are integers, all effort is counted in steps: the same task gives the same plan.
 
+pub mod best_fit;
 pub mod bound;
 pub mod catalogue;
+pub mod compare;
+mod configuration;
 pub mod constraint;
+pub mod dot_product;
 pub mod error;
+pub mod exact;
+mod fill;
+mod fit;
+pub mod hostlo;
+mod knapsack;
 pub mod kubernetes;
+pub mod local_search;
 mod packing;
 pub mod plan;
 pub mod pod;
 pub mod price;
 mod problem;
+mod rates;
 mod relation;
 pub mod resources;
 mod room_index;
 pub mod strategy;
 pub mod verify;
+mod vm_sets;
 
+pub use best_fit::BestFit;
 pub use bound::{Bound, Proof};
 pub use catalogue::{Catalogue, VmSize};
+pub use compare::{Comparison, Terms, compare, strategies, strategy};
 pub use constraint::Constraints;
+pub use dot_product::DotProduct;
 pub use error::PlacementError;
+pub use exact::{Effort, Exact};
+pub use hostlo::Hostlo;
 pub use kubernetes::Kubernetes;
+pub use local_search::LocalSearch;
 pub use plan::{Fraction, Plan, PlannedVm, Score};
 pub use pod::{Client, Container, ContainerKind, Pod};
 pub use price::Price;

@@ -122,6 +122,87 @@ impl<'p> Packing<'p> {
         at.pieces.push(piece);
     }
 
+    /// The same packing without these VMs, and without the items that were in them, wholly or in part;
+    /// with those items, ascending.
+    pub(super) fn without(&self, vms: &[usize]) -> (Self, Vec<usize>) {
+        let mut items: Vec<usize> =
+            vms.iter().flat_map(|&vm| &self.vms[vm].pieces).map(|piece| piece.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        let mut next = Self::new(self.problem);
+        for (_, vm) in self.vms.iter().enumerate().filter(|(vm, _)| !vms.contains(vm)) {
+            let at = next.open(vm.size);
+            for piece in vm.pieces.iter().filter(|piece| items.binary_search(&piece.item).is_err()) {
+                next.put(at, piece.clone());
+            }
+        }
+        (next, items)
+    }
+
+    /// Takes a VM's piece of an item out.
+    pub(super) fn take(&mut self, vm: usize, item: usize) -> Option<Piece> {
+        let at = &mut self.vms[vm];
+        let position = at.pieces.iter().position(|piece| piece.item == item)?;
+        let piece = at.pieces.remove(position);
+        at.room = plus(at.room, piece.need);
+        if !self.problem.relations.is_empty() {
+            self.census.remove(&self.problem.relations, item, vm, at.size);
+        }
+        Some(piece)
+    }
+
+    /// Adds units of an item to a VM, beside those of it that are there. Changes nothing when they do not
+    /// go in.
+    pub(super) fn add_units(&mut self, vm: usize, item: usize, units: &[usize]) -> bool {
+        let there = self.take(vm, item);
+        let mut all: Vec<usize> = there.iter().flat_map(|piece| &piece.units).chain(units).copied().collect();
+        all.sort_unstable();
+        let complete = all.len() == self.problem.items[item].units.len().max(1) || all.is_empty();
+        let piece = if complete {
+            Piece::whole(self.problem, item)
+        } else {
+            Piece::fraction(self.problem, item, all)
+        };
+        let admitted = self.admits(vm, item, &piece.need);
+        if let Some(piece) = if admitted { Some(piece) } else { there } {
+            self.put(vm, piece);
+        }
+        admitted
+    }
+
+    /// Puts VMs back as they were.
+    pub(super) fn restore(&mut self, before: Vec<(usize, Vm)>) {
+        for (vm, was) in before.into_iter().rev() {
+            self.used[self.vms[vm].size] -= 1;
+            self.used[was.size] += 1;
+            self.vms[vm] = was;
+        }
+        self.recount();
+    }
+
+    /// Exchanges a VM for one of another size that holds what is in it.
+    pub(super) fn resize(&mut self, vm: usize, size: usize) {
+        let at = &mut self.vms[vm];
+        let used = minus(self.problem.sizes[at.size].room, at.room);
+        self.used[at.size] -= 1;
+        self.used[size] += 1;
+        at.size = size;
+        at.room = minus(self.problem.sizes[size].room, used);
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        if self.problem.relations.is_empty() {
+            return;
+        }
+        self.census = Census::new(&self.problem.relations);
+        for (index, vm) in self.vms.iter().enumerate() {
+            for piece in &vm.pieces {
+                self.census.add(&self.problem.relations, piece.item, index, vm.size);
+            }
+        }
+    }
+
     /// Exchanges every VM for the cheapest size that holds what is in it, in the same topology domains.
     pub(super) fn shrink(&mut self) {
         let problem = self.problem;

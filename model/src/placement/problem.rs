@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::constraint::HOSTNAME;
 use super::error::PlacementError;
 use super::pod::{Client, Pod};
+use super::rates::Rates;
 use super::relation::Relations;
 use super::resources::Resources;
 use super::strategy::{HostModel, Rules, Splitting, Task};
@@ -84,6 +85,8 @@ pub(super) struct Problem<'a> {
     pub(super) profiles: Vec<Vec<bool>>,
     /// How items seek and avoid each other.
     pub(super) relations: Relations,
+    /// What room costs at least.
+    pub(super) rates: Rates,
 }
 
 impl<'a> Problem<'a> {
@@ -102,7 +105,8 @@ impl<'a> Problem<'a> {
             items.push(profiles.item(&task, &sizes, pods)?);
         }
         let relations = Relations::of(&task, &items, &profiles.sets);
-        Ok(Self { task, sizes, items, profiles: profiles.sets, relations })
+        let rates = Rates::of(&sizes, &profiles.sets);
+        Ok(Self { task, sizes, items, profiles: profiles.sets, relations, rates })
     }
 
     /// The same problem with no item split.
@@ -112,6 +116,23 @@ impl<'a> Problem<'a> {
         }
         self.task.rules.splitting = Splitting::Whole;
         self
+    }
+
+    /// Some of the items alone. Their relations are left out.
+    pub(super) fn subset(&self, items: &[usize]) -> Self {
+        let items = items.iter().map(|&item| self.items[item].clone()).collect();
+        Self { items, relations: Relations::default(), ..self.clone_frame() }
+    }
+
+    fn clone_frame(&self) -> Self {
+        Self {
+            task: self.task,
+            sizes: self.sizes.clone(),
+            items: Vec::new(),
+            profiles: self.profiles.clone(),
+            relations: Relations::default(),
+            rates: self.rates.clone(),
+        }
     }
 
     /// Whether `size` may hold the item.

@@ -209,6 +209,16 @@ impl Census {
             counts[domain].1 += role.matches;
         }
     }
+
+    /// Takes a pod or fraction of `item`, which was counted in, out again.
+    pub(super) fn remove(&mut self, relations: &Relations, item: usize, vm: usize, size: usize) {
+        for role in relations.roles.get(item).into_iter().flatten() {
+            let Some(domain) = relations.relations[role.relation].domain(vm, size) else { continue };
+            let counts = &mut self.counts[role.relation][domain];
+            counts.0 -= u32::from(role.carries);
+            counts.1 -= role.matches;
+        }
+    }
 }
 
 impl Relation {

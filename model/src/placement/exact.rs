@@ -1,0 +1,289 @@
+//! The cheapest plan, and the proof that it is: sets of VMs are tried in order of price. Where every
+//! cheaper set is shown to be too small, the set that holds everything is the best there can be.
+//!
+//! Effort is counted in steps. When it does not suffice, the plan is the best found, and the bound the
+//! price below which everything was refuted.
+
+use super::bound::{Bound, Proof};
+use super::configuration;
+use super::error::PlacementError;
+use super::fill::{Choice, Measure, Scale, fill, split};
+use super::fit::{Part, Verdict, fit};
+use super::packing::{Packing, Piece};
+use super::plan::Plan;
+use super::price::Price;
+use super::problem::{Amount, Problem, plus};
+use super::strategy::{Strategy, Task};
+use super::vm_sets::{VmSet, vm_sets};
+
+/// How much is tried, in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Sets of VMs to list, partial ones included.
+    pub sets: usize,
+    /// Placements of single items in heuristic fillings.
+    pub fillings: u64,
+    /// Steps of the complete search, for each set of VMs.
+    pub search: u64,
+    /// Steps of the complete searches of a client together.
+    pub searches: u64,
+    /// Steps of the search for columns of the configuration programme.
+    pub columns: u64,
+}
+
+impl Effort {
+    /// Enough for a few hundred clients of ordinary size in a minute.
+    pub const DEFAULT: Self =
+        Self { sets: 100_000, fillings: 20_000_000, search: 50_000, searches: 500_000, columns: 3_000_000 };
+
+    /// What one round of local search may cost.
+    pub(super) const ROUND: Self =
+        Self { sets: 300, fillings: 20_000, search: 200, searches: 1_000, columns: 0 };
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The search for the cheapest plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exact {
+    /// How much is tried.
+    pub effort: Effort,
+}
+
+impl Strategy for Exact {
+    fn name(&self) -> &'static str {
+        "exact"
+    }
+
+    fn place(&self, task: Task<'_>) -> Result<Plan, PlacementError> {
+        let problem = Problem::new(task)?;
+        let start = super::local_search::improved(&problem)?;
+        Ok(solve(&problem, start, self.effort).packing.finish())
+    }
+}
+
+/// A packing and what no packing can go below.
+pub(super) struct Solved<'p> {
+    /// The best packing found.
+    pub(super) packing: Packing<'p>,
+    /// The proven bound.
+    pub(super) bound: Bound,
+}
+
+/// Improves on `start` and proves a bound.
+pub(super) fn solve<'p>(problem: &'p Problem<'p>, start: Packing<'p>, effort: Effort) -> Solved<'p> {
+    let mut search = Search::new(problem, start, effort);
+    if search.best.cost() > search.bound.cost.0 {
+        search.raise(configuration::bound(problem, &search.parts, effort.columns), Proof::Configuration);
+    }
+    if search.best.cost() > search.bound.cost.0 && problem.relations.is_empty() {
+        search.run();
+    }
+    Solved { packing: search.best, bound: search.bound }
+}
+
+/// A packing cheaper than `price`, if one is found.
+pub(super) fn refill<'p>(problem: &'p Problem<'p>, price: u64, effort: Effort) -> Option<Packing<'p>> {
+    let mut search = Search::new(problem, Packing::new(problem), effort);
+    if search.bound.cost.0 >= price {
+        return None;
+    }
+    let sets = vm_sets(problem, search.demand, price, effort.sets).sets;
+    sets.iter().any(|set| matches!(search.search(set), Verdict::Fits(_))).then_some(search.best)
+}
+
+struct Search<'p> {
+    problem: &'p Problem<'p>,
+    scale: Scale,
+    parts: Vec<Part>,
+    /// The item and unit of each part; `None` for a whole item.
+    origin: Vec<(usize, Option<usize>)>,
+    /// What all of them take at least.
+    demand: Amount,
+    orders: Vec<Vec<usize>>,
+    effort: Effort,
+    best: Packing<'p>,
+    bound: Bound,
+    step: u64,
+}
+
+impl<'p> Search<'p> {
+    fn new(problem: &'p Problem<'p>, best: Packing<'p>, effort: Effort) -> Self {
+        let (parts, origin) = parts(problem);
+        let demand = demand(problem);
+        let step = price_step(problem);
+        let floor = problem.rates.cost(&demand).div_ceil(step) * step;
+        let bound = Bound { cost: Price(floor), proof: Proof::Continuous };
+        let scale = Scale::of(problem);
+        let orders = Measure::ALL.map(|measure| scale.order(problem, measure)).to_vec();
+        Self { problem, scale, parts, origin, demand, orders, effort, best, bound, step }
+    }
+
+    fn raise(&mut self, cost: u64, proof: Proof) {
+        let cost = cost.div_ceil(self.step) * self.step;
+        if cost > self.bound.cost.0 {
+            self.bound = Bound { cost: Price(cost), proof };
+        }
+    }
+
+    fn run(&mut self) {
+        let listed = vm_sets(self.problem, self.demand, self.best.cost(), self.effort.sets);
+        let mut groups: Vec<&[VmSet]> = listed.sets.chunk_by(|a, b| a.price == b.price).collect();
+        groups.retain(|group| group[0].price >= self.bound.cost.0);
+        self.halve(&groups);
+        let mut refuted = true;
+        for group in groups {
+            let price = group[0].price;
+            if price >= self.best.cost() {
+                break;
+            }
+            if refuted {
+                self.raise(price, Proof::Search);
+            }
+            for set in group {
+                match self.search(set) {
+                    Verdict::Fits(_) => break,
+                    Verdict::Never => {}
+                    Verdict::Unknown => refuted = false,
+                }
+            }
+            if !refuted && self.effort.searches == 0 {
+                break;
+            }
+        }
+        if refuted {
+            self.raise(self.best.cost().min(listed.complete_below), Proof::Search);
+        }
+    }
+
+    /// Finds, by halving, a price about as low as fillings can reach.
+    fn halve(&mut self, groups: &[&[VmSet]]) {
+        let (mut low, mut high) = (0, groups.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let held = groups[middle].iter().any(|set| self.filled(set));
+            if held { high = middle } else { low = middle + 1 }
+        }
+        let below = groups[..high].iter().rev().take(8);
+        for group in below {
+            if !group.iter().any(|set| self.filled(set)) {
+                break;
+            }
+        }
+    }
+
+    /// Tries to fill a set of VMs in several ways, and keeps the best packing.
+    fn filled(&mut self, set: &VmSet) -> bool {
+        let mut held = false;
+        for order in 0..self.orders.len() {
+            for choice in [Choice::Tightest, Choice::Aligned] {
+                let steps = (self.problem.items.len() * set.sizes.len()) as u64;
+                let Some(left) = self.effort.fillings.checked_sub(steps) else { return held };
+                self.effort.fillings = left;
+                let Some(mut packing) = Packing::with_vms(self.problem, &set.sizes) else { return false };
+                let rest = fill(&mut packing, self.scale, &self.orders[order], choice);
+                if split(&mut packing, self.scale, &rest) {
+                    held = true;
+                    self.keep(packing);
+                }
+            }
+        }
+        held
+    }
+
+    fn keep(&mut self, packing: Packing<'p>) {
+        if self.best.vms.is_empty() || packing.score() < self.best.score() {
+            self.best = packing;
+        }
+    }
+
+    /// Searches one set of VMs completely.
+    fn search(&mut self, set: &VmSet) -> Verdict {
+        if self.filled(set) {
+            return Verdict::Fits(Vec::new());
+        }
+        let rooms: Vec<Amount> = set.sizes.iter().map(|&size| self.problem.sizes[size].room).collect();
+        let budget = self.effort.search.min(self.effort.searches);
+        if budget == 0 {
+            return Verdict::Unknown;
+        }
+        let mut left = budget;
+        let verdict = fit(&self.parts, &rooms, &set.sizes, &self.problem.profiles, &mut left);
+        self.effort.searches -= budget - left;
+        match verdict {
+            Verdict::Fits(places) => match self.assemble(set, &places) {
+                Some(packing) => {
+                    self.keep(packing);
+                    Verdict::Fits(places)
+                }
+                None => Verdict::Unknown,
+            },
+            other => other,
+        }
+    }
+
+    /// The packing in which each part is in the VM of `places`; `None` when fractions need more than their
+    /// parts alone, or are too many.
+    fn assemble(&self, set: &VmSet, places: &[usize]) -> Option<Packing<'p>> {
+        let problem = self.problem;
+        let mut packing = Packing::with_vms(problem, &set.sizes)?;
+        let mut fractions: Vec<Vec<(usize, Vec<usize>)>> = vec![Vec::new(); problem.items.len()];
+        for (&(item, unit), &vm) in self.origin.iter().zip(places) {
+            let of = &mut fractions[item];
+            match of.iter_mut().find(|(at, _)| *at == vm) {
+                Some((_, units)) => units.extend(unit),
+                None => of.push((vm, unit.into_iter().collect())),
+            }
+        }
+        for (item, of) in fractions.into_iter().enumerate() {
+            if of.len() > problem.max_fractions() {
+                return None;
+            }
+            let split = of.len() > 1;
+            for (vm, units) in of {
+                let piece =
+                    if split { Piece::fraction(problem, item, units) } else { Piece::whole(problem, item) };
+                if !packing.admits(vm, item, &piece.need) {
+                    return None;
+                }
+                packing.put(vm, piece);
+            }
+        }
+        packing.hosts_hold().then_some(packing)
+    }
+}
+
+/// What must be placed at least: units where items may be split, else whole items.
+pub(super) fn parts(problem: &Problem<'_>) -> (Vec<Part>, Vec<(usize, Option<usize>)>) {
+    let (mut parts, mut origin) = (Vec::new(), Vec::new());
+    for (index, item) in problem.items.iter().enumerate() {
+        let profile = item.profile;
+        if item.units.is_empty() {
+            parts.push(Part { need: item.whole, profile });
+            origin.push((index, None));
+        }
+        for (unit, of) in item.units.iter().enumerate() {
+            parts.push(Part { need: of.least, profile });
+            origin.push((index, Some(unit)));
+        }
+    }
+    (parts, origin)
+}
+
+/// What all items take at least together.
+pub(super) fn demand(problem: &Problem<'_>) -> Amount {
+    let whole = problem.items.iter().map(|item| item.whole);
+    whole.fold([0; 4], plus)
+}
+
+/// The amount that all prices are multiples of.
+pub(super) fn price_step(problem: &Problem<'_>) -> u64 {
+    fn divisor(a: u64, b: u64) -> u64 {
+        if b == 0 { a } else { divisor(b, a % b) }
+    }
+    problem.sizes.iter().fold(0, |step, size| divisor(step, size.price)).max(1)
+}

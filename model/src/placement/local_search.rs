@@ -1,0 +1,148 @@
+//! Local search: starts from the best of the constructive heuristics, then takes a few VMs at a time and
+//! looks for a cheaper set of VMs that holds the same items.
+//!
+//! The number of rounds is bounded and a round looks at a bounded number of items, so that the cost is
+//! that of the heuristics it starts from.
+
+use super::best_fit::best_fit;
+use super::dot_product::dot_product;
+use super::error::PlacementError;
+use super::exact::{Effort, refill};
+use super::hostlo::post_pass;
+use super::kubernetes::as_it_is;
+use super::packing::{Packing, Piece};
+use super::plan::Plan;
+use super::problem::Problem;
+use super::strategy::{Strategy, Task};
+
+/// Rounds for each VM of the starting point, and the most in all.
+const ROUNDS_PER_VM: usize = 60;
+const MOST_ROUNDS: usize = 1500;
+
+/// The most items whose VMs are taken together.
+const MOST_ITEMS: usize = 80;
+
+/// Beyond this many items only the fastest constructive heuristic is used.
+const LARGE: usize = 20_000;
+
+/// Local search from the best of the other heuristics; the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalSearch;
+
+impl Strategy for LocalSearch {
+    fn name(&self) -> &'static str {
+        "local-search"
+    }
+
+    fn place(&self, task: Task<'_>) -> Result<Plan, PlacementError> {
+        let problem = Problem::new(task)?;
+        Ok(improved(&problem)?.finish())
+    }
+}
+
+/// The best packing that constructive heuristics and local search find.
+///
+/// # Errors
+/// The item for which there is no VM.
+pub(super) fn improved<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
+    let mut best = constructed(problem)?;
+    if best.cost() > problem.rates.cost(&super::exact::demand(problem)) && problem.relations.is_empty() {
+        search(&mut best);
+    }
+    Ok(best)
+}
+
+fn constructed<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
+    let mut found = vec![best_fit(problem)];
+    found.push(as_it_is(problem));
+    if problem.items.len() <= LARGE {
+        found.push(dot_product(problem));
+        if problem.max_fractions() > 1
+            && let Ok(mut packing) = as_it_is(problem)
+        {
+            post_pass(&mut packing);
+            found.push(Ok(packing));
+        }
+    }
+    let refusal = found.iter().find_map(|packing| packing.as_ref().err()).cloned();
+    let valid = found.into_iter().flatten().filter(Packing::hosts_hold);
+    let best = valid.min_by_key(Packing::score);
+    best.ok_or_else(|| refusal.unwrap_or_else(|| problem.no_room(0)))
+}
+
+/// Improves a packing, a few VMs at a time.
+pub(super) fn search(packing: &mut Packing<'_>) {
+    let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+    let rounds = (packing.vms.len() * ROUNDS_PER_VM).min(MOST_ROUNDS);
+    let floor = packing.problem.rates.cost(&super::exact::demand(packing.problem));
+    for _ in 0..rounds {
+        if packing.vms.len() < 2 || packing.cost() <= floor {
+            return;
+        }
+        let group = group(packing, &mut draw);
+        if let Some((kept, items, fresh)) = cheaper(packing, &group) {
+            replace(packing, kept, &items, fresh);
+        }
+    }
+}
+
+/// Two to five VMs with few enough items, none of which has pieces elsewhere.
+fn group(packing: &Packing<'_>, draw: &mut Draw) -> Vec<usize> {
+    let wanted = 2 + draw.below(4);
+    let mut group: Vec<usize> = Vec::new();
+    let mut items = 0;
+    for _ in 0..3 * wanted {
+        let vm = draw.below(packing.vms.len());
+        let pieces = &packing.vms[vm].pieces;
+        let closed = pieces.iter().all(|piece| piece.units.is_empty());
+        if group.len() < wanted && !group.contains(&vm) && closed && items + pieces.len() <= MOST_ITEMS {
+            items += pieces.len();
+            group.push(vm);
+        }
+    }
+    group.sort_unstable();
+    group
+}
+
+type Fresh = Vec<(usize, Vec<Piece>)>;
+
+/// A cheaper set of VMs for what is in the VMs of `group`: the items, and the new VMs with pieces whose
+/// item numbers count within those items.
+fn cheaper<'p>(packing: &Packing<'p>, group: &[usize]) -> Option<(Vec<usize>, Vec<usize>, Fresh)> {
+    let price: u64 = group.iter().map(|&vm| packing.problem.sizes[packing.vms[vm].size].price).sum();
+    let items: Vec<usize> =
+        group.iter().flat_map(|&vm| packing.vms[vm].pieces.iter().map(|piece| piece.item)).collect();
+    let part = packing.problem.subset(&items);
+    let fresh = refill(&part, price, Effort::ROUND)?;
+    let vms = fresh.vms.into_iter().filter(|vm| !vm.pieces.is_empty());
+    Some((group.to_vec(), items, vms.map(|vm| (vm.size, vm.pieces)).collect()))
+}
+
+fn replace(packing: &mut Packing<'_>, group: Vec<usize>, items: &[usize], fresh: Fresh) {
+    let (mut next, _) = packing.without(&group);
+    for (size, pieces) in fresh {
+        if !next.has(size) {
+            return;
+        }
+        let vm = next.open(size);
+        for piece in pieces {
+            next.put(vm, Piece { item: items[piece.item], ..piece });
+        }
+    }
+    if next.hosts_hold() {
+        *packing = next;
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood, 2014): the same draws on every machine.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((word ^ (word >> 31)) % limit.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,93 @@
+//! What room costs at least, were VMs sold by the piece: the continuous lower bound, in integers.
+//!
+//! Give CPU and memory weights of any kind: if no size offers more than `w` weight for a dollar, demand of
+//! weight `W` costs at least `W / w`. The best weights are those of the linear programme's dual, and stand
+//! where two sizes are equally good, or on an axis. Pods and NICs are bounded each alone.
+
+use super::problem::{Amount, Size, UNLIMITED};
+
+/// Weights, and the size that offers most for its price under them.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    weights: Amount,
+    room: u128,
+    price: u64,
+}
+
+/// The rates that matter for a set of sizes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rates(Vec<Rate>);
+
+impl Rates {
+    /// The rates of those `sizes` that any of `profiles` admits.
+    pub(super) fn of(sizes: &[Size], profiles: &[Vec<bool>]) -> Self {
+        let admitted = |index: usize| profiles.iter().any(|profile| profile[index]);
+        let usable: Vec<&Size> = (0..sizes.len()).filter(|&s| admitted(s)).map(|s| &sizes[s]).collect();
+        let mut rates = Vec::new();
+        for axis in 0..4 {
+            let mut weights = [0; 4];
+            weights[axis] = 1;
+            if usable.iter().all(|size| size.room[axis] < UNLIMITED) {
+                rates.extend(rate(&usable, weights));
+            }
+        }
+        let leading = leading(&usable);
+        for (index, a) in leading.iter().enumerate() {
+            for b in &leading[..index] {
+                let weights = equalizer(a, b);
+                let Some(rate) = rate(&usable, weights).filter(|_| weights[0] > 0 && weights[1] > 0) else {
+                    continue;
+                };
+                rates.push(rate);
+            }
+        }
+        Self(rates)
+    }
+
+    /// What `demand` costs at least, in micro-dollars, rounded up.
+    pub(super) fn cost(&self, demand: &Amount) -> u64 {
+        let cost = |rate: &Rate| (dot(demand, &rate.weights) * u128::from(rate.price)).div_ceil(rate.room);
+        self.0.iter().map(cost).max().map_or(0, |cost| cost as u64)
+    }
+}
+
+fn dot(amount: &Amount, weights: &Amount) -> u128 {
+    (0..4).map(|d| u128::from(amount[d]) * u128::from(weights[d])).sum()
+}
+
+/// The best offer under `weights`; none when a size is free or there is no size.
+fn rate(sizes: &[&Size], weights: Amount) -> Option<Rate> {
+    let offer = |size: &&Size| Rate { weights, room: dot(&size.room, &weights).max(1), price: size.price };
+    sizes.iter().map(offer).reduce(|best, next| {
+        // Products are compared in halves of their bits: rooms have up to 2^94, prices 2^32 and more.
+        let (a, b) = (best.room as f64 * next.price as f64, next.room as f64 * best.price as f64);
+        let exact =
+            best.room.checked_mul(u128::from(next.price)).zip(next.room.checked_mul(u128::from(best.price)));
+        let better = exact.map_or(b > a, |(a, b)| b > a);
+        if better { next } else { best }
+    })
+}
+
+/// Sizes that no other beats in both CPU and memory for the money, one of each kind, and few.
+fn leading<'s>(sizes: &[&'s Size]) -> Vec<&'s Size> {
+    let per = |size: &Size, d: usize, other: &Size| u128::from(size.room[d]) * u128::from(other.price);
+    let beats = |a: &Size, b: &Size| (0..2).all(|d| per(a, d, b) >= per(b, d, a));
+    let mut kept: Vec<&Size> = Vec::new();
+    for &size in sizes {
+        if !kept.iter().any(|other| beats(other, size)) {
+            kept.retain(|other| !beats(size, other));
+            kept.push(size);
+        }
+    }
+    kept
+}
+
+/// Weights under which two sizes offer the same for their price, scaled to at most 2^36.
+fn equalizer(a: &Size, b: &Size) -> Amount {
+    let term = |d: usize, x: &Size, y: &Size| u128::from(x.room[d]) * u128::from(y.price);
+    let cpu = term(1, a, b).abs_diff(term(1, b, a));
+    let memory = term(0, a, b).abs_diff(term(0, b, a));
+    let bits = 128 - cpu.max(memory).leading_zeros();
+    let shift = bits.saturating_sub(36);
+    [(cpu >> shift) as u64, (memory >> shift) as u64, 0, 0]
+}
