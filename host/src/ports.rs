@@ -4,11 +4,10 @@ use crate::{
     fabric::{Fabric, FabricError, FabricState},
     guard::{Counters, Guard, GuardError, LinkState},
     hypervisor::link_alias,
-    vm::{PortError, Ports},
+    vm::{HostEndSeen, PortError, Ports},
 };
 use async_trait::async_trait;
 use nestless_model::{
-    attachment::PortSeen,
     guard::GuardRules,
     identity::{LinkName, NetworkName, NicId, VmName},
 };
@@ -91,12 +90,12 @@ impl Ports for HostPorts {
         self.fabric.join(&link, network, &link_alias(vm, nic)).await.map_err(failed("join bridge", &link))
     }
 
-    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError> {
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
         let guarded = self.guarded().map_err(failed("look at guards", &"all links"))?;
         let links = self.fabric.links().await.map_err(failed("look at links", &"all links"))?;
         let ports = links.into_iter().map(|(nic, link)| {
-            let seen = PortSeen { joined: link.up && link.master.is_some(), guarded: guarded.contains(&nic) };
-            (nic, seen)
+            let bridge = link.master.filter(|_| link.up);
+            (nic, HostEndSeen { bridge, guarded: guarded.contains(&nic) })
         });
         Ok(ports.collect())
     }

@@ -6,11 +6,14 @@ use nestless_host::{
     fabric::Fabric,
     guard::Guard,
     hypervisor,
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     ports::HostPorts,
     vm::{self, Ports, Shared, VmConfig, VmHandle},
 };
-use nestless_model::identity::{BootId, VmName};
+use nestless_model::{
+    attachment::NicRecord,
+    identity::{BootId, VmName},
+};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -97,14 +100,17 @@ impl Daemon {
             vms.insert(vm.name.clone(), handle);
             looking.push(looked);
         }
-        for (vm, nics) in records {
-            warn!(%vm, nics = nics.len(), "the ledger has NICs of a VM that the configuration has no more: they stay as they are");
+        for (vm, nics) in &records {
+            warn!(%vm, nics = nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
         }
+        let departed = records.into_values().flatten().collect();
         for looked in looking {
             // A task that ended before its first look is reported through `failure`.
             let _ = looked.await;
         }
-        tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared)));
+        shared.forget_strangers()?;
+        let departed = settle_departed(&ports, &shared, departed).await?;
+        tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared), departed));
         let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Mutex::default() };
         Ok(Self { host: Arc::new(host), tasks })
     }
@@ -141,10 +147,7 @@ async fn open_ports(config: &Config) -> anyhow::Result<HostPorts> {
     Ok(HostPorts::new(fabric, guard))
 }
 
-fn ended(
-    vm: &VmName,
-    result: Result<Result<(), nestless_host::ledger::LedgerError>, tokio::task::JoinError>,
-) -> anyhow::Error {
+fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinError>) -> anyhow::Error {
     match result {
         Ok(Ok(())) => anyhow!("the task of VM {vm} has stopped"),
         Ok(Err(error)) => anyhow::Error::new(error)
@@ -154,7 +157,7 @@ fn ended(
 }
 
 /// Mends the fabric and frees rested addresses, for ever.
-async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>) -> anyhow::Error {
+async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>, mut departed: Vec<NicRecord>) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
     loop {
@@ -163,8 +166,33 @@ async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>) -> anyhow::Error {
             Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
             Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
         }
-        if let Err(failure) = shared.warm_up() {
-            return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
+        let settled = async {
+            shared.warm_up()?;
+            settle_departed(&ports, &shared, std::mem::take(&mut departed)).await
+        };
+        match settled.await {
+            Ok(left) => departed = left,
+            Err(failure) => {
+                return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
+            }
+        }
+    }
+}
+
+/// Gives back what NICs held whose VM is neither configured nor there any more. Returns those that are still there.
+async fn settle_departed(
+    ports: &HostPorts,
+    shared: &Shared,
+    departed: Vec<NicRecord>,
+) -> Result<Vec<NicRecord>, LedgerError> {
+    if departed.is_empty() {
+        return Ok(departed);
+    }
+    match ports.observe().await {
+        Ok(seen) => shared.settle_departed(departed, |nic| seen.contains_key(&nic)).await,
+        Err(failure) => {
+            warn!("fabric: {:#}", anyhow::Error::new(failure));
+            Ok(departed)
         }
     }
 }

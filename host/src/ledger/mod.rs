@@ -170,16 +170,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets addresses that have rested.
+    /// Forgets these addresses, which have rested, and every other whose time is over: no network may be left to ask.
     ///
     /// # Errors
     /// When that could not be made durable.
-    pub fn rested(&self, network: &NetworkName, addresses: &[IpAddr]) -> Result<(), LedgerError> {
+    pub fn rested(&self, addresses: &[(NetworkName, IpAddr)], now_s: u64) -> Result<(), LedgerError> {
         self.write(|transaction| {
             let mut cooling = transaction.open_table(COOLING)?;
-            for &ip in addresses {
-                cooling.remove(cooling_key(network, ip).as_str())?;
+            for (network, ip) in addresses {
+                cooling.remove(cooling_key(network, *ip).as_str())?;
             }
+            cooling.retain(|_, until_s| until_s > now_s)?;
             Ok(())
         })
     }

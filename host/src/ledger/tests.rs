@@ -39,7 +39,13 @@ fn reads_back_what_was_written() {
     assert_eq!(contents.cooling, [("pods".parse().unwrap(), "10.0.0.2".parse().unwrap(), 99)]);
     assert_eq!(contents.boots, [("vm1".parse().unwrap(), "b1".parse().unwrap())]);
     assert_eq!(contents.next_nic, 3, "an id is never used twice");
-    ledger.rested(&"pods".parse().unwrap(), &["10.0.0.2".parse().unwrap()]).unwrap();
+    ledger.rested(&[("pods".parse().unwrap(), "10.0.0.3".parse().unwrap())], 98).unwrap();
+    assert_eq!(ledger.read().unwrap().cooling.len(), 1, "it rests until 99");
+    ledger.rested(&[], 99).unwrap();
+    assert!(ledger.read().unwrap().cooling.is_empty());
+    let release = Change::Release { network: "pods".parse().unwrap(), held: record(2).held };
+    commit(&ledger, &[release], 2);
+    ledger.rested(&[("pods".parse().unwrap(), "10.0.0.2".parse().unwrap())], 0).unwrap();
     ledger.forget_vm(&"vm1".parse().unwrap()).unwrap();
     let contents = ledger.read().unwrap();
     assert!(contents.cooling.is_empty() && contents.boots.is_empty());

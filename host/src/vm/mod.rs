@@ -16,7 +16,7 @@ mod steps;
 mod task;
 
 pub use message::{AttachRequest, RequestError, Snapshot, VmHandle};
-pub use ports::{PortError, Ports};
+pub use ports::{HostEndSeen, PortError, Ports};
 pub use shared::{Shared, SubnetUse};
 pub use task::{VmConfig, spawn};
 

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use nestless_model::{
-    attachment::PortSeen,
     guard::GuardRules,
     identity::{LinkName, NetworkName, NicId, VmName},
 };
@@ -21,7 +20,16 @@ pub trait Ports: Send + Sync {
     async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError>;
 
     /// All host's ends that exist. What is left of others is forgotten.
-    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError>;
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError>;
+}
+
+/// A host's end that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEndSeen {
+    /// The bridge that it is a port of, if it is up.
+    pub bridge: Option<String>,
+    /// Guard programs hang on it.
+    pub guarded: bool,
 }
 
 /// Bridge, link or guard refused.

@@ -4,7 +4,7 @@ use crate::ledger::{Batch, Contents, Ledger, LedgerError};
 use ipnet::IpNet;
 use nestless_model::{
     address::{AddressRequest, ClaimError, Claims, PoolUse},
-    attachment::{Change, Held},
+    attachment::{Change, Held, NicRecord},
     identity::{Mac, NetworkName, NicId, VmName},
     network::Network,
 };
@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Shared by the tasks of all VMs.
@@ -20,7 +20,26 @@ pub struct Shared {
     ledger: Arc<Ledger>,
     host_id: u16,
     networks: BTreeMap<NetworkName, Network>,
+    clock: Clock,
     state: Mutex<State>,
+}
+
+/// Seconds since 1970 when the daemon started, and from then on as they really go by: an address rests as long as it
+/// shall, whatever is done to the host's clock meanwhile.
+struct Clock {
+    started_s: u64,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let started_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        Self { started_s, started: Instant::now() }
+    }
+
+    fn now_s(&self) -> u64 {
+        self.started_s + self.started.elapsed().as_secs()
+    }
 }
 
 struct State {
@@ -28,6 +47,16 @@ struct State {
     next_nic: u32,
     /// Low halves of the ids in use: they are what tells the MAC addresses of this host's NICs apart.
     low_ids: BTreeSet<u16>,
+}
+
+impl State {
+    fn warm_up(&mut self, now_s: u64) -> Vec<(NetworkName, IpAddr)> {
+        let claims = self.claims.iter_mut();
+        let rested = claims.flat_map(|(name, claims)| {
+            claims.warm_up(now_s).into_iter().map(|address| (name.clone(), address))
+        });
+        rested.collect()
+    }
 }
 
 /// One subnet, for status.
@@ -46,9 +75,12 @@ impl Shared {
     pub fn new(ledger: Ledger, host_id: u16, networks: Vec<Network>, contents: &Contents) -> Self {
         let mut claims: BTreeMap<NetworkName, Claims> =
             networks.iter().map(|network| (network.name.clone(), Claims::new(network))).collect();
+        let clock = Clock::start();
         for (network, address, until_s) in &contents.cooling {
             if let Some(claims) = claims.get_mut(network) {
-                claims.restore_cooling(*address, *until_s);
+                // It was written under a clock that may have been ahead of this one by years.
+                let longest_s = clock.now_s() + claims.cool_down_s();
+                claims.restore_cooling(*address, (*until_s).min(longest_s));
             }
         }
         for record in &contents.nics {
@@ -66,6 +98,7 @@ impl Shared {
             ledger: Arc::new(ledger),
             host_id,
             networks: networks.into_iter().map(|network| (network.name.clone(), network)).collect(),
+            clock,
             state: Mutex::new(state),
         }
     }
@@ -107,6 +140,14 @@ impl Shared {
         }
     }
 
+    /// Keeps ids that were seen in the world from being given out: a ledger that was lost does not know them.
+    pub(super) fn reserve(&self, seen: impl Iterator<Item = NicId>) {
+        let mut state = self.state();
+        for nic in seen {
+            state.next_nic = state.next_nic.max(nic.0.saturating_add(1));
+        }
+    }
+
     /// Takes addresses for a pod.
     pub(super) fn take(
         &self,
@@ -115,7 +156,11 @@ impl Shared {
     ) -> Option<Result<Held, ClaimError>> {
         let mut state = self.state();
         let claims = state.claims.get_mut(network)?;
-        Some(claims.take(request, unix_s()).map(|addresses| Held { addresses, pod_mac: request.mac }))
+        Some(
+            claims
+                .take(request, self.clock.now_s())
+                .map(|addresses| Held { addresses, pod_mac: request.mac }),
+        )
     }
 
     /// Makes changes durable, then lets released addresses rest.
@@ -123,7 +168,7 @@ impl Shared {
         if changes.is_empty() {
             return Ok(());
         }
-        let now_s = unix_s();
+        let now_s = self.clock.now_s();
         let (ledger, vm, next_nic) = (Arc::clone(&self.ledger), vm.clone(), self.state().next_nic);
         let cool_downs: BTreeMap<NetworkName, u64> =
             self.networks.values().map(|network| (network.name.clone(), network.cool_down_s)).collect();
@@ -155,13 +200,37 @@ impl Shared {
     /// # Errors
     /// When the ledger cannot be written.
     pub fn warm_up(&self) -> Result<(), LedgerError> {
-        let rested: Vec<(NetworkName, Vec<IpAddr>)> = {
-            let mut state = self.state();
-            let now_s = unix_s();
-            let rested = state.claims.iter_mut().map(|(name, claims)| (name.clone(), claims.warm_up(now_s)));
-            rested.filter(|(_, addresses)| !addresses.is_empty()).collect()
-        };
-        rested.iter().try_for_each(|(network, addresses)| self.ledger.rested(network, addresses))
+        let now_s = self.clock.now_s();
+        let rested = self.state().warm_up(now_s);
+        if rested.is_empty() { Ok(()) } else { self.ledger.rested(&rested, now_s) }
+    }
+
+    /// Settles what the ledger has of VMs that the configuration has no more. A NIC whose host end is gone is nobody's, and
+    /// its addresses can be given to others; the records that are returned still have one.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn settle_departed(
+        &self,
+        records: Vec<NicRecord>,
+        exists: impl Fn(NicId) -> bool,
+    ) -> Result<Vec<NicRecord>, LedgerError> {
+        let (kept, gone): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| exists(record.nic));
+        for NicRecord { nic, vm, network, held, .. } in gone {
+            self.commit(&vm, vec![Change::Release { network, held }, Change::Erase(nic)]).await?;
+            if !kept.iter().any(|record| record.vm == vm) {
+                self.ledger.forget_vm(&vm)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Has the ledger forget addresses of networks and subnets that the configuration has no more, once they have rested.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn forget_strangers(&self) -> Result<(), LedgerError> {
+        self.ledger.rested(&[], self.clock.now_s())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,8 +241,4 @@ impl Shared {
 
 fn low_half(nic: NicId) -> u16 {
     (nic.0 & 0xffff) as u16
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

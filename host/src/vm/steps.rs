@@ -1,19 +1,54 @@
 //! Carries steps out, and looks. Chooses nothing.
 
-use super::ports::{PortError, Ports, in_full};
+use super::ports::{HostEndSeen, PortError, Ports, in_full};
 use crate::hypervisor::{HostEnd, Hypervisor, HypervisorError, NicSpec, VmState as Hypervised};
 use nestless_model::{
-    attachment::{Guarding, NicRecord, Step, StepFailure, StepOrder, VmState, World},
-    identity::NicId,
+    attachment::{Guarding, NicRecord, PortSeen, Step, StepFailure, StepOrder, VmState, World},
+    identity::{LinkName, NicId},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 /// A guest that answers at all answers within this (facts: 0.1 s under emulation, 5 s with native PCIe hot-plug).
 const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What hypervisor and links showed.
+#[derive(Debug)]
+pub(super) struct Look {
+    as_of: u64,
+    state: VmState,
+    ports: Option<u32>,
+    plugged: BTreeSet<NicId>,
+    host_ends: BTreeMap<NicId, HostEndSeen>,
+}
+
+impl Look {
+    /// Every NIC that exists in some part, other VMs' host ends among them.
+    pub(super) fn nics(&self) -> impl Iterator<Item = NicId> {
+        self.plugged.iter().chain(self.host_ends.keys()).copied()
+    }
+
+    /// The same for the machine. `bridge_of` tells where a NIC belongs: a port of another bridge is not joined, while one
+    /// whose network is configured no more stays where it is.
+    pub(super) fn world<'a>(self, bridge_of: impl Fn(NicId) -> Option<&'a LinkName>) -> World {
+        let host_ends = self.host_ends.into_iter().map(|(nic, end)| {
+            let wanted = bridge_of(nic);
+            let joined =
+                end.bridge.is_some_and(|bridge| wanted.is_none_or(|wanted| wanted.as_str() == bridge));
+            (nic, PortSeen { joined, guarded: end.guarded })
+        });
+        World {
+            as_of: self.as_of,
+            state: self.state,
+            ports: self.ports,
+            plugged: self.plugged,
+            host_ends: host_ends.collect(),
+        }
+    }
+}
 
 /// The hands of a VM's task.
 pub(super) struct Executor {
@@ -52,7 +87,7 @@ impl Executor {
     }
 
     /// One look at hypervisor and links.
-    pub(super) async fn observe(&self, as_of: u64) -> Result<World, StepFailure> {
+    pub(super) async fn observe(&self, as_of: u64) -> Result<Look, StepFailure> {
         let seen = self.hypervisor.observe().await?;
         let host_ends = self.ports.observe().await?;
         let state = match seen.state {
@@ -60,7 +95,7 @@ impl Executor {
             Hypervised::Paused => VmState::Paused,
             Hypervised::Down => VmState::Down,
         };
-        Ok(World { as_of, state, ports: seen.capacity, plugged: seen.nics, host_ends })
+        Ok(Look { as_of, state, ports: seen.capacity, plugged: seen.nics, host_ends })
     }
 
     fn spec(&self, record: &NicRecord) -> NicSpec {

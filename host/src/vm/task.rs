@@ -4,7 +4,7 @@ use super::{
     message::{AttachRequest, Message, RequestError, Snapshot, VmHandle},
     ports::Ports,
     shared::Shared,
-    steps::Executor,
+    steps::{Executor, Look},
 };
 use crate::{
     hypervisor::{Connected, VmEvent as Heard},
@@ -13,9 +13,9 @@ use crate::{
 use nestless_model::{
     attachment::{
         Admission, Answer, AttachOrder, Attachment, Context, Granted, Limits, NicRecord, Outcome, Refusal,
-        StepFailure, Ticket, VmEvent, VmNics, VmState, World,
+        StepFailure, Ticket, VmEvent, VmNics, VmState,
     },
-    identity::{AttachmentId, BootId, NetworkName, NicId, VmName},
+    identity::{AttachmentId, BootId, LinkName, NetworkName, NicId, VmName},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -77,6 +77,7 @@ pub fn spawn(
         looks: JoinSet::new(),
         waiting: BTreeMap::new(),
         watching: Vec::new(),
+        watched: Vec::new(),
         next_ticket: 0,
         look_again: false,
     };
@@ -104,9 +105,12 @@ struct Task {
     shared: Arc<Shared>,
     born: Instant,
     steps: JoinSet<(NicId, Result<(), StepFailure>)>,
-    looks: JoinSet<Result<World, StepFailure>>,
+    looks: JoinSet<Result<Look, StepFailure>>,
     waiting: BTreeMap<Ticket, Waiting>,
+    /// For the next look: the one under way may have begun before what they ask about was done.
     watching: Vec<Watcher>,
+    /// For the look under way.
+    watched: Vec<Watcher>,
     next_ticket: u64,
     /// Somebody wanted a look while one was under way that had begun too early for them.
     look_again: bool,
@@ -253,9 +257,9 @@ impl Task {
         Ok(())
     }
 
-    async fn seen(&mut self, world: Result<World, StepFailure>) -> Result<(), LedgerError> {
-        let watching = std::mem::take(&mut self.watching);
-        match world {
+    async fn seen(&mut self, look: Result<Look, StepFailure>) -> Result<(), LedgerError> {
+        let watching = std::mem::take(&mut self.watched);
+        match look {
             Err(failure) => {
                 warn!(vm = %self.vm, "could not look at the VM's NICs: {failure}");
                 for watcher in watching {
@@ -263,7 +267,9 @@ impl Task {
                     watcher.answer(Err(error));
                 }
             }
-            Ok(world) => {
+            Ok(look) => {
+                self.shared.reserve(look.nics());
+                let world = look.world(|nic| self.bridge_of(nic));
                 let (checks, others): (Vec<_>, Vec<_>) =
                     watching.into_iter().partition(|watcher| matches!(watcher, Watcher::Check(..)));
                 for watcher in checks {
@@ -292,9 +298,16 @@ impl Task {
         Ok(())
     }
 
+    /// Where a NIC's host end belongs; `None` when its network is configured no more.
+    fn bridge_of(&self, nic: NicId) -> Option<&LinkName> {
+        let network = &self.machine.nic(nic)?.record.network;
+        self.shared.network(network).map(|network| &network.bridge)
+    }
+
     /// Starts a look, unless one is under way.
     fn look(&mut self) {
         if self.looks.is_empty() {
+            self.watched.append(&mut self.watching);
             let (executor, as_of) = (Arc::clone(&self.executor), self.machine.generation());
             self.looks.spawn(async move { executor.observe(as_of).await });
         } else {
@@ -303,6 +316,9 @@ impl Task {
     }
 
     fn watch(&mut self, watcher: Watcher) {
+        if self.watching.len() >= WAITING_REQUESTS {
+            return watcher.answer(Err(RequestError::Busy { vm: self.vm.clone() }));
+        }
         self.watching.push(watcher);
         self.look();
     }

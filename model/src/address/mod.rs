@@ -118,6 +118,11 @@ impl Claims {
         self.pools.iter_mut().flat_map(|pool| pool.warm_up(now_s)).collect()
     }
 
+    /// How long a released address rests, in seconds.
+    pub fn cool_down_s(&self) -> u64 {
+        self.cool_down_s
+    }
+
     /// The subnets, for status and routes.
     pub fn pools(&self) -> &[Pool] {
         &self.pools

@@ -153,6 +153,11 @@ impl VmNics {
         self.nics.values()
     }
 
+    /// One NIC.
+    pub fn nic(&self, id: NicId) -> Option<&Nic> {
+        self.nics.get(&id)
+    }
+
     /// How the VM was when last looked at.
     pub fn state(&self) -> VmState {
         self.state

@@ -2,11 +2,10 @@
 
 use crate::{
     hypervisor::{Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmEvent, VmState},
-    vm::{PortError, Ports},
+    vm::{HostEndSeen, PortError, Ports},
 };
 use async_trait::async_trait;
 use nestless_model::{
-    attachment::PortSeen,
     guard::GuardRules,
     identity::{LinkName, NetworkName, NicId, VmName},
 };
@@ -15,17 +14,19 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// What exists, and every call in order.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) calls: Vec<String>,
     pub(super) devices: BTreeSet<NicId>,
-    pub(super) links: BTreeMap<NicId, PortSeen>,
+    pub(super) links: BTreeMap<NicId, HostEndSeen>,
     /// Calls that begin like this fail.
     pub(super) failing: Option<&'static str>,
     pub(super) down: bool,
+    /// A look that has begun ends only when this is told.
+    pub(super) gate: Option<Arc<Notify>>,
 }
 
 #[derive(Clone, Default)]
@@ -67,7 +68,7 @@ impl Hypervisor for Fake {
     async fn create_host_end(&self, spec: &NicSpec) -> Result<HostEnd, HypervisorError> {
         let (nic, link) = (spec.nic, spec.nic.link_name());
         self.call(format!("create {link} mac {} mtu {}", spec.mac, spec.mtu.bytes()), |world| {
-            world.links.insert(nic, PortSeen { joined: false, guarded: false });
+            world.links.insert(nic, HostEndSeen { bridge: None, guarded: false });
         })
         .map_err(|source| HypervisorError::HostEnd {
             nic,
@@ -94,11 +95,16 @@ impl Hypervisor for Fake {
     }
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
-        Ok(self.with(|world| Observation {
-            state: if world.down { VmState::Down } else { VmState::Running },
-            nics: world.devices.clone(),
-            capacity: Some(31),
-        }))
+        let (seen, gate) = self.with(|world| {
+            let state = if world.down { VmState::Down } else { VmState::Running };
+            let seen = Observation { state, nics: world.devices.clone(), capacity: Some(31) };
+            world.calls.extend(world.gate.is_some().then(|| "look".to_owned()));
+            (seen, world.gate.clone())
+        });
+        if let Some(gate) = gate {
+            gate.notified().await;
+        }
+        Ok(seen)
     }
 }
 
@@ -123,13 +129,13 @@ impl Ports for Fake {
         let link = nic.link_name();
         self.call(format!("join {link} of {vm} to {network}"), |world| {
             if let Some(port) = world.links.get_mut(&nic) {
-                port.joined = true;
+                port.bridge = Some("br0".to_owned());
             }
         })
         .map_err(port_error("bridge port", &link))
     }
 
-    async fn observe(&self) -> Result<BTreeMap<NicId, PortSeen>, PortError> {
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
         Ok(self.with(|world| world.links.clone()))
     }
 }

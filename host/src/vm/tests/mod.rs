@@ -41,9 +41,13 @@ fn network() -> Network {
 
 /// Starts a daemon for one VM over a ledger, as a restart would.
 async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
+    start_with(folder, fake, warm_pool, network()).await
+}
+
+async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network) -> Daemon {
     let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Arc::new(Shared::new(ledger, 1, vec![network()], &contents));
+    let shared = Arc::new(Shared::new(ledger, 1, vec![network], &contents));
     let limits = Limits {
         nic_limit: 4,
         warm_pool,
@@ -206,4 +210,110 @@ async fn what_cannot_be_served_is_refused_with_its_reason() {
     assert_eq!(full, "VM vm1: all 4 NICs of the VM are taken (the operator's nic_limit)");
     assert!(matches!(daemon.handle.check(interface(9)).await, Err(RequestError::NotFound { .. })));
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_is_not_answered_by_a_look_that_began_before_it() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    let gate = Arc::new(tokio::sync::Notify::new());
+    fake.with(|world| world.gate = Some(Arc::clone(&gate)));
+    daemon.events.send(VmEvent::Up).await.unwrap();
+    while !fake.with(|world| world.calls.contains(&"look".to_owned())) {
+        tokio::task::yield_now().await;
+    }
+    // The look has seen a VM without NICs, and is not over.
+    daemon.handle.attach(request(1)).await.unwrap();
+    fake.with(|world| world.gate = None);
+    let let_go = async {
+        // Answered after the check was taken in, since requests are served in order.
+        daemon.handle.snapshot().await.unwrap();
+        gate.notify_one();
+    };
+    let (faults, ()) = tokio::join!(daemon.handle.check(interface(1)), let_go);
+    assert_eq!(faults.unwrap(), Vec::<String>::new());
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn ids_that_a_lost_ledger_had_given_out_are_not_given_again() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    daemon.handle.attach(request(1)).await.unwrap();
+    daemon.stop().await;
+    fake.calls();
+    std::fs::remove_file(folder.path().join("ledger.redb")).unwrap();
+    // The unplug of what is not known takes its time meanwhile.
+    fake.with(|world| world.failing = Some("unplug"));
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    let granted = daemon.handle.attach(request(2)).await.unwrap();
+    assert_eq!(granted.nic.0, 2, "nic 1 is still plugged");
+    daemon.stop().await;
+    assert!(fake.calls().starts_with("close guard of nl1"));
+}
+
+#[tokio::test]
+async fn a_port_of_a_bridge_that_is_its_network_s_no_more_changes_over() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    daemon.handle.attach(request(1)).await.unwrap();
+    daemon.handle.confirm(interface(1), String::new()).await.unwrap();
+    daemon.stop().await;
+    let renamed = Network { bridge: "br7".parse().unwrap(), ..network() };
+    fake.calls();
+    let daemon = start_with(folder.path(), &fake, 0, renamed).await;
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @r"
+    open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
+    join nl1 of vm1 to pods
+    ");
+    // A network that is configured no more: its pods stay where they are.
+    let other = Network { name: "others".parse().unwrap(), bridge: "br9".parse().unwrap(), ..network() };
+    let daemon = start_with(folder.path(), &fake, 0, other).await;
+    assert!(daemon.handle.check(interface(1)).await.unwrap().is_empty());
+    assert!(daemon.handle.detach(interface(1)).await.unwrap());
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @r"
+    open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
+    close guard of nl1
+    unplug nestless-1
+    ");
+}
+
+#[tokio::test]
+async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    daemon.handle.attach(request(1)).await.unwrap();
+    daemon.stop().await;
+    let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
+    let contents = ledger.read().unwrap();
+    let shared = Shared::new(ledger, 1, vec![network()], &contents);
+    let left = shared.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
+    assert_eq!(left, contents.nics);
+    let in_use = |shared: &Shared| shared.subnets(&"pods".parse().unwrap())[0].count;
+    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (1, 0));
+    assert_eq!(shared.settle_departed(left, |_| false).await.unwrap(), []);
+    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (0, 1));
+    drop(shared);
+    let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
+    assert!(contents.nics.is_empty() && contents.boots.is_empty());
+    assert_eq!(contents.cooling.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
+    let (folder, century_s) = (tempfile::tempdir().unwrap(), 3_000_000_000);
+    let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
+    let cooling = vec![("pods".parse().unwrap(), "10.1.0.2".parse().unwrap(), 2 * century_s)];
+    let shared =
+        Shared::new(ledger, 1, vec![network()], &crate::ledger::Contents { cooling, ..Default::default() });
+    let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
+    let refused = shared.take(&"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }
