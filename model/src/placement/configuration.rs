@@ -11,7 +11,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem as Programme, Solutio
 use super::exact::price_step;
 use super::fit::Part;
 use super::knapsack::{Kind, Knapsack};
-use super::problem::Problem;
+use super::problem::{Problem, fits};
 
 /// Beyond this many kinds of parts the programme is not tried: their parts are small, and the continuous
 /// bound is near.
@@ -23,8 +23,20 @@ const MOST_ROUNDS: usize = 120;
 /// Fractions of a micro-dollar in which worths are counted.
 const GRAIN: u64 = 1 << 8;
 
+/// How much the worths that are tried lean towards the best ones so far.
+const CENTRED: f64 = 0.75;
+
+/// Which part of the budget one search for a filling may use.
+const SHARE: u64 = 40;
+
 /// A lower bound in micro-dollars, found with about `budget` steps of search; 0 when nothing was proven.
-pub(super) fn bound(problem: &Problem<'_>, parts: &[Part], budget: u64) -> u64 {
+/// `known` gives, for some packing, the size of each VM and the parts in it.
+pub(super) fn bound(
+    problem: &Problem<'_>,
+    parts: &[Part],
+    known: &[(usize, Vec<usize>)],
+    budget: u64,
+) -> u64 {
     let mut sorted = parts.to_vec();
     sorted.sort_unstable();
     let groups = sorted.chunk_by(|a, b| a == b);
@@ -32,7 +44,25 @@ pub(super) fn bound(problem: &Problem<'_>, parts: &[Part], budget: u64) -> u64 {
     if kinds.is_empty() || kinds.len() > MOST_KINDS {
         return 0;
     }
-    Generation::new(problem, kinds, budget).and_then(Generation::run).unwrap_or(0)
+    let kind = |part: usize| kinds.binary_search_by(|(kind, _)| kind.cmp(&parts[part])).ok();
+    let mut fillings: Fillings = Vec::new();
+    for (size, inside) in known {
+        let mut counts: Vec<(usize, u64)> = Vec::new();
+        for kind in inside.iter().filter_map(|&part| kind(part)) {
+            match counts.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((kind, 1)),
+            }
+        }
+        if !counts.is_empty() {
+            fillings.push((*size, counts));
+        }
+    }
+    let Some(mut generation) = Generation::new(problem, kinds, budget) else { return 0 };
+    if generation.seed(fillings).is_none() {
+        return 0;
+    }
+    generation.run()
 }
 
 struct Generation<'p> {
@@ -42,18 +72,24 @@ struct Generation<'p> {
     sizes: Vec<usize>,
     worths: Vec<Variable>,
     solution: Solution,
-    unit: f64,
+    /// Worths, in price steps, that proved the best bound so far. New ones are sought between these and
+    /// the programme's, which jump about otherwise (Wentges, "Weighted Dantzig-Wolfe decomposition", 1997).
+    centre: Vec<f64>,
+    best: u64,
+    step: u64,
     budget: u64,
 }
+
+/// The best filling found of a VM of some size: numbers of kinds, and how many of each.
+type Fillings = Vec<(usize, Vec<(usize, u64)>)>;
 
 impl<'p> Generation<'p> {
     /// Starts with worths that no part alone exceeds.
     fn new(problem: &'p Problem<'p>, kinds: Vec<(Part, u64)>, budget: u64) -> Option<Self> {
-        let unit = price_step(problem) as f64;
+        let step = price_step(problem);
         let mut programme = Programme::new(OptimizationDirection::Maximize);
         let holds = |part: &Part, size: usize| {
-            problem.profiles[part.profile][size]
-                && super::problem::fits(&part.need, &problem.sizes[size].room)
+            problem.profiles[part.profile][size] && fits(&part.need, &problem.sizes[size].room)
         };
         let sizes: Vec<usize> = (0..problem.sizes.len())
             .filter(|&size| kinds.iter().any(|(part, _)| holds(part, size)))
@@ -62,56 +98,75 @@ impl<'p> Generation<'p> {
         for (part, count) in &kinds {
             let alone =
                 sizes.iter().filter(|&&size| holds(part, size)).map(|&size| problem.sizes[size].price);
-            let most = alone.min()? as f64 / unit;
+            let most = alone.min()? as f64 / step as f64;
             worths.push(programme.add_var(*count as f64, (0.0, most)));
         }
         let solution = programme.solve().ok()?.into_solution().ok()?;
-        Some(Self { problem, kinds, sizes, worths, solution, unit, budget })
+        let demand = super::exact::demand(problem);
+        let worth = |(part, _): &(Part, u64)| problem.rates.worth(&part.need, &demand) / step as f64;
+        let centre = kinds.iter().map(worth).collect();
+        Some(Self { problem, kinds, sizes, worths, solution, centre, best: 0, step, budget })
+    }
+
+    /// Adds the fillings of a packing's VMs, which bring the programme near the truth at once.
+    fn seed(&mut self, fillings: Fillings) -> Option<()> {
+        fillings.into_iter().try_for_each(|(size, counts)| self.add(size, &counts))
     }
 
     /// Adds fillings until the bound cannot grow, or the budget is spent.
-    fn run(mut self) -> Option<u64> {
-        let mut best = 0;
-        let step = price_step(self.problem);
+    fn run(mut self) -> u64 {
+        let mut weight = CENTRED;
         for _ in 0..MOST_ROUNDS {
-            let worth: Vec<u64> = self.worths.iter().map(|&v| self.integer(v)).collect();
-            let upper = (self.solution.objective() * self.unit) as u64;
-            let (bound, fillings) = self.price(&worth);
-            best = best.max(bound);
-            if best.div_ceil(step) >= (upper.saturating_sub(1)).div_ceil(step)
-                || fillings.is_empty()
+            let upper = (self.solution.objective() * self.step as f64) as u64;
+            if self.best.div_ceil(self.step) >= upper.saturating_sub(1).div_ceil(self.step)
                 || self.budget == 0
             {
                 break;
             }
-            for (size, counts) in fillings {
-                let price = self.problem.sizes[size].price as f64 / self.unit;
-                let terms: Vec<(Variable, f64)> =
-                    counts.iter().map(|&(kind, count)| (self.worths[kind], count as f64)).collect();
-                let Ok(outcome) = self.solution.clone().add_constraint(terms, ComparisonOp::Le, price) else {
-                    return Some(best);
-                };
-                let Ok(solution) = outcome.into_solution() else { return Some(best) };
-                self.solution = solution;
+            let goal: Vec<f64> = self.worths.iter().map(|&v| self.solution.var_value(v).max(0.0)).collect();
+            let blend = |(c, g): (&f64, &f64)| weight * c + (1.0 - weight) * g;
+            let tried: Vec<f64> = self.centre.iter().zip(&goal).map(blend).collect();
+            let (bound, fillings) = self.price(&tried);
+            if bound > self.best {
+                self.best = bound;
+                self.centre = tried;
+            }
+            let cutting = |(size, counts): &(usize, Vec<(usize, u64)>)| {
+                let worth: f64 = counts.iter().map(|&(kind, count)| goal[kind] * count as f64).sum();
+                worth > self.problem.sizes[*size].price as f64 / self.step as f64 * (1.0 + 1e-6)
+            };
+            let fillings: Fillings = fillings.into_iter().filter(cutting).collect();
+            if fillings.is_empty() && weight == 0.0 {
+                break;
+            }
+            weight = if fillings.is_empty() { if weight > 0.3 { 0.3 } else { 0.0 } } else { CENTRED };
+            if self.seed(fillings).is_none() {
+                break;
             }
         }
-        Some(best)
+        self.best
     }
 
-    fn integer(&self, variable: Variable) -> u64 {
-        let worth = self.solution.var_value(variable) * self.unit * GRAIN as f64;
-        if worth.is_finite() { worth.max(0.0) as u64 } else { 0 }
+    fn add(&mut self, size: usize, counts: &[(usize, u64)]) -> Option<()> {
+        let price = self.problem.sizes[size].price as f64 / self.step as f64;
+        let terms: Vec<(Variable, f64)> =
+            counts.iter().map(|&(kind, count)| (self.worths[kind], count as f64)).collect();
+        let outcome = self.solution.clone().add_constraint(terms, ComparisonOp::Le, price).ok()?;
+        self.solution = outcome.into_solution().ok()?;
+        Some(())
     }
 
-    /// The bound that `worth` proves, and the fillings that are worth more than their VM.
-    fn price(&mut self, worth: &[u64]) -> (u64, Vec<(usize, Vec<(usize, u64)>)>) {
-        let total: u128 =
-            self.kinds.iter().zip(worth).map(|((_, count), &w)| u128::from(*count) * u128::from(w)).sum();
+    /// The bound that these worths prove, and the best filling of each size under them.
+    fn price(&mut self, worths: &[f64]) -> (u64, Fillings) {
+        let integer = |worth: &f64| (worth * (self.step * GRAIN) as f64).clamp(0.0, 1e15) as u64;
+        let worths: Vec<u64> = worths.iter().map(integer).collect();
+        let counted = self.kinds.iter().zip(&worths);
+        let total: u128 = counted.map(|((_, count), &worth)| u128::from(*count) * u128::from(worth)).sum();
         let mut least = total / u128::from(GRAIN);
         let mut fillings = Vec::new();
         for &size in &self.sizes {
             let of = &self.problem.sizes[size];
-            let kinds = self.kinds.iter().zip(worth).enumerate();
+            let kinds = self.kinds.iter().zip(&worths).enumerate();
             let kinds = kinds
                 .filter(|(_, ((part, _), worth))| **worth > 0 && self.problem.profiles[part.profile][size]);
             let kinds = kinds.map(|(index, ((part, count), worth))| Kind {
@@ -120,20 +175,16 @@ impl<'p> Generation<'p> {
                 count: *count,
                 worth: *worth,
             });
-            let share = self.budget / 8;
+            let share = self.budget / SHARE;
             let mut left = share;
-            let knapsack = Knapsack::new(kinds.collect(), of.room);
-            let outcome = knapsack.solve(&mut left);
+            let outcome = Knapsack::new(kinds.collect(), of.room).solve(&mut left);
             self.budget -= share - left;
-            let price = u128::from(of.price) * u128::from(GRAIN);
             let most = u128::from(outcome.at_most);
-            if most > price {
-                // price / at_most of every worth fits every VM.
+            if most > u128::from(of.price) * u128::from(GRAIN) {
+                // Scaled down by most / price, the worths fit every VM of this size.
                 least = least.min(total * u128::from(of.price) / most);
             }
-            if u128::from(outcome.worth) > price + price / 1_000_000 {
-                fillings.push((size, outcome.counts));
-            }
+            fillings.push((size, outcome.counts));
         }
         (least as u64, fillings)
     }

@@ -7,7 +7,7 @@
 use super::bound::{Bound, Proof};
 use super::configuration;
 use super::error::PlacementError;
-use super::fill::{Choice, Measure, Scale, fill, split};
+use super::fill::{Choice, Measure, Scale, fill, fill_parts, split};
 use super::fit::{Part, Verdict, fit};
 use super::packing::{Packing, Piece};
 use super::plan::Plan;
@@ -15,6 +15,12 @@ use super::price::Price;
 use super::problem::{Amount, Problem, plus};
 use super::strategy::{Strategy, Task};
 use super::vm_sets::{VmSet, vm_sets};
+
+/// How many sets of one price are tried while the price is being found.
+const SETS_A_PRICE: usize = 3;
+
+/// How many prices below the one found are tried again.
+const LEVELS_BELOW: usize = 12;
 
 /// How much is tried, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +40,7 @@ pub struct Effort {
 impl Effort {
     /// Enough for a few hundred clients of ordinary size in a minute.
     pub const DEFAULT: Self =
-        Self { sets: 100_000, fillings: 20_000_000, search: 50_000, searches: 500_000, columns: 3_000_000 };
+        Self { sets: 100_000, fillings: 20_000_000, search: 50_000, searches: 500_000, columns: 6_000_000 };
 
     /// What one round of local search may cost.
     pub(super) const ROUND: Self =
@@ -78,7 +84,9 @@ pub(super) struct Solved<'p> {
 pub(super) fn solve<'p>(problem: &'p Problem<'p>, start: Packing<'p>, effort: Effort) -> Solved<'p> {
     let mut search = Search::new(problem, start, effort);
     if search.best.cost() > search.bound.cost.0 {
-        search.raise(configuration::bound(problem, &search.parts, effort.columns), Proof::Configuration);
+        let known = search.known();
+        let bound = configuration::bound(problem, &search.parts, &known, effort.columns);
+        search.raise(bound, Proof::Configuration);
     }
     if search.best.cost() > search.bound.cost.0 && problem.relations.is_empty() {
         search.run();
@@ -123,6 +131,25 @@ impl<'p> Search<'p> {
         Self { problem, scale, parts, origin, demand, orders, effort, best, bound, step }
     }
 
+    /// The best packing as the parts in each VM.
+    fn known(&self) -> Vec<(usize, Vec<usize>)> {
+        let mut first = vec![0; self.problem.items.len()];
+        for (part, (item, _)) in self.origin.iter().enumerate().rev() {
+            first[*item] = part;
+        }
+        let parts = |piece: &Piece| -> Vec<usize> {
+            let count = self.problem.items[piece.item].units.len().max(1);
+            let from = first[piece.item];
+            if piece.units.is_empty() {
+                (from..from + count).collect()
+            } else {
+                piece.units.iter().map(|unit| from + unit).collect()
+            }
+        };
+        let vms = self.best.vms.iter().filter(|vm| !vm.pieces.is_empty());
+        vms.map(|vm| (vm.size, vm.pieces.iter().flat_map(parts).collect())).collect()
+    }
+
     fn raise(&mut self, cost: u64, proof: Proof) {
         let cost = cost.div_ceil(self.step) * self.step;
         if cost > self.bound.cost.0 {
@@ -160,20 +187,21 @@ impl<'p> Search<'p> {
         }
     }
 
-    /// Finds, by halving, a price about as low as fillings can reach.
+    /// Finds, by halving, a price about as low as fillings can reach, and then goes on below it.
     fn halve(&mut self, groups: &[&[VmSet]]) {
         let (mut low, mut high) = (0, groups.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let held = groups[middle].iter().any(|set| self.filled(set));
-            if held { high = middle } else { low = middle + 1 }
+            if self.any_filled(groups[middle]) { high = middle } else { low = middle + 1 }
         }
-        let below = groups[..high].iter().rev().take(8);
-        for group in below {
-            if !group.iter().any(|set| self.filled(set)) {
-                break;
-            }
+        for group in groups[..high].iter().rev().take(LEVELS_BELOW) {
+            self.any_filled(group);
         }
+    }
+
+    /// Whether one of the sets with fewest VMs is filled.
+    fn any_filled(&mut self, group: &[VmSet]) -> bool {
+        group.iter().take(SETS_A_PRICE).any(|set| self.filled(set))
     }
 
     /// Tries to fill a set of VMs in several ways, and keeps the best packing.
@@ -181,18 +209,42 @@ impl<'p> Search<'p> {
         let mut held = false;
         for order in 0..self.orders.len() {
             for choice in [Choice::Tightest, Choice::Aligned] {
-                let steps = (self.problem.items.len() * set.sizes.len()) as u64;
+                let steps = ((self.problem.items.len() + 8) * set.sizes.len()) as u64;
                 let Some(left) = self.effort.fillings.checked_sub(steps) else { return held };
                 self.effort.fillings = left;
                 let Some(mut packing) = Packing::with_vms(self.problem, &set.sizes) else { return false };
                 let rest = fill(&mut packing, self.scale, &self.orders[order], choice);
+                if rest.is_empty() {
+                    self.keep(packing);
+                    return true;
+                }
+                let units: usize = rest.iter().map(|&item| self.problem.items[item].units.len()).sum();
+                self.effort.fillings = left.saturating_sub((units * set.sizes.len()) as u64);
                 if split(&mut packing, self.scale, &rest) {
                     held = true;
                     self.keep(packing);
                 }
             }
         }
-        held
+        held || self.ground(set)
+    }
+
+    /// Tries to fill a set of VMs with the units one by one, whatever is split by it.
+    fn ground(&mut self, set: &VmSet) -> bool {
+        if self.parts.len() == self.problem.items.len() {
+            return false;
+        }
+        for choice in [Choice::Tightest, Choice::Aligned] {
+            let steps = (self.parts.len() * set.sizes.len()) as u64;
+            let Some(left) = self.effort.fillings.checked_sub(steps) else { return false };
+            self.effort.fillings = left;
+            let places = fill_parts(&self.parts, self.problem, &set.sizes, self.scale, choice);
+            if let Some(packing) = places.and_then(|places| self.assemble(set, &places)) {
+                self.keep(packing);
+                return true;
+            }
+        }
+        false
     }
 
     fn keep(&mut self, packing: Packing<'p>) {

@@ -1,5 +1,6 @@
 //! Puts items into VMs that are open already, and splits those that do not fit.
 
+use super::fit::Part;
 use super::packing::{Packing, Piece};
 use super::problem::{Amount, Problem, UNLIMITED, fits, minus, plus};
 
@@ -169,4 +170,30 @@ fn greedy_part(
         part.sort_unstable();
         (weight, part)
     })
+}
+
+/// Puts parts, largest first, into new VMs of `sizes`; the VM of each part, if all go in.
+pub(super) fn fill_parts(
+    parts: &[Part],
+    problem: &Problem<'_>,
+    sizes: &[usize],
+    scale: Scale,
+    choice: Choice,
+) -> Option<Vec<usize>> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|&part| {
+        (std::cmp::Reverse(scale.measure(&parts[part].need, Measure::Dominant)), parts[part], part)
+    });
+    let mut rooms: Vec<Amount> = sizes.iter().map(|&size| problem.sizes[size].room).collect();
+    let mut places = vec![0; parts.len()];
+    for part in order {
+        let Part { need, profile } = parts[part];
+        let admitting =
+            (0..rooms.len()).filter(|&vm| fits(&need, &rooms[vm]) && problem.profiles[profile][sizes[vm]]);
+        let ranked = admitting.map(|vm| (scale.rank(choice, &need, &rooms[vm]), std::cmp::Reverse(vm)));
+        let (_, std::cmp::Reverse(vm)) = ranked.max()?;
+        rooms[vm] = minus(rooms[vm], need);
+        places[part] = vm;
+    }
+    Some(places)
 }

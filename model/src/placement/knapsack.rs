@@ -40,6 +40,7 @@ pub(super) struct Knapsack {
     best: u64,
     best_counts: Vec<u64>,
     counts: Vec<u64>,
+    last: usize,
 }
 
 impl Knapsack {
@@ -67,7 +68,7 @@ impl Knapsack {
         });
         let weights = kinds.iter().map(weigh).collect();
         let counts = vec![0; kinds.len()];
-        Self { kinds, room, weights, ranked, best: 0, best_counts: counts.clone(), counts }
+        Self { kinds, room, weights, ranked, best: 0, best_counts: counts.clone(), counts, last: 2 }
     }
 
     /// Fills it, in up to `budget` steps.
@@ -84,7 +85,7 @@ impl Knapsack {
             self.best = worth;
             self.best_counts.clone_from(&self.counts);
         }
-        if position == self.kinds.len() || worth + self.upper(position, &room) <= self.best {
+        if position == self.kinds.len() || self.cannot_win(position, &room, worth) {
             return true;
         }
         let Some(left) = budget.checked_sub(1 + (self.kinds.len() - position) as u64 / 8) else {
@@ -105,6 +106,20 @@ impl Knapsack {
         }
         self.counts[position] = 0;
         complete
+    }
+
+    /// Whether some relaxation shows that the best is out of reach; the one that showed it last is tried
+    /// first.
+    fn cannot_win(&mut self, position: usize, room: &Amount, worth: u64) -> bool {
+        let last = self.last;
+        let mixtures = std::iter::once(last).chain((0..MIXTURES.len()).filter(|&other| other != last));
+        for mixture in mixtures {
+            if worth + self.relaxed(mixture, position, room) <= self.best {
+                self.last = mixture;
+                return true;
+            }
+        }
+        false
     }
 
     /// No more than this can be added from the kinds at `position` and after.

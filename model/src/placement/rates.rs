@@ -49,6 +49,16 @@ impl Rates {
         let cost = |rate: &Rate| (dot(demand, &rate.weights) * u128::from(rate.price)).div_ceil(rate.room);
         self.0.iter().map(cost).max().map_or(0, |cost| cost as u64)
     }
+
+    /// What `need` is worth under the CPU-and-memory rate that would make the worst of it, in
+    /// micro-dollars: a first guess, from which no proof is made.
+    pub(super) fn worth(&self, need: &Amount, demand: &Amount) -> f64 {
+        let dearest = self
+            .0
+            .iter()
+            .max_by_key(|rate| (dot(demand, &rate.weights) * u128::from(rate.price)).div_ceil(rate.room));
+        dearest.map_or(0.0, |rate| dot(need, &rate.weights) as f64 * rate.price as f64 / rate.room as f64)
+    }
 }
 
 fn dot(amount: &Amount, weights: &Amount) -> u128 {
