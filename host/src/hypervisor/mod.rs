@@ -61,6 +61,8 @@ pub struct Observation {
     pub state: VmState,
     /// Our NICs that the VM has, in whole or in part (device without back end, or the reverse).
     pub nics: BTreeSet<NicId>,
+    /// Those that it has in part only.
+    pub halves: BTreeSet<NicId>,
     /// Hot-plug places in all, where the back end can count them.
     pub capacity: Option<u32>,
 }
@@ -68,7 +70,7 @@ pub struct Observation {
 impl Observation {
     /// A VM that does not answer has nothing.
     pub(crate) fn down() -> Self {
-        Self { state: VmState::Down, nics: BTreeSet::new(), capacity: None }
+        Self { state: VmState::Down, nics: BTreeSet::new(), halves: BTreeSet::new(), capacity: None }
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Look {
     state: VmState,
     ports: Option<u32>,
     plugged: BTreeSet<NicId>,
+    halves: BTreeSet<NicId>,
     host_ends: BTreeMap<NicId, HostEndSeen>,
 }
 
@@ -45,6 +46,7 @@ impl Look {
             state: self.state,
             ports: self.ports,
             plugged: self.plugged,
+            halves: self.halves,
             host_ends: host_ends.collect(),
         }
     }
@@ -95,7 +97,7 @@ impl Executor {
             Hypervised::Paused => VmState::Paused,
             Hypervised::Down => VmState::Down,
         };
-        Ok(Look { as_of, state, ports: seen.capacity, plugged: seen.nics, host_ends })
+        Ok(Look { as_of, state, ports: seen.capacity, plugged: seen.nics, halves: seen.halves, host_ends })
     }
 
     fn spec(&self, record: &NicRecord) -> NicSpec {

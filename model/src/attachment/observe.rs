@@ -37,6 +37,8 @@ pub struct World {
     pub ports: Option<u32>,
     /// NICs the hypervisor has, in whole or in part.
     pub plugged: BTreeSet<NicId>,
+    /// Those of them that it has in part only: a back end without its device, or the reverse.
+    pub halves: BTreeSet<NicId>,
     /// Host's ends that exist.
     pub host_ends: BTreeMap<NicId, PortSeen>,
 }
@@ -108,6 +110,7 @@ impl VmNics {
         let nic = self.nics.get_mut(&id)?;
         let first_look = !std::mem::replace(&mut nic.known, true);
         match (device, port) {
+            (true, Some(_)) if world.halves.contains(&id) => Self::half(nic, device),
             (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
             (false, None) => Self::missing(nic, first_look),
             (true, None) | (false, Some(_)) => Self::half(nic, device),
@@ -161,7 +164,7 @@ impl VmNics {
     }
 
     fn half(nic: &mut Nic, device: bool) -> Option<String> {
-        let half = if device { "plugged without its host end" } else { "a host end that is not plugged" };
+        let half = if device { "plugged in part only" } else { "a host end that is not plugged" };
         let confirmed = nic.record.attachment().is_some_and(|a| a.confirmed);
         if confirmed {
             let news = !std::mem::replace(&mut nic.lost, true);

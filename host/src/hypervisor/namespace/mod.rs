@@ -163,7 +163,12 @@ impl Hypervisor for NamespaceVm {
         let links =
             links.map_err(|source| HypervisorError::Observe { endpoint: self.endpoint(), source: source.into() })?;
         let state = if Namespace::open(&self.path).is_ok() { VmState::Running } else { VmState::Down };
-        Ok(Observation { state, nics: links.iter().filter_map(|link| nic_of(&self.vm, link)).collect(), capacity: None })
+        Ok(Observation {
+            state,
+            nics: links.iter().filter_map(|link| nic_of(&self.vm, link)).collect(),
+            halves: BTreeSet::new(),
+            capacity: None,
+        })
     }
 }
 

@@ -114,9 +114,11 @@ async fn look(client: &QmpClient) -> Result<Observation, QmpError> {
     let mut nics = layout.nics();
     let free = layout.free_places().count();
     let capacity = u32::try_from(nics.len() + free).ok();
-    nics.extend(machine::netdevs(client).await?);
+    let back_ends = machine::netdevs(client).await?;
+    let halves = nics.symmetric_difference(&back_ends).copied().collect();
+    nics.extend(back_ends);
     let state = if status.running { VmState::Running } else { VmState::Paused };
-    Ok(Observation { state, nics, capacity })
+    Ok(Observation { state, nics, halves, capacity })
 }
 
 /// Runs a command that changes something, with a crash point on either side.

@@ -97,7 +97,8 @@ impl Hypervisor for Fake {
     async fn observe(&self) -> Result<Observation, HypervisorError> {
         let (seen, gate) = self.with(|world| {
             let state = if world.down { VmState::Down } else { VmState::Running };
-            let seen = Observation { state, nics: world.devices.clone(), capacity: Some(31) };
+            let nics = world.devices.clone();
+            let seen = Observation { state, nics, halves: BTreeSet::new(), capacity: Some(31) };
             world.calls.extend(world.gate.is_some().then(|| "look".to_owned()));
             (seen, world.gate.clone())
         });

@@ -246,6 +246,7 @@ fn an_old_observation_says_nothing_about_a_newer_nic() {
         state: VmState::Running,
         ports: None,
         plugged: Default::default(),
+        halves: Default::default(),
         host_ends: Default::default(),
     };
     let ticket = s.attach(1);
@@ -271,6 +272,7 @@ fn a_vm_that_died_took_its_pods_along() {
         state: VmState::Down,
         ports: None,
         plugged: Default::default(),
+        halves: Default::default(),
         host_ends: Default::default(),
     };
     s.decide(|m, c| {
@@ -301,6 +303,7 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
         state: VmState::Down,
         ports: None,
         plugged: Default::default(),
+        halves: Default::default(),
         host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
     };
     s.decide(|m, c| {
@@ -346,6 +349,7 @@ fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
         state: VmState::Paused,
         ports: None,
         plugged: s.devices.clone(),
+        halves: Default::default(),
         host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
     };
     s.decide(|m, c| m.happened(VmEvent::Reset, c));
@@ -458,4 +462,21 @@ fn a_guest_that_was_merely_slow_gets_its_capacity_back() {
     s.now_ms += 600_000;
     s.decide(|m, c| m.tick(c));
     assert_eq!(s.machine.capacity().limit, 100, "tried again after a while");
+}
+
+#[test]
+fn a_back_end_without_its_device_is_no_nic() {
+    let mut s = Simulation::new(limits(8, 0));
+    let ticket = s.attach(1);
+    s.settle();
+    assert!(matches!(s.answer(ticket), Some(Answer::Granted(_))));
+    // The daemon died between the two commands that plug a NIC, so nothing was answered.
+    let records: Vec<_> = s.ledger.values().cloned().collect();
+    s.halves = s.devices.clone();
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    assert_eq!(s.observe(), ["nic 1: plugged in part only; starting over"]);
+    assert_eq!(s.queue.iter().map(|order| &order.step).collect::<Vec<_>>(), [&Step::Unplug]);
+    s.settle();
+    assert!(s.halves.is_empty() && s.devices.len() == 1);
+    assert!(s.observe().is_empty());
 }

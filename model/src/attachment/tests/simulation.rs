@@ -21,6 +21,8 @@ pub(super) struct Simulation {
     pub(super) boot: Option<BootId>,
     pub(super) links: BTreeMap<NicId, Link>,
     pub(super) devices: BTreeSet<NicId>,
+    /// Plugged in part only.
+    pub(super) halves: BTreeSet<NicId>,
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) released: Vec<Held>,
@@ -55,6 +57,7 @@ impl Simulation {
             boot: None,
             links: BTreeMap::new(),
             devices: BTreeSet::new(),
+            halves: BTreeSet::new(),
             queue: vec![],
             answers: vec![],
             released: vec![],
@@ -155,6 +158,7 @@ impl Simulation {
             state: VmState::Running,
             ports: Some(u32::try_from(self.places).unwrap()),
             plugged: self.devices.clone(),
+            halves: self.halves.clone(),
             host_ends: self
                 .links
                 .iter()
@@ -199,6 +203,7 @@ impl Simulation {
             }
             Step::Unplug => {
                 self.devices.remove(&nic);
+                self.halves.remove(&nic);
                 self.links.remove(&nic);
             }
         }
