@@ -55,7 +55,8 @@ struct Boot {
 
 pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError> {
     let state = builder.plan()?;
-    let topology = builder.topology()?;
+    // A namespace has room for any number.
+    let topology = (state.vmm == Vmm::Qemu).then(|| builder.topology()).transpose()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
     let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
@@ -71,9 +72,9 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     let netlink = Netlink::inside(&lab.host).await?;
     netlink.set_up(&netlink.link("lo").await?).await?;
 
-    let boot = match lab.state.vmm {
-        Vmm::Qemu => Some(prepare_boot(builder, &lab.state, &programs, topology).await?),
-        Vmm::Namespace => None,
+    let boot = match topology {
+        Some(topology) => Some(prepare_boot(builder, &lab.state, &programs, topology).await?),
+        None => None,
     };
     let host = lab.host.clone();
     let kit = Kit { builder, host: &host, lifetime, programs, boot };
