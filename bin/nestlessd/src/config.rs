@@ -1,6 +1,6 @@
 //! The daemon's configuration file. Every key is documented in `docs/host.md`.
 
-use nestless_host::hypervisor::HypervisorConfig;
+use nestless_host::hypervisor::{HypervisorConfig, qemu::MAX_QUEUES};
 use nestless_model::{
     attachment::Limits,
     identity::{NetworkName, VmName},
@@ -143,12 +143,18 @@ impl Config {
         nestless_model::network::check(&self.networks)?;
         let mut names = BTreeMap::new();
         let mut channels: BTreeMap<String, &VmName> = BTreeMap::new();
+        let mut places: BTreeMap<&Path, &VmName> = BTreeMap::new();
         for vm in &self.vms {
             if names.insert(&vm.name, ()).is_some() {
                 return Err(Fault::TwoVms { vm: vm.name.clone() });
             }
             if let Some(other) = channels.insert(format!("{:?}", vm.channel), &vm.name) {
                 return Err(Fault::OneChannel { vm: vm.name.clone(), other: other.clone() });
+            }
+            let place = vm.hypervisor.endpoint();
+            if let Some(other) = places.insert(place, &vm.name) {
+                let (vm, place) = (vm.name.clone(), place.to_owned());
+                return Err(Fault::OneHypervisor { vm, other: other.clone(), place });
             }
             self.check_vm(vm)?;
         }
@@ -171,8 +177,8 @@ impl Config {
         if vm.warm_pool_max.is_some_and(|max| max < vm.warm_pool) {
             return Err(Fault::Range { vm: name(), key: "warm_pool_max", expected: "at least warm_pool" });
         }
-        if vm.queues == 0 || vm.queues > 256 {
-            return Err(Fault::Range { vm: name(), key: "queues", expected: "1 to 256" });
+        if vm.queues == 0 || vm.queues > MAX_QUEUES {
+            return Err(Fault::Range { vm: name(), key: "queues", expected: "1 to 16" });
         }
         if let Channel::VsockCid(cid) = vm.channel
             && cid < 3
@@ -225,6 +231,8 @@ pub(crate) enum Fault {
     TwoVms { vm: VmName },
     #[error("[[vm]] {vm}: its channel is VM {other}'s too, and a channel is a VM's identity")]
     OneChannel { vm: VmName, other: VmName },
+    #[error("[[vm]] {vm}: its hypervisor, {}, is VM {other}'s too", place.display())]
+    OneHypervisor { vm: VmName, other: VmName, place: PathBuf },
     #[error("[[vm]] {vm}: default_network {network} is no [[network]] of this file")]
     UnknownNetwork { vm: VmName, network: NetworkName },
     #[error("[[vm]] {vm}: {key} must be {expected}")]
@@ -290,9 +298,16 @@ mod tests {
         for (text, expected) in [
             (format!("{GOOD}\n[[vm]]{vm}"), "[[vm]] vm1 stands there twice"),
             (format!("{GOOD}\n[[vm]]{}", vm.replace("vm1\"", "vm2\"")), "its channel is VM vm1's too"),
+            (
+                format!(
+                    "{GOOD}\n[[vm]]{}",
+                    vm.replace("vm1\"", "vm2\"").replace("vm1.channel", "vm2.channel")
+                ),
+                "[[vm]] vm2: its hypervisor, /run/vm1.qmp, is VM vm1's too",
+            ),
             (format!("{GOOD}\ndefault_network = \"other\""), "default_network other is no [[network]]"),
             (format!("{GOOD}\nwarm_pool = 65"), "warm_pool must be at most nic_limit"),
-            (format!("{GOOD}\nqueues = 0"), "queues must be 1 to 256"),
+            (format!("{GOOD}\nqueues = 0"), "queues must be 1 to 16"),
             (
                 GOOD.replace("serial = \"/run/vm1.channel\"", "vsock-cid = 2"),
                 "channel.vsock-cid must be 3 or more",

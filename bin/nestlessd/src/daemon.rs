@@ -1,6 +1,6 @@
 //! Puts the parts together: ledger, fabric, guard, and a task per VM.
 
-use crate::config::Config;
+use crate::{agents::Agents, config::Config};
 use anyhow::{Context as _, anyhow};
 use nestless_host::{
     fabric::Fabric,
@@ -14,12 +14,7 @@ use nestless_model::{
     attachment::NicRecord,
     identity::{BootId, VmName},
 };
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{task::JoinSet, time::Duration};
 use tracing::{error, info, warn};
 
@@ -33,32 +28,7 @@ pub(crate) struct Host {
     pub(crate) vms: BTreeMap<VmName, VmHandle>,
     pub(crate) limits: BTreeMap<VmName, nestless_model::attachment::Limits>,
     pub(crate) started: Instant,
-    agents: Mutex<BTreeMap<VmName, Agent>>,
-}
-
-/// What is known of a VM's agent.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Agent {
-    /// Open channels.
-    pub(crate) channels: u32,
-    /// As it said in its last hello.
-    pub(crate) version: String,
-}
-
-impl Host {
-    /// What is known of a VM's agent.
-    pub(crate) fn agent(&self, vm: &VmName) -> Agent {
-        self.agents().get(vm).cloned().unwrap_or_default()
-    }
-
-    /// Notes something of a VM's agent.
-    pub(crate) fn note(&self, vm: &VmName, note: impl FnOnce(&mut Agent)) {
-        note(self.agents().entry(vm.clone()).or_default());
-    }
-
-    fn agents(&self) -> MutexGuard<'_, BTreeMap<VmName, Agent>> {
-        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    pub(crate) agents: Agents,
 }
 
 /// The running daemon.
@@ -111,7 +81,7 @@ impl Daemon {
         shared.forget_strangers()?;
         let departed = settle_departed(&ports, &shared, departed).await?;
         tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared), departed));
-        let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Mutex::default() };
+        let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Agents::default() };
         Ok(Self { host: Arc::new(host), tasks })
     }
 

@@ -1,5 +1,6 @@
 //! The host daemon: gives the pods of every VM on this host NICs of their own.
 
+mod agents;
 mod channel;
 mod config;
 mod daemon;

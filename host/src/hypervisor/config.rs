@@ -3,7 +3,7 @@
 use super::{Connected, HypervisorError, namespace::NamespaceVm, qemu::Qemu};
 use nestless_model::identity::VmName;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which back end, and where it is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,16 @@ pub enum HypervisorConfig {
     Qemu(QemuConfig),
     /// A network namespace that plays a VM.
     Namespace(NamespaceConfig),
+}
+
+impl HypervisorConfig {
+    /// Where it is reached: one VM's and no other's.
+    pub fn endpoint(&self) -> &Path {
+        match self {
+            Self::Qemu(qemu) => &qemu.qmp,
+            Self::Namespace(namespace) => &namespace.path,
+        }
+    }
 }
 
 /// A QEMU.

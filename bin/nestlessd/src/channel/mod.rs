@@ -10,11 +10,13 @@ use crate::{
     config::{Channel, Config},
     daemon::Host,
 };
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use nestless_model::identity::VmName;
 pub(crate) use unix::listen as listen_unix;
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -40,18 +42,35 @@ pub(crate) struct ChannelStream {
     host: Arc<Host>,
 }
 
-impl ChannelStream {
-    fn new(io: impl AsyncRead + AsyncWrite + Send + 'static, vm: VmName, host: &Arc<Host>) -> Self {
-        host.note(&vm, |agent| agent.channels += 1);
-        tracing::info!(%vm, "channel open");
-        Self { io: Box::pin(io), peer: Peer(vm), host: Arc::clone(host) }
+impl Drop for ChannelStream {
+    fn drop(&mut self) {
+        self.host.agents.close_channel(&self.peer.0);
+        tracing::debug!(vm = %self.peer.0, "channel closed");
     }
 }
 
-impl Drop for ChannelStream {
-    fn drop(&mut self) {
-        self.host.note(&self.peer.0, |agent| agent.channels = agent.channels.saturating_sub(1));
-        tracing::info!(vm = %self.peer.0, "channel closed");
+/// How often one VM may open a channel. An agent whose connection breaks waits before it dials again.
+const OPENINGS: Quota = Quota::per_second(NonZeroU32::new(5).expect("not zero"))
+    .allow_burst(NonZeroU32::new(40).expect("not zero"));
+
+/// Where open channels go, whatever they came by.
+#[derive(Clone)]
+struct Entrance {
+    host: Arc<Host>,
+    streams: mpsc::Sender<ChannelStream>,
+    openings: Arc<DefaultKeyedRateLimiter<VmName>>,
+}
+
+impl Entrance {
+    /// Takes a channel of a VM in, or closes it when the VM has too many or comes too often. False when the daemon stops.
+    async fn admit(&self, io: impl AsyncRead + AsyncWrite + Send + 'static, vm: &VmName) -> bool {
+        if self.openings.check_key(vm).is_err() || !self.host.agents.open_channel(vm) {
+            tracing::debug!(%vm, "one channel too many; closed");
+            return true;
+        }
+        tracing::debug!(%vm, "channel open");
+        let stream = ChannelStream { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(&self.host) };
+        self.streams.send(stream).await.is_ok()
     }
 }
 
@@ -101,16 +120,16 @@ pub(crate) fn open(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<mpsc::Receiver<ChannelStream>> {
     let (sender, streams) = mpsc::channel(16);
+    let openings = Arc::new(RateLimiter::keyed(OPENINGS));
+    let entrance = Entrance { host: Arc::clone(host), streams: sender, openings };
     let (mut cids, mut names) = (BTreeMap::new(), BTreeMap::new());
     for vm in &config.vms {
         let name = vm.name.clone();
         match &vm.channel {
-            Channel::Serial(path) => {
-                drop(tasks.spawn(serial::serve(path.clone(), name, Arc::clone(host), sender.clone())))
-            }
+            Channel::Serial(path) => drop(tasks.spawn(serial::serve(path.clone(), name, entrance.clone()))),
             Channel::Unix(path) => {
                 let listener = unix::listen(path)?;
-                tasks.spawn(unix::serve(listener, name, Arc::clone(host), sender.clone()));
+                tasks.spawn(unix::serve(listener, name, entrance.clone()));
             }
             Channel::VsockCid(cid) => drop(cids.insert(*cid, name)),
             Channel::Certificate(dns) => drop(names.insert(dns.clone(), name)),
@@ -118,11 +137,11 @@ pub(crate) fn open(
     }
     if !cids.is_empty() {
         let listener = vsock::listen()?;
-        tasks.spawn(vsock::serve(listener, cids, Arc::clone(host), sender.clone()));
+        tasks.spawn(vsock::serve(listener, cids, entrance.clone()));
     }
     if let Some(tls) = &config.tls {
         let listener = tcp::Listener::bind(tls)?;
-        tasks.spawn(listener.serve(names, Arc::clone(host), sender));
+        tasks.spawn(listener.serve(names, entrance));
     }
     Ok(streams)
 }

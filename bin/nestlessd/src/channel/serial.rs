@@ -1,12 +1,11 @@
 //! A virtio-serial port: the hypervisor listens on a unix socket, and the bytes that pass have no connections of their
 //! own; `support::serial_link` gives them some.
 
-use super::ChannelStream;
-use crate::daemon::Host;
+use super::Entrance;
 use nestless_model::identity::VmName;
 use nestless_support::serial_link::SerialLink;
-use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::{net::UnixStream, sync::mpsc};
+use std::{path::PathBuf, time::Duration};
+use tokio::net::UnixStream;
 use tracing::{debug, info};
 
 /// A socket file appears when the hypervisor starts, and there is no event for "somebody listens on it now": so the wait
@@ -15,7 +14,7 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// Keeps the port open for ever, whatever becomes of the hypervisor.
-pub(super) async fn serve(path: PathBuf, vm: VmName, host: Arc<Host>, streams: mpsc::Sender<ChannelStream>) {
+pub(super) async fn serve(path: PathBuf, vm: VmName, entrance: Entrance) {
     let mut wait = RETRY_MIN;
     loop {
         match UnixStream::connect(&path).await {
@@ -24,7 +23,7 @@ pub(super) async fn serve(path: PathBuf, vm: VmName, host: Arc<Host>, streams: m
                 wait = RETRY_MIN;
                 let mut link = SerialLink::new(socket);
                 while let Ok(stream) = link.accept().await {
-                    if streams.send(ChannelStream::new(stream, vm.clone(), &host)).await.is_err() {
+                    if !entrance.admit(stream, &vm).await {
                         return;
                     }
                 }

@@ -1,8 +1,8 @@
 //! TCP with mutual TLS: the last resort, for a host that shares nothing else with its VMs. The name in the agent's
 //! certificate is the VM's identity.
 
-use super::ChannelStream;
-use crate::{config::Tls, daemon::Host};
+use super::Entrance;
+use crate::config::Tls;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
 use rustls::{
@@ -13,7 +13,7 @@ use rustls::{
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -58,12 +58,7 @@ impl Listener {
     }
 
     /// Accepts for ever.
-    pub(super) async fn serve(
-        self,
-        vms: BTreeMap<String, VmName>,
-        host: Arc<Host>,
-        streams: mpsc::Sender<ChannelStream>,
-    ) {
+    pub(super) async fn serve(self, vms: BTreeMap<String, VmName>, entrance: Entrance) {
         let (vms, places) = (Arc::new(vms), Arc::new(Semaphore::new(HANDSHAKES)));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -71,15 +66,14 @@ impl Listener {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (acceptor, vms, host, streams) =
-                (self.acceptor.clone(), Arc::clone(&vms), Arc::clone(&host), streams.clone());
+            let (acceptor, vms, entrance) = (self.acceptor.clone(), Arc::clone(&vms), entrance.clone());
             tokio::spawn(async move {
                 let shaken = timeout(HANDSHAKE_DEADLINE, acceptor.accept(socket)).await;
                 drop(place);
                 let Ok(Ok(stream)) = shaken else { return warn!(%address, "TLS handshake failed") };
                 match vm_of(&stream, &vms) {
                     // The receiver is gone only if the daemon is stopping.
-                    Some(vm) => drop(streams.send(ChannelStream::new(stream, vm, &host)).await),
+                    Some(vm) => drop(entrance.admit(stream, &vm).await),
                     None => warn!(%address, "a certificate that names no VM"),
                 }
             });

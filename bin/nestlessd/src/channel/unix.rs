@@ -1,14 +1,10 @@
 //! A unix socket of the VM's own, as hybrid vsock gives (Cloud Hypervisor, Firecracker, vhost-device-vsock).
 
-use super::ChannelStream;
-use crate::daemon::Host;
+use super::Entrance;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
-use tokio::{
-    net::{UnixListener, UnixStream},
-    sync::mpsc,
-};
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use tokio::net::UnixListener;
 use tracing::warn;
 
 /// Binds a socket that only its owner may use. A socket that a dead daemon left is replaced; one that is served is not.
@@ -31,17 +27,11 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 }
 
 /// Accepts for ever.
-pub(super) async fn serve(
-    listener: UnixListener,
-    vm: VmName,
-    host: Arc<Host>,
-    streams: mpsc::Sender<ChannelStream>,
-) {
+pub(super) async fn serve(listener: UnixListener, vm: VmName, entrance: Entrance) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                let stream: UnixStream = socket;
-                if streams.send(ChannelStream::new(stream, vm.clone(), &host)).await.is_err() {
+                if !entrance.admit(socket, &vm).await {
                     return;
                 }
             }

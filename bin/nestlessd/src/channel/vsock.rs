@@ -1,13 +1,11 @@
 //! AF_VSOCK: the kernel vouches for the caller's context id.
 
-use super::ChannelStream;
-use crate::daemon::Host;
+use super::Entrance;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
-use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::mpsc;
+use std::collections::BTreeMap;
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// The port agents call on the host.
 const PORT: u32 = 1788;
@@ -18,21 +16,17 @@ pub(super) fn listen() -> anyhow::Result<VsockListener> {
 }
 
 /// Accepts for ever. A context id that no VM of the configuration has is turned away.
-pub(super) async fn serve(
-    listener: VsockListener,
-    vms: BTreeMap<u32, VmName>,
-    host: Arc<Host>,
-    streams: mpsc::Sender<ChannelStream>,
-) {
+pub(super) async fn serve(listener: VsockListener, vms: BTreeMap<u32, VmName>, entrance: Entrance) {
     loop {
         match listener.accept().await {
             Ok((socket, address)) => match vms.get(&address.cid()) {
                 Some(vm) => {
-                    if streams.send(ChannelStream::new(socket, vm.clone(), &host)).await.is_err() {
+                    if !entrance.admit(socket, vm).await {
                         return;
                     }
                 }
-                None => warn!(cid = address.cid(), "a context id that is no VM's called"),
+                // Every VM of the host can do this as often as it likes.
+                None => debug!(cid = address.cid(), "a context id that is no VM's called"),
             },
             Err(error) => {
                 warn!("accept on vsock: {error}");

@@ -69,7 +69,7 @@ impl Guest for GuestService {
         let version: String = request.agent_version.chars().filter(|c| !c.is_control()).take(64).collect();
         let vm = caller.handle.vm();
         info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
-        self.host.note(vm, |agent| agent.version = version);
+        self.host.agents.note_version(vm, version);
         caller.handle.hello(boot).await.map_err(status)?;
         let limits = &self.host.limits[vm];
         Ok(Response::new(HelloResponse {

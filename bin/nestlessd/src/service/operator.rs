@@ -27,7 +27,7 @@ impl OperatorService {
     }
 
     fn vm_status(&self, vm: &VmName, hypervisor: &str, snapshot: &Snapshot) -> VmStatus {
-        let agent = self.host.agent(vm);
+        let agent = self.host.agents.get(vm);
         let limits = &self.host.limits[vm];
         let state = match (snapshot.state, &snapshot.boot) {
             (VmState::Down, _) => "down",

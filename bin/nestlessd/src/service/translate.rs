@@ -32,11 +32,8 @@ pub(super) fn attach_request(request: proto::AttachRequest) -> Result<AttachRequ
     let network = (!request.network.is_empty()).then(|| NetworkName::new(request.network)).transpose();
     let mac = (!request.mac.is_empty()).then(|| request.mac.parse::<Mac>()).transpose();
     let mac = mac.map_err(|e| invalid("mac", e))?;
-    if let Some(mac) = mac.filter(|mac| mac.is_nic()) {
-        return Err(invalid(
-            "mac",
-            format!("{mac} begins like the NICs' own addresses; choose another prefix than 4e:4c"),
-        ));
+    if let Some(mac) = mac {
+        check_mac(mac)?;
     }
     if request.addresses.len() > MAX_ADDRESSES {
         return Err(invalid("addresses", "ask for one of each subnet at most"));
@@ -52,6 +49,22 @@ pub(super) fn attach_request(request: proto::AttachRequest) -> Result<AttachRequ
         sandbox: text("sandbox", request.sandbox)?,
         pod: pod_ref(request.pod.unwrap_or_default())?,
     })
+}
+
+/// A bridge learns from what is sent: an address that belongs to something else would draw that one's traffic to the pod.
+fn check_mac(mac: Mac) -> Result<(), Refusal> {
+    if mac.is_nic() {
+        let why = format!("{mac} begins like the NICs' own addresses; choose another prefix than 4e:4c");
+        return Err(invalid("mac", why));
+    }
+    if !mac.is_local() {
+        let why = format!(
+            "{mac} is an address of a manufacturer's, which a router or a machine of the outer network may have; choose one \
+             that is locally administered, such as 02:00:5e:10:00:01 (second digit 2, 6, a or e)"
+        );
+        return Err(invalid("mac", why));
+    }
+    Ok(())
 }
 
 fn static_address(text: &str) -> Result<IpAddr, Refusal> {
@@ -128,4 +141,35 @@ fn default_routes(network: &Network) -> Vec<proto::Route> {
             gateway: gateway.to_string(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_mac(mac: &str) -> Result<AttachRequest, Refusal> {
+        attach_request(proto::AttachRequest {
+            request_id: "r".into(),
+            attachment: Some(proto::AttachmentId { container_id: "c".into(), interface: "eth0".into() }),
+            mac: mac.into(),
+            ..proto::AttachRequest::default()
+        })
+    }
+
+    #[test]
+    fn a_pod_cannot_ask_for_an_address_that_may_be_someone_else_s() {
+        assert_eq!(
+            with_mac("02:00:5e:10:00:01").unwrap().addresses.mac.unwrap().to_string(),
+            "02:00:5e:10:00:01"
+        );
+        for (mac, why) in [
+            ("4e:4c:00:01:00:05", "begins like the NICs' own addresses"),
+            ("00:00:5e:00:01:07", "locally administered, such as 02:00:5e:10:00:01"),
+            ("01:00:5e:00:00:01", "not unicast"),
+        ] {
+            let refusal = with_mac(mac).unwrap_err();
+            assert_eq!(refusal.reason(), Reason::Invalid);
+            assert!(refusal.message.contains(why), "{}", refusal.message);
+        }
+    }
 }

@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, mpsc};
 /// Events that wait for the VM's task.
 const EVENT_BACKLOG: usize = 256;
 /// Most queue pairs of one NIC: bounds the descriptor names that a crash may have left in QEMU.
-const MAX_QUEUES: u16 = 16;
+pub const MAX_QUEUES: u16 = 16;
 
 /// One QEMU.
 pub struct Qemu {
