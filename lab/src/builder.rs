@@ -44,13 +44,16 @@ pub struct LabBuilder {
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
     pub(crate) programs: Vec<String>,
+    pub(crate) own_programs: Vec<String>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    pub(crate) second_nic: bool,
     pub(crate) uplink: Uplink,
     pub(crate) mtu: Mtu,
     pub(crate) warm_pool: u32,
     pub(crate) nic_limit: u32,
     pub(crate) places: Option<u32>,
     pub(crate) network: Option<fn(&mut Network)>,
+    pub(crate) further_networks: Vec<Network>,
     pub(crate) daemon_program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) progress: Progress,
@@ -66,13 +69,16 @@ impl LabBuilder {
             cpus: 1,
             memory_mib: 512,
             programs: Vec::new(),
+            own_programs: Vec::new(),
             files: Vec::new(),
+            second_nic: false,
             uplink: Uplink::Nat,
             mtu: Mtu::default(),
             warm_pool: 2,
             nic_limit: 32,
             places: None,
             network: None,
+            further_networks: Vec::new(),
             daemon_program: None,
             environment: Vec::new(),
             progress: Progress::default(),
@@ -122,6 +128,20 @@ impl LabBuilder {
         self
     }
 
+    /// A program of this project, beside this one or in `$NESTLESS_BIN_DIR`, that the VMs find in their PATH.
+    #[must_use]
+    pub fn own_program(mut self, name: impl Into<String>) -> Self {
+        self.own_programs.push(name.into());
+        self
+    }
+
+    /// A second NIC from the start in every VM, on the same bridge, down and without addresses: see [`Lab::second_mac`].
+    #[must_use]
+    pub fn second_nic(mut self) -> Self {
+        self.second_nic = true;
+        self
+    }
+
     /// A file that QEMU guests have from the start.
     #[must_use]
     pub fn file(mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
@@ -161,6 +181,13 @@ impl LabBuilder {
     #[must_use]
     pub fn network(mut self, change: fn(&mut Network)) -> Self {
         self.network = Some(change);
+        self
+    }
+
+    /// A network of the daemon's beside the pods' network. Its NICs are never spare.
+    #[must_use]
+    pub fn further_network(mut self, network: Network) -> Self {
+        self.further_networks.push(network);
         self
     }
 
@@ -257,7 +284,7 @@ impl LabBuilder {
             change(&mut network);
         }
         Settings {
-            networks: vec![network],
+            networks: std::iter::once(network).chain(self.further_networks.iter().cloned()).collect(),
             warm_pool: self.warm_pool,
             nic_limit: self.nic_limit,
             environment: self.environment.clone(),

@@ -23,7 +23,7 @@ use nestless_model::{
     topology::Topology,
 };
 use nestless_support::{
-    netlink::{BridgeSettings, Netlink, NetlinkError, NewAddress, VethEnd},
+    netlink::{BridgeSettings, HardwareAddress, Netlink, NetlinkError, NewAddress, VethEnd},
     netns::Namespace,
     tap,
 };
@@ -138,6 +138,7 @@ async fn prepare_boot(
     let cache = Cache::open()?;
     let image = Initramfs {
         with_agent: builder.with_daemon,
+        own_programs: builder.own_programs.clone(),
         extra_programs: builder.programs.clone(),
         extra_files: builder.files.clone(),
         hosts: state
@@ -167,6 +168,11 @@ async fn prepare_boot(
 /// The host's end of a VM's own NIC.
 fn own_link(number: usize) -> String {
     format!("vm{}", number + 1)
+}
+
+/// The host's end of its second one.
+fn second_link(number: usize) -> String {
+    format!("vm{}b", number + 1)
 }
 
 async fn start_vm(
@@ -206,12 +212,19 @@ async fn start_machine(
     let name = config.name.clone();
     let mac = own_mac(number);
     config.mac = Some(mac);
-    let link = own_link(number);
-    let descriptors = kit
+    let mut nics = vec![(own_link(number), mac)];
+    if kit.builder.second_nic {
+        nics.push((second_link(number), second_mac(number)));
+    }
+    let (links, macs): (Vec<_>, Vec<_>) = nics.into_iter().unzip();
+    let descriptors: Vec<_> = kit
         .host
-        .run(move || tap::create(&link, 1))
+        .run(move || links.iter().map(|link| tap::create(link, 1)).collect::<Result<Vec<_>, _>>())
         .await?
-        .map_err(|source| LabError::Tap { vm: name.clone(), source })?;
+        .map_err(|source| LabError::Tap { vm: name.clone(), source })?
+        .into_iter()
+        .flatten()
+        .collect();
     let dir = state.name.vm_dir(&name);
     let machine = Machine {
         name: name.as_str(),
@@ -222,7 +235,7 @@ async fn start_machine(
         kernel: &boot.kernel,
         initramfs: &boot.initramfs,
         settings: config.to_string(),
-        nic: (descriptors[0].as_raw_fd(), mac),
+        nics: descriptors.iter().map(|d| d.as_raw_fd()).zip(macs).collect(),
         dir: &dir,
     };
     let mut command = Command::new(qemu::PROGRAM);
@@ -244,6 +257,11 @@ async fn start_namespaces(
     let namespace = Namespace::create(state.name.vm_namespace(name))?;
     let inside = VethEnd { namespace: Some(namespace.clone()), ..VethEnd::named("eth0") };
     netlink.create_veth(&VethEnd::named(own_link(number)), &inside).await?;
+    if kit.builder.second_nic {
+        let mac = Some(HardwareAddress(second_mac(number).bytes()));
+        let inside = VethEnd { namespace: Some(namespace.clone()), mac, ..VethEnd::named("eth1") };
+        netlink.create_veth(&VethEnd::named(second_link(number)), &inside).await?;
+    }
     let dir = state.name.vm_dir(name);
     // Listening before the VM is there, and through its reboots: a caller waits instead of being turned away.
     let listener = UnixListener::bind(vm::lab_socket(&dir)).map_err(failed)?;
@@ -267,10 +285,18 @@ fn search_path(program: &Path) -> OsString {
     path
 }
 
-/// Locally administered, and not of the prefix that marks pods' NICs.
 fn own_mac(number: usize) -> Mac {
+    numbered_mac(0x88, number)
+}
+
+pub(crate) fn second_mac(number: usize) -> Mac {
+    numbered_mac(0x89, number)
+}
+
+/// Locally administered, and not of the prefix that marks pods' NICs.
+fn numbered_mac(kind: u8, number: usize) -> Mac {
     let low = u16::try_from(number + 1).expect("a lab has at most 64 VMs").to_be_bytes();
-    Mac::new([0x52, 0x54, 0x00, 0x88, low[0], low[1]]).expect("52: is unicast")
+    Mac::new([0x52, 0x54, 0x00, kind, low[0], low[1]]).expect("52: is unicast")
 }
 
 /// What nestlessd would make.
@@ -290,8 +316,10 @@ async fn make_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) 
 /// Makes the VMs' own NICs ports of the bridge.
 async fn join_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) -> Result<(), NetlinkError> {
     let bridge = netlink.link(state.bridge.as_str()).await?;
-    for number in 0..state.vms.len() {
-        let link = netlink.link(&own_link(number)).await?;
+    let numbers = 0..state.vms.len();
+    let second = numbers.clone().filter(|_| builder.second_nic).map(second_link);
+    for name in numbers.map(own_link).chain(second) {
+        let link = netlink.link(&name).await?;
         netlink.set_mtu(&link, builder.mtu.bytes()).await?;
         netlink.set_master(&link, &bridge).await?;
         netlink.set_up(&link).await?;

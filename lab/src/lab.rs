@@ -12,6 +12,7 @@ use crate::{
     state::LabState,
     vm::Vm,
 };
+use nestless_model::identity::Mac;
 use nestless_support::netns::Namespace;
 use nix::fcntl::Flock;
 use std::{fs::File, path::PathBuf, process::Stdio, time::Duration};
@@ -147,6 +148,16 @@ impl Lab {
         })
     }
 
+    /// The address by which the second NIC of a VM is found in it ([`LabBuilder::second_nic`]).
+    ///
+    /// # Errors
+    /// When there is no VM of that name.
+    pub fn second_mac(&self, vm: &str) -> Result<Mac, LabError> {
+        let vm = self.vm(vm)?.name().clone();
+        let number = self.state.vms.iter().position(|state| state.name == vm).unwrap_or_default();
+        Ok(construction::second_mac(number))
+    }
+
     /// Runs a program in a VM, to its end.
     ///
     /// # Errors
@@ -160,32 +171,12 @@ impl Lab {
     /// # Errors
     /// When it cannot be started. A program that fails is no error.
     pub async fn host_exec(&self, exec: &Exec) -> Result<Output, LabError> {
-        let failed = |source| LabError::HostExec { command: exec.line(), source };
-        let mut command = self.host_command(exec);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
-        let mut stdin = child.stdin.take();
-        let input = exec.input().to_vec();
-        let feed = async move {
-            if let Some(stdin) = &mut stdin {
-                // A program need not read what it is given.
-                let _ = stdin.write_all(&input).await;
-            }
-            drop(stdin);
-        };
-        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-        let output = output.map_err(failed)?;
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        let exit = output.status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code);
-        Ok(Output { exit, stdout: output.stdout, stderr: output.stderr })
+        run_to_end(self.host_command(exec), exec).await
     }
 
     /// A program of this machine, to be started on the lab's host by the caller. It dies with the caller's handle.
     pub fn host_command(&self, exec: &Exec) -> Command {
-        let (program, arguments) =
-            exec.argv().split_first().map_or(("true", &[][..]), |(p, a)| (p.as_str(), a));
-        let mut command = Command::new(program);
-        command.args(arguments).envs(exec.environment()).kill_on_drop(true);
+        let mut command = process::command(exec);
         process::enter(&mut command, &self.host);
         command
     }
@@ -271,6 +262,27 @@ impl Lab {
         }
         if errors.is_empty() { Ok(()) } else { Err(LabError::Removal(errors)) }
     }
+}
+
+/// Runs what `command` was made of, to its end.
+pub(crate) async fn run_to_end(mut command: Command, exec: &Exec) -> Result<Output, LabError> {
+    let failed = |source| LabError::HostExec { command: exec.line(), source };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut stdin = child.stdin.take();
+    let input = exec.input().to_vec();
+    let feed = async move {
+        if let Some(stdin) = &mut stdin {
+            // A program need not read what it is given.
+            let _ = stdin.write_all(&input).await;
+        }
+        drop(stdin);
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+    let output = output.map_err(failed)?;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    let exit = output.status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code);
+    Ok(Output { exit, stdout: output.stdout, stderr: output.stderr })
 }
 
 /// A line of `nestless lab ls`.

@@ -5,6 +5,7 @@
     reason = "pidfd_open and pidfd_send_signal have no wrapper in nix; a child is set up before exec"
 )]
 
+use crate::guest::Exec;
 use nestless_support::netns::{Namespace, NamespaceId};
 use nix::{
     errno::Errno,
@@ -168,6 +169,22 @@ pub(crate) fn start(
     let gone = || io::Error::other("it ended at once");
     let record = child.id().and_then(ProcessRecord::of).ok_or_else(gone)?;
     Ok((child, record))
+}
+
+/// A program of this machine, as `exec` has it.
+pub(crate) fn command(exec: &Exec) -> Command {
+    let (program, arguments) = exec.argv().split_first().map_or(("true", &[][..]), |(p, a)| (p.as_str(), a));
+    let mut command = Command::new(program);
+    command.args(arguments).envs(exec.environment()).kill_on_drop(true);
+    command
+}
+
+/// Lets `command` run inside `namespace`, and not longer than the thread that starts it.
+pub(crate) fn enter_and_die_with_us(command: &mut Command, namespace: &Namespace) {
+    enter(command, namespace);
+    let setup = || -> io::Result<()> { Ok(prctl::set_pdeathsig(Signal::SIGKILL)?) };
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { command.pre_exec(setup) };
 }
 
 /// Lets `command` run inside `namespace`.

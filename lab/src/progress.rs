@@ -16,7 +16,8 @@ impl Progress {
         Self { sink: Some(Arc::new(sink)) }
     }
 
-    pub(crate) fn step(&self, text: impl AsRef<str>) {
+    /// Tells that a step begins.
+    pub fn step(&self, text: impl AsRef<str>) {
         tracing::debug!(step = text.as_ref());
         if let Some(sink) = &self.sink {
             sink(text.as_ref());

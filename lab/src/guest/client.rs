@@ -3,13 +3,14 @@
 use super::{
     PORTS,
     proto::{
-        AgentRequest, AgentResponse, DescribeRequest, DescribeResponse, ExecExit, ExecInput, ExecOutput,
-        ExecStart, ListNamespacesRequest, NamespaceRequest, PowerRequest, StdinEnd, WriteFileRequest,
-        agent_request, exec_exit, exec_input, exec_output, guest_client, power_request,
+        AgentRequest, AgentResponse, AwaitNicRequest, DescribeRequest, DescribeResponse, ExecExit, ExecInput,
+        ExecOutput, ExecStart, ListNamespacesRequest, MeasureRequest, MeasuredProgram, MeasuredRun,
+        NamespaceRequest, PowerRequest, StdinEnd, WriteFileRequest, agent_request, exec_exit, exec_input,
+        exec_output, guest_client, power_request,
     },
 };
 use hyper_util::rt::TokioIo;
-use nestless_model::identity::VmName;
+use nestless_model::identity::{Mac, VmName};
 use nestless_support::serial_link::SerialLink;
 use nix::fcntl::{Flock, FlockArg};
 use std::{
@@ -19,6 +20,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -111,6 +113,14 @@ impl Exec {
     /// The command line, for messages.
     pub fn line(&self) -> String {
         self.argv.join(" ")
+    }
+
+    fn start(&self) -> ExecStart {
+        ExecStart {
+            argv: self.argv.clone(),
+            environment: self.environment.clone().into_iter().collect(),
+            namespace: self.pod.clone().unwrap_or_default(),
+        }
     }
 
     pub(crate) fn argv(&self) -> &[String] {
@@ -287,11 +297,7 @@ impl GuestClient {
     ) -> Result<Exit, GuestError> {
         let refused = |status| self.refused(&format!("run `{}`", exec.line()), status);
         let (messages, stream) = mpsc::channel(4);
-        let start = ExecStart {
-            argv: exec.argv.clone(),
-            environment: exec.environment.clone().into_iter().collect(),
-            namespace: exec.pod.clone().unwrap_or_default(),
-        };
+        let start = exec.start();
         let first = exec.stdin.clone();
         let feeder = tokio::spawn(async move {
             // A receiver that is gone means that the program is: nothing is left to feed.
@@ -313,6 +319,30 @@ impl GuestClient {
         let exit = receive(&mut output, &mut sink).await.map_err(refused)?;
         drop(feeder);
         Ok(exit)
+    }
+
+    /// Runs programs, all at once, to their end, each against the VM's clock. The answers are in their order.
+    ///
+    /// # Errors
+    /// When one cannot be started, or the VM goes away meanwhile. A program that fails is no error here.
+    pub async fn measure(&self, programs: &[Exec]) -> Result<Vec<Measured>, GuestError> {
+        let programs = programs
+            .iter()
+            .map(|exec| MeasuredProgram { start: Some(exec.start()), stdin: exec.stdin.clone() })
+            .collect();
+        let answer = self.client.clone().measure(MeasureRequest { programs }).await;
+        let runs = answer.map_err(|status| self.refused("measure programs", status))?.into_inner().runs;
+        Ok(runs.into_iter().map(Measured::from).collect())
+    }
+
+    /// Waits until the VM's own network namespace has a NIC with this address.
+    ///
+    /// # Errors
+    /// When the VM goes away.
+    pub async fn await_nic(&self, mac: Mac) -> Result<(), GuestError> {
+        let answer = self.client.clone().await_nic(AwaitNicRequest { mac: mac.to_string() }).await;
+        answer.map_err(|status| self.refused(&format!("wait for NIC {mac}"), status))?;
+        Ok(())
     }
 
     /// Writes a file, whole or not at all; directories above it are made.
@@ -394,6 +424,32 @@ impl GuestClient {
 
     fn refused(&self, operation: &str, status: Status) -> GuestError {
         GuestError::Refused { vm: self.vm.clone(), operation: operation.to_owned(), status: Box::new(status) }
+    }
+}
+
+/// A program that was run against the VM's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Since the first program of the same request was about to be started.
+    pub began: Duration,
+    /// By the same clock.
+    pub ended: Duration,
+    /// All that it wrote.
+    pub output: Output,
+}
+
+impl From<MeasuredRun> for Measured {
+    fn from(run: MeasuredRun) -> Self {
+        let exit = match run.exit.and_then(|exit| exit.how) {
+            Some(exec_exit::How::Code(code)) => Exit::Code(code),
+            Some(exec_exit::How::Signal(signal)) => Exit::Signal(signal),
+            None => Exit::Signal(0),
+        };
+        Self {
+            began: Duration::from_nanos(run.began_ns),
+            ended: Duration::from_nanos(run.ended_ns),
+            output: Output { exit, stdout: run.stdout, stderr: run.stderr },
+        }
     }
 }
 

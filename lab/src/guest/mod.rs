@@ -4,7 +4,7 @@ mod client;
 mod config;
 
 pub(crate) use client::{Door, port_socket};
-pub use client::{Exec, ExecError, Exit, GuestClient, GuestError, Output, Piece};
+pub use client::{Exec, ExecError, Exit, GuestClient, GuestError, Measured, Output, Piece};
 pub use config::{Channel, GuestConfig, GuestConfigError};
 
 /// Generated from `lab.proto`.

@@ -124,6 +124,8 @@ pub enum ImageError {
 pub struct Initramfs {
     /// With nestless-agent and nestless-cni.
     pub with_agent: bool,
+    /// Programs of this project beside those that every guest gets.
+    pub own_programs: Vec<String>,
     /// Programs of this host, with their libraries: names to look for in PATH, or paths.
     pub extra_programs: Vec<String>,
     /// Text or binary files: path in the guest, content.
@@ -156,6 +158,10 @@ impl Initramfs {
             let to = format!("{PROGRAM_DIR}/{name}");
             archive.file(&to, 0o755, &read(&programs.stripped(name, cache)?)?).map_err(written)?;
             archive.link(&format!("{CNI_DIR}/{name}"), &to).map_err(written)?;
+        }
+        for name in &self.own_programs {
+            let program = read(&programs.stripped(name, cache)?)?;
+            archive.file(&format!("{PROGRAM_DIR}/{name}"), 0o755, &program).map_err(written)?;
         }
         self.modules(&mut archive, kernel, &written)?;
         self.host_programs(&mut archive, &written)?;

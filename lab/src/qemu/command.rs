@@ -24,8 +24,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) initramfs: &'a Path,
     /// Words for the guest's init.
     pub(crate) settings: String,
-    /// Its own NIC: an open TAP, and the address.
-    pub(crate) nic: (RawFd, Mac),
+    /// Its own NICs: an open TAP, and the address.
+    pub(crate) nics: Vec<(RawFd, Mac)>,
     /// For its sockets and its console.
     pub(crate) dir: &'a Path,
 }
@@ -66,9 +66,12 @@ pub(crate) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
         let name = port_name(number);
         list.pair("-device", format!("virtserialport,bus=serial.0,chardev=lab{number},name={name}"));
     }
-    let (descriptor, mac) = machine.nic;
-    list.pair("-netdev", format!("tap,id=own,fd={descriptor}"));
-    list.pair("-device", format!("virtio-net-pci,netdev=own,mac={mac},disable-legacy=on,romfile=,addr=5"));
+    for (slot, (descriptor, mac)) in (5..).zip(&machine.nics) {
+        list.pair("-netdev", format!("tap,id=own{slot},fd={descriptor}"));
+        let device =
+            format!("virtio-net-pci,netdev=own{slot},mac={mac},disable-legacy=on,romfile=,addr={slot}");
+        list.pair("-device", device);
+    }
     list.0.extend(machine.topology.qemu_args().into_iter().map(OsString::from));
     list.0
 }

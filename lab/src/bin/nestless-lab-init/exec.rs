@@ -86,14 +86,15 @@ async fn drain(pumps: &mut (impl Future<Output = ()> + Unpin)) {
     let _ = tokio::time::timeout(std::time::Duration::from_millis(100), pumps).await;
 }
 
-fn how_of(ended: Ended) -> exec_exit::How {
+pub(crate) fn how_of(ended: Ended) -> exec_exit::How {
     match ended {
         Ended::Exited(code) => exec_exit::How::Code(code),
         Ended::Killed(signal) => exec_exit::How::Signal(signal),
     }
 }
 
-fn command(start: &ExecStart) -> Result<Command, Status> {
+/// What `start` says, with pipes.
+pub(crate) fn command(start: &ExecStart) -> Result<Command, Status> {
     let [program, arguments @ ..] = start.argv.as_slice() else {
         return Err(Status::invalid_argument("argv is empty: name a program"));
     };

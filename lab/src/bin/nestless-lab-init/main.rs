@@ -5,6 +5,7 @@ mod agent;
 mod children;
 mod exec;
 mod machine;
+mod measure;
 mod namespace_vm;
 mod network;
 mod power;

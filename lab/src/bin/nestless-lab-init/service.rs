@@ -3,18 +3,18 @@
 use crate::{
     agent::{Action, Agent, State},
     children::Children,
-    exec,
+    exec, measure,
     power::Power,
 };
 use nestless_lab::guest::proto::{
-    AgentRequest, AgentResponse, DescribeRequest, DescribeResponse, ExecInput, ExecOutput,
-    ListNamespacesRequest, ListNamespacesResponse, NamespaceRequest, NamespaceResponse, PowerRequest,
-    PowerResponse, WriteFileRequest, WriteFileResponse, agent_request, exec_input, guest_server,
-    power_request,
+    AgentRequest, AgentResponse, AwaitNicRequest, AwaitNicResponse, DescribeRequest, DescribeResponse,
+    ExecInput, ExecOutput, ListNamespacesRequest, ListNamespacesResponse, MeasureRequest, MeasureResponse,
+    NamespaceRequest, NamespaceResponse, PowerRequest, PowerResponse, WriteFileRequest, WriteFileResponse,
+    agent_request, exec_input, guest_server, power_request,
 };
-use nestless_model::identity::ContainerId;
+use nestless_model::identity::{ContainerId, Mac};
 use nestless_support::{
-    netlink::Netlink,
+    netlink::{LinkEvent, LinkMonitor, Netlink},
     netns::{Namespace, NamespaceError},
 };
 use std::{
@@ -62,6 +62,31 @@ impl guest_server::Guest for Service {
         let (sender, receiver) = mpsc::channel(OUTPUT_QUEUE);
         exec::run(&self.children, start, input, sender)?;
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn measure(&self, request: Request<MeasureRequest>) -> Result<Response<MeasureResponse>, Status> {
+        let runs = measure::run(&self.children, &request.into_inner().programs).await?;
+        Ok(Response::new(MeasureResponse { runs }))
+    }
+
+    async fn await_nic(
+        &self,
+        request: Request<AwaitNicRequest>,
+    ) -> Result<Response<AwaitNicResponse>, Status> {
+        let mac: Mac = request
+            .into_inner()
+            .mac
+            .parse()
+            .map_err(|error| Status::invalid_argument(format!("an address of a NIC: {error}")))?;
+        let mut monitor = LinkMonitor::here().map_err(|e| failed("watch links", &e))?;
+        loop {
+            let event = monitor.next().await.map_err(|e| failed("watch links", &e))?;
+            if let LinkEvent::Present(link) = event
+                && link.mac.is_some_and(|found| found.0 == mac.bytes())
+            {
+                return Ok(Response::new(AwaitNicResponse {}));
+            }
+        }
     }
 
     async fn write_file(
