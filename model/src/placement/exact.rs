@@ -44,7 +44,7 @@ impl Effort {
 
     /// What one round of local search may cost.
     pub(super) const ROUND: Self =
-        Self { sets: 300, fillings: 20_000, search: 200, searches: 1_000, columns: 0 };
+        Self { sets: 3_000, fillings: 20_000, search: 300, searches: 1_500, columns: 0 };
 }
 
 impl Default for Effort {
@@ -94,14 +94,21 @@ pub(super) fn solve<'p>(problem: &'p Problem<'p>, start: Packing<'p>, effort: Ef
     Solved { packing: search.best, bound: search.bound }
 }
 
-/// A packing cheaper than `price`, if one is found.
+/// A packing cheaper than `price`, if one is found: prices are tried from just below it downwards, until
+/// one fails.
 pub(super) fn refill<'p>(problem: &'p Problem<'p>, price: u64, effort: Effort) -> Option<Packing<'p>> {
     let mut search = Search::new(problem, Packing::new(problem), effort);
     if search.bound.cost.0 >= price {
         return None;
     }
     let sets = vm_sets(problem, search.demand, price, effort.sets).sets;
-    sets.iter().any(|set| matches!(search.search(set), Verdict::Fits(_))).then_some(search.best)
+    for group in sets.chunk_by(|a, b| a.price == b.price).rev() {
+        let mut few = group.iter().take(SETS_A_PRICE);
+        if !few.any(|set| matches!(search.search(set), Verdict::Fits(_))) {
+            break;
+        }
+    }
+    (!search.best.vms.is_empty()).then_some(search.best)
 }
 
 struct Search<'p> {

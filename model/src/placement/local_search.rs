@@ -8,9 +8,10 @@ use super::best_fit::best_fit;
 use super::dot_product::dot_product;
 use super::error::PlacementError;
 use super::exact::{Effort, refill};
+use super::fill::{Measure, Scale};
 use super::hostlo::post_pass;
 use super::kubernetes::as_it_is;
-use super::packing::{Packing, Piece};
+use super::packing::{Packing, Piece, Vm};
 use super::plan::Plan;
 use super::problem::Problem;
 use super::strategy::{Strategy, Task};
@@ -80,8 +81,8 @@ pub(super) fn search(packing: &mut Packing<'_>) {
             return;
         }
         let group = group(packing, &mut draw);
-        if let Some((kept, items, fresh)) = cheaper(packing, &group) {
-            replace(packing, kept, &items, fresh);
+        if !cheaper(packing, &group) {
+            stir(packing, &group, &mut draw);
         }
     }
 }
@@ -104,33 +105,68 @@ fn group(packing: &Packing<'_>, draw: &mut Draw) -> Vec<usize> {
     group
 }
 
-type Fresh = Vec<(usize, Vec<Piece>)>;
-
-/// A cheaper set of VMs for what is in the VMs of `group`: the items, and the new VMs with pieces whose
-/// item numbers count within those items.
-fn cheaper<'p>(packing: &Packing<'p>, group: &[usize]) -> Option<(Vec<usize>, Vec<usize>, Fresh)> {
+/// Exchanges the VMs of `group` for a cheaper set that holds the same items, if one is found.
+fn cheaper(packing: &mut Packing<'_>, group: &[usize]) -> bool {
     let price: u64 = group.iter().map(|&vm| packing.problem.sizes[packing.vms[vm].size].price).sum();
     let items: Vec<usize> =
         group.iter().flat_map(|&vm| packing.vms[vm].pieces.iter().map(|piece| piece.item)).collect();
     let part = packing.problem.subset(&items);
-    let fresh = refill(&part, price, Effort::ROUND)?;
-    let vms = fresh.vms.into_iter().filter(|vm| !vm.pieces.is_empty());
-    Some((group.to_vec(), items, vms.map(|vm| (vm.size, vm.pieces)).collect()))
-}
-
-fn replace(packing: &mut Packing<'_>, group: Vec<usize>, items: &[usize], fresh: Fresh) {
-    let (mut next, _) = packing.without(&group);
-    for (size, pieces) in fresh {
-        if !next.has(size) {
-            return;
+    let Some(fresh) = refill(&part, price, Effort::ROUND) else { return false };
+    let (mut next, _) = packing.without(group);
+    for vm in fresh.vms.into_iter().filter(|vm| !vm.pieces.is_empty()) {
+        if !next.has(vm.size) {
+            return false;
         }
-        let vm = next.open(size);
-        for piece in pieces {
-            next.put(vm, Piece { item: items[piece.item], ..piece });
+        let at = next.open(vm.size);
+        for piece in vm.pieces {
+            next.put(at, Piece { item: items[piece.item], ..piece });
         }
     }
-    if next.hosts_hold() {
+    let held = next.hosts_hold();
+    if held {
         *packing = next;
+    }
+    held
+}
+
+/// Puts the items of `group` into the same VMs in another way, so that the next rounds see something new.
+/// Room is gathered in few VMs: a way that scatters it more is not taken.
+fn stir(packing: &mut Packing<'_>, group: &[usize], draw: &mut Draw) {
+    let problem = packing.problem;
+    let scale = Scale::of(problem);
+    let gathered = |packing: &Packing<'_>| -> u128 {
+        let square = |vm: &usize| {
+            let [cpu, memory] = scale.shares(&packing.vms[*vm].room).map(u128::from);
+            cpu.min(memory).pow(2)
+        };
+        group.iter().map(square).sum()
+    };
+    let before: Vec<(usize, Vm)> = group.iter().map(|&vm| (vm, packing.vms[vm].clone())).collect();
+    let mut items: Vec<(u64, usize)> = Vec::new();
+    for piece in before.iter().flat_map(|(_, vm)| &vm.pieces) {
+        let size = scale.measure(&piece.need, Measure::Sum);
+        // Decreasing, but each by chance up to twice as large as it is.
+        items.push((size + (size >> 10) * draw.below(1024) as u64, piece.item));
+    }
+    items.sort_unstable_by(|a, b| b.cmp(a));
+    let was = gathered(packing);
+    for &(_, item) in &items {
+        group.iter().for_each(|&vm| {
+            packing.take(vm, item);
+        });
+    }
+    for (_, item) in items {
+        let need = problem.items[item].whole;
+        let room = |vm: usize| scale.measure(&packing.vms[vm].room, Measure::Sum);
+        let admitting = group.iter().copied().filter(|&vm| packing.admits(vm, item, &need));
+        let Some(vm) = admitting.min_by_key(|&vm| (room(vm), vm)) else {
+            packing.restore(before);
+            return;
+        };
+        packing.put(vm, Piece::whole(problem, item));
+    }
+    if gathered(packing) < was {
+        packing.restore(before);
     }
 }
 

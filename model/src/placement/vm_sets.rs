@@ -23,7 +23,7 @@ pub(super) struct VmSets {
     pub(super) complete_below: u64,
 }
 
-/// Lists the sets whose room is at least `demand` in sum and whose price is below `limit`. Looks at up to
+/// Lists the sets (also those with more room than is needed in sum: it may be in the wrong places) whose room is at least `demand` in sum and whose price is below `limit`. Looks at up to
 /// `budget` partial sets; when that is not enough, at fewer prices.
 pub(super) fn vm_sets(problem: &Problem<'_>, demand: Amount, limit: u64, budget: usize) -> VmSets {
     let floor = problem.rates.cost(&demand);
@@ -85,13 +85,15 @@ impl<'p> Enumeration<'p> {
             return false;
         }
         self.budget -= 1;
-        if demand == [0; 4] {
-            let sizes = self.order.iter().zip(&self.counts);
-            let sizes = sizes.flat_map(|(&size, &count)| std::iter::repeat_n(size, count as usize));
-            self.found.push(VmSet { price, sizes: sizes.collect() });
+        if price + self.problem.rates.cost(&demand) >= self.limit {
             return true;
         }
-        if position == self.order.len() || price + self.problem.rates.cost(&demand) >= self.limit {
+        if position == self.order.len() {
+            if demand == [0; 4] {
+                let sizes = self.order.iter().zip(&self.counts);
+                let sizes = sizes.flat_map(|(&size, &count)| std::iter::repeat_n(size, count as usize));
+                self.found.push(VmSet { price, sizes: sizes.collect() });
+            }
             return true;
         }
         let size = &self.problem.sizes[self.order[position]];
@@ -100,7 +102,7 @@ impl<'p> Enumeration<'p> {
         loop {
             complete &= self.descend(position + 1, left, total);
             let count = self.counts[position];
-            if left == [0; 4] || total + each >= self.limit || count == available || !complete {
+            if total + each >= self.limit || count == available || !complete {
                 break;
             }
             self.counts[position] += 1;
