@@ -86,8 +86,18 @@ impl Ports for HostPorts {
             object: name.to_string(),
             source: "it is not in the configuration".into(),
         })?;
-        let link = nic.link_name();
-        self.fabric.join(&link, network, &link_alias(vm, nic)).await.map_err(failed("join bridge", &link))
+        let (link, alias) = (nic.link_name(), link_alias(vm, nic));
+        let joined = match self.fabric.join(&link, network, &alias).await {
+            // Somebody deleted the bridge, and a pod must not wait for the next look at it.
+            Err(FabricError::NoBridge { .. }) => {
+                for step in self.fabric.up().await.map_err(failed("mend fabric for", &link))? {
+                    tracing::warn!("fabric: mended: {step}");
+                }
+                self.fabric.join(&link, network, &alias).await
+            }
+            joined => joined,
+        };
+        joined.map_err(failed("join bridge", &link))
     }
 
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
@@ -114,5 +124,70 @@ impl HostPorts {
             }
         }
         Ok(guarded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::tests::world::{World, ip, rules};
+    use nestless_model::network::Network;
+
+    const NIC: NicId = NicId(1);
+
+    fn networks() -> Vec<Network> {
+        toml::from_str::<BTreeMap<String, Vec<Network>>>(
+            "[[network]]\nname = 'pods'\nbridge = 'br-pods'\nmtu = 9000\nuplink = 'none'\nsubnets = [{ prefix = '10.88.0.0/16' }]",
+        )
+        .unwrap()
+        .remove("network")
+        .unwrap()
+    }
+
+    async fn seen(ports: &HostPorts) -> (Option<String>, bool) {
+        let end = Ports::observe(ports).await.unwrap().remove(&NIC).unwrap();
+        (end.bridge, end.guarded)
+    }
+
+    /// Whatever an administrator's hand takes away is seen, and put back by the steps that follow from it.
+    #[test]
+    fn a_port_is_seen_as_it_is_and_mended() {
+        let world = World::enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ports = HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard());
+            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
+            ports.fabric().up().await.unwrap();
+            ip("link add nl1 type veth peer name pod");
+            assert_eq!(seen(&ports).await, (None, false));
+            ports.protect(&NIC.link_name(), &rules()).await.unwrap();
+            assert_eq!(seen(&ports).await, (None, true));
+            ports.join(&vm, NIC, &pods).await.unwrap();
+            let whole = (Some("br-pods".to_owned()), true);
+            assert_eq!(seen(&ports).await, whole);
+            let mtu_bytes = ports.fabric().links().await.unwrap()[&NIC].mtu_bytes;
+            assert_eq!(mtu_bytes, 9000, "jumbo frames pass the port");
+
+            ip("link delete br-pods");
+            assert_eq!(seen(&ports).await, (None, true));
+            ports.join(&vm, NIC, &pods).await.unwrap();
+            assert_eq!(seen(&ports).await, whole, "the bridge was not made again");
+
+            ip("link add other type bridge");
+            ip("link set nl1 master other");
+            assert_eq!(seen(&ports).await, (Some("other".to_owned()), true));
+            ports.join(&vm, NIC, &pods).await.unwrap();
+            assert_eq!(seen(&ports).await, whole);
+
+            ip("link set nl1 down");
+            assert_eq!(seen(&ports).await, (None, true));
+            ports.join(&vm, NIC, &pods).await.unwrap();
+
+            let tc = std::process::Command::new("tc").args(["qdisc", "del", "dev", "nl1", "clsact"]).status();
+            assert!(tc.unwrap().success());
+            assert_eq!(seen(&ports).await, (Some("br-pods".to_owned()), false));
+            ports.protect(&NIC.link_name(), &rules()).await.unwrap();
+            assert_eq!(seen(&ports).await, whole);
+        });
     }
 }

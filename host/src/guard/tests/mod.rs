@@ -5,4 +5,4 @@ mod life;
 mod rate;
 mod rules;
 mod wire;
-mod world;
+pub(crate) mod world;

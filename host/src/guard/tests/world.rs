@@ -9,18 +9,18 @@ use nix::{
 };
 use std::{path::PathBuf, process::Command};
 
-pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-pub(super) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-pub(super) struct World {
+pub(crate) struct World {
     /// On an eBPF file system.
-    pub(super) pins: PathBuf,
+    pub(crate) pins: PathBuf,
     place: tempfile::TempDir,
 }
 
 impl World {
     /// Moves the calling thread into new namespaces; what it starts follows it.
-    pub(super) fn enter() -> Self {
+    pub(crate) fn enter() -> Self {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("the guard's tests need root");
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
@@ -35,7 +35,7 @@ impl World {
         Self { pins: place.path().join("instance"), place }
     }
 
-    pub(super) fn guard(&self) -> Guard {
+    pub(crate) fn guard(&self) -> Guard {
         Guard::open(&self.pins).unwrap()
     }
 }
@@ -47,21 +47,21 @@ impl Drop for World {
     }
 }
 
-pub(super) fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split_whitespace()).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
 
-pub(super) fn link(name: &str) -> LinkName {
+pub(crate) fn link(name: &str) -> LinkName {
     LinkName::new(name).unwrap()
 }
 
-pub(super) fn ifindex(name: &str) -> u32 {
+pub(crate) fn ifindex(name: &str) -> u32 {
     nix::net::if_::if_nametoindex(name).unwrap()
 }
 
 /// 10.88.0.2 and fd00::2, as MAC.
-pub(super) fn rules() -> GuardRules {
+pub(crate) fn rules() -> GuardRules {
     GuardRules {
         mac: nestless_model::identity::Mac::new(MAC).unwrap(),
         addresses: vec!["10.88.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
