@@ -1,8 +1,12 @@
 //! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-model`.
 
+pub mod analysis;
 pub mod catalogue;
 pub mod fetch;
 mod fleet;
+pub mod generate;
 pub mod read;
+pub mod report;
+pub mod simulate;
 
 pub use fleet::{Fleet, Lifetime};
