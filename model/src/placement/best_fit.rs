@@ -49,6 +49,9 @@ impl Strategy for BestFit {
 /// # Errors
 /// The item for which there is no VM.
 pub(super) fn best_fit<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
+    if problem.items.is_empty() {
+        return Ok(Packing::new(problem));
+    }
     let scale = Scale::of(problem);
     let order = scale.order(problem, Measure::Dominant);
     let splittable = problem.items.iter().any(|item| !item.units.is_empty());

@@ -53,3 +53,6 @@ pub use problem::check;
 pub use resources::Resources;
 pub use strategy::{HostModel, Rules, Splitting, Strategy, Task};
 pub use verify::{Violation, verify};
+
+#[cfg(test)]
+mod tests;
