@@ -16,11 +16,14 @@ impl<'a> Node<'a> {
         Self { path: String::new(), value }
     }
 
-    /// The member `key`; absent and `null` are the same.
+    /// The member `key`; absent and `null` are the same. Where no member is spelled like it, one that differs in case
+    /// alone will do: Go's JSON decoder, which all other plugins use, takes it, and containerd 1.6 writes "HostPort".
     pub(super) fn get(&self, key: &str) -> Result<Option<Node<'a>>, CniError> {
         let object = self.value.as_object().ok_or_else(|| self.wrong("an object"))?;
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        Ok(object.get(key).filter(|value| !value.is_null()).map(|value| Node { path, value }))
+        let in_any_case = || object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, v)| v);
+        let found = object.get(key).or_else(in_any_case);
+        Ok(found.filter(|value| !value.is_null()).map(|value| Node { path, value }))
     }
 
     pub(super) fn need(&self, key: &str, expected: &str) -> Result<Node<'a>, CniError> {

@@ -120,6 +120,12 @@ fn parse_ips(node: &Node<'_>) -> Result<Vec<RequestedAddress>, CniError> {
     items.iter().map(|item| item.parse("an address such as \"10.88.0.7/16\" or \"fd00:88::7\"")).collect()
 }
 
+/// CRI-O writes 2^31-1 and containerd 2^32-1 when only a rate was asked for. Taken at its word, that burst would let half a
+/// gigabyte through before the limit is felt.
+const NO_BURST_ASKED: u64 = (1 << 31) - 1;
+/// Two of the largest frames that segmentation offload makes.
+const LEAST_BURST_BITS: u64 = 1 << 20;
+
 fn parse_shape(node: &Node<'_>, rate_key: &str, burst_key: &str) -> Result<Option<RateLimit>, CniError> {
     let read = |key: &str, unit: &str| match node.get(key)? {
         Some(number) => number.number(&format!("a whole number of {unit}, 0 for no limit")),
@@ -130,6 +136,10 @@ fn parse_shape(node: &Node<'_>, rate_key: &str, burst_key: &str) -> Result<Optio
         (0, 0) => Ok(None),
         (0, _) => Err(node.wrong(&format!("{rate_key} above 0 where {burst_key} is given"))),
         (_, 0) => Err(node.wrong(&format!("{burst_key} above 0 where {rate_key} is given"))),
+        (_, NO_BURST_ASKED..) => {
+            let burst_bits = (bits_per_second / 10).max(LEAST_BURST_BITS);
+            Ok(Some(RateLimit { bits_per_second, burst_bits }))
+        }
         _ => Ok(Some(RateLimit { bits_per_second, burst_bits })),
     }
 }

@@ -334,3 +334,26 @@ proptest! {
         let _ = answer_version(&stdin);
     }
 }
+
+#[test]
+fn reads_what_containerd_writes() {
+    let stdin = conf(json!({"runtimeConfig": {
+        "portMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}],
+        "bandwidth": {"IngressRate": 0, "IngressBurst": 0, "EgressRate": 20_000_000, "EgressBurst": 4_294_967_295_u64},
+        "dns": {"Servers": ["10.0.0.2"], "Searches": ["a.b"], "Options": []},
+    }}));
+    let Ok(Request::Add(add)) = parse_request(&environment("ADD"), &stdin) else { panic!("not an ADD") };
+    let runtime = add.conf.runtime;
+    assert_eq!((runtime.port_mappings[0].host_port, runtime.port_mappings[0].container_port), (8080, 80));
+    assert_eq!(runtime.bandwidth.ingress, None);
+    let egress = runtime.bandwidth.egress.unwrap();
+    assert_eq!((egress.bits_per_second, egress.burst_bits), (20_000_000, 2_000_000));
+    assert_eq!(runtime.dns.unwrap().nameservers, ["10.0.0.2"]);
+}
+
+#[test]
+fn the_exact_spelling_goes_first() {
+    let stdin = conf(json!({"Network": "red", "network": "blue"}));
+    let Ok(Request::Add(add)) = parse_request(&environment("ADD"), &stdin) else { panic!("not an ADD") };
+    assert_eq!(add.conf.network.unwrap().as_str(), "blue");
+}
