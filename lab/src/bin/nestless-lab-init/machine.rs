@@ -7,7 +7,7 @@ use nix::{
     mount::{MsFlags, mount},
     unistd::sethostname,
 };
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 const MODULE_ORDER: &str = "/lib/modules/order";
 
@@ -29,6 +29,15 @@ pub(crate) fn mount_all() -> Result<()> {
             fs::create_dir_all(at).with_context(|| format!("make {at}"))?;
         }
         mount(Some(kind), at, Some(kind), plain, Some(options)).with_context(|| format!("mount {at}"))?;
+    }
+    link_streams()
+}
+
+/// What udev makes elsewhere. Programs open them by name: `nft -f -` does.
+fn link_streams() -> Result<()> {
+    for (link, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+        let link = Path::new("/dev").join(link);
+        symlink(format!("/proc/self/fd{target}"), &link).with_context(|| format!("make {}", link.display()))?;
     }
     Ok(())
 }
