@@ -16,7 +16,7 @@ use std::{
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// The ledger's folder.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
@@ -108,10 +108,18 @@ impl Config {
     ///
     /// # Errors
     /// With the file, the line, the key and what was expected.
-    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text)
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of a file; `path` is only told.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         config.check().map_err(|fault| ConfigError::Fault { path: path.to_owned(), fault })?;
         Ok(config)
@@ -199,7 +207,7 @@ impl Config {
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields are the objects named in each message")]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     #[error("read configuration {}: name another with --config FILE", path.display())]
     Read {
         path: PathBuf,
@@ -222,7 +230,8 @@ pub(crate) enum ConfigError {
 
 /// What is wrong with a configuration that reads well.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+#[allow(missing_docs, reason = "each message says it")]
+pub enum Fault {
     #[error("there is no [[network]]: pods need at least one")]
     NoNetwork,
     #[error(transparent)]

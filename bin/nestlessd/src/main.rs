@@ -1,18 +1,8 @@
 //! The host daemon: gives the pods of every VM on this host NICs of their own.
 
-mod agents;
-mod channel;
-mod config;
-mod daemon;
-mod notify;
-mod serve;
-mod service;
-
 use anyhow::Context as _;
 use clap::Parser;
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
 
 /// The Nestless host daemon.
 #[derive(Debug, Parser)]
@@ -33,7 +23,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let config = config::Config::read(&arguments.config)?;
+    let config = nestlessd::Config::read(&arguments.config)?;
     if arguments.check {
         return Ok(());
     }
@@ -46,24 +36,5 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(run(config))
-}
-
-async fn run(config: config::Config) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut daemon = daemon::Daemon::start(&config).await?;
-    let servers = serve::start(&config, &daemon.host())?;
-    notify::ready(&format!("serving {} VMs", config.vms.len()));
-    info!(vms = config.vms.len(), networks = config.networks.len(), "ready");
-    let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        failure = daemon.failure() => Err(failure),
-    };
-    notify::stopping();
-    info!("stopping; pods keep their NICs");
-    servers.stop().await;
-    daemon.stop().await;
-    ended
+    runtime.block_on(nestlessd::run(config))
 }

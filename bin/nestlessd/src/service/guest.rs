@@ -1,21 +1,17 @@
 //! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
 
-use super::{quota::Quotas, refusal::refusal, translate};
+use super::{input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{RequestError, VmHandle};
-use nestless_model::identity::{BootId, Mac, NetworkName};
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
     ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, ListRequest,
     ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest, refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use tracing::info;
-
-/// More NICs than any VM can have; a longer report is a lie.
-const MAX_REPORTED: usize = 4096;
 
 pub(crate) struct GuestService {
     host: Arc<Host>,
@@ -63,10 +59,7 @@ fn status(error: RequestError) -> Status {
 impl Guest for GuestService {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {
         let caller = self.caller(&request)?;
-        let request = request.into_inner();
-        let boot: BootId =
-            request.boot_id.try_into().map_err(|e| Refusal::new(Reason::Invalid, format!("boot_id: {e}")))?;
-        let version: String = request.agent_version.chars().filter(|c| !c.is_control()).take(64).collect();
+        let (boot, version) = input::hello(request.into_inner())?;
         let vm = caller.handle.vm();
         info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
         self.host.agents.note_version(vm, version);
@@ -83,7 +76,7 @@ impl Guest for GuestService {
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let order = translate::attach_request(request.into_inner())?;
+        let order = input::attach_request(request.into_inner())?;
         let (id, pod) = (order.id.clone(), order.pod.clone());
         let result = caller.handle.attach(order).await;
         let vm = caller.handle.vm();
@@ -102,17 +95,14 @@ impl Guest for GuestService {
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
         let caller = self.caller(&request)?;
-        let request = request.into_inner();
-        let id = translate::attachment_id(request.attachment)?;
-        let pci_address: String =
-            request.pci_address.chars().filter(char::is_ascii_graphic).take(32).collect();
+        let (id, pci_address) = input::confirm(request.into_inner())?;
         caller.handle.confirm(id, pci_address).await.map_err(status)?;
         Ok(Response::new(ConfirmResponse {}))
     }
 
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let id = translate::attachment_id(request.into_inner().attachment)?;
+        let id = input::attachment_id(request.into_inner().attachment)?;
         let existed = caller.handle.detach(id.clone()).await.map_err(status)?;
         info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
         Ok(Response::new(DetachResponse { existed }))
@@ -120,7 +110,7 @@ impl Guest for GuestService {
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request)?;
-        let id = translate::attachment_id(request.into_inner().attachment)?;
+        let id = input::attachment_id(request.into_inner().attachment)?;
         let faults = caller.handle.check(id).await.map_err(status)?;
         Ok(Response::new(CheckResponse { faults }))
     }
@@ -140,16 +130,7 @@ impl Guest for GuestService {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let caller = self.caller(&request)?;
-        let request = request.into_inner();
-        if request.free_nics.len() > MAX_REPORTED {
-            return Err(Refusal::new(Reason::Invalid, "free_nics: more than a VM can have").into());
-        }
-        let free = request
-            .free_nics
-            .iter()
-            .map(|text| text.parse::<Mac>())
-            .collect::<Result<BTreeSet<_>, _>>()
-            .map_err(|e| Refusal::new(Reason::Invalid, format!("free_nics: {e}")))?;
+        let free = input::report(request.into_inner())?;
         caller.handle.report(free).await.map_err(status)?;
         Ok(Response::new(ReportResponse {}))
     }
@@ -159,12 +140,8 @@ impl Guest for GuestService {
         request: Request<CapacityRequest>,
     ) -> Result<Response<CapacityResponse>, Status> {
         let caller = self.caller(&request)?;
-        let name = request.into_inner().network;
-        let network = if name.is_empty() {
-            self.host.limits[caller.handle.vm()].default_network.clone()
-        } else {
-            NetworkName::new(name).map_err(|e| Refusal::new(Reason::Invalid, format!("network: {e}")))?
-        };
+        let asked = input::capacity(request.into_inner())?;
+        let network = asked.unwrap_or_else(|| self.host.limits[caller.handle.vm()].default_network.clone());
         if self.host.shared.network(&network).is_none() {
             return Err(Refusal::new(
                 Reason::UnknownNetwork,

@@ -1,6 +1,7 @@
 //! The gRPC services. They translate, and check what comes from outside; the VM's task decides.
 
 mod guest;
+pub mod input;
 mod operator;
 mod quota;
 mod refusal;

@@ -1,6 +1,6 @@
 //! What the host's operator asks.
 
-use super::{refusal::refusal, trace, translate};
+use super::{input, refusal::refusal, trace, translate};
 use crate::daemon::Host;
 use nestless_host::vm::Snapshot;
 use nestless_model::{
@@ -140,7 +140,7 @@ impl Operator for OperatorService {
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
         let request = request.into_inner();
-        let id = translate::attachment_id(request.attachment)?;
+        let id = input::attachment_id(request.attachment)?;
         let (vm, handle) =
             VmName::new(&*request.vm).ok().and_then(|vm| self.host.vms.get_key_value(&vm)).ok_or_else(
                 || Refusal::new(Reason::NotFound, format!("there is no VM {:?} on this host", request.vm)),

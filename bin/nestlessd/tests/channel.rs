@@ -1,0 +1,236 @@
+//! What a guest can do with its channel, and what it cannot.
+
+mod daemon;
+
+use daemon::{
+    Site,
+    client::{hello, status, unix},
+    inside,
+};
+use nestless_proto::{
+    AttachRequest, DetachRequest, ListRequest, MAX_MESSAGE_BYTES, Refusal, StatusRequest,
+    guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
+};
+use std::{fs, os::unix::fs::PermissionsExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
+use tokio_stream::StreamExt as _;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+/// Two VMs, each with a unix channel of its own.
+fn two_vms(site: &mut Site) -> String {
+    ["vm1", "vm2"]
+        .map(|vm| {
+            let socket = site.path(&format!("{vm}.sock"));
+            site.vm(vm, &format!("unix = \"{}\"", socket.display()))
+        })
+        .concat()
+}
+
+async fn is_serving(channel: &Channel, service: &str) -> bool {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner();
+    answer.status() == ServingStatus::Serving
+}
+
+async fn services(channel: &Channel) -> Vec<String> {
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(channel.clone());
+    let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    match answers.next().await.unwrap().unwrap().message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|s| s.name).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn both_servers_tell_their_health_and_their_api() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        for (socket, service) in
+            [("vm1.sock", "nestless.v1.Guest"), ("run/nestlessd.sock", "nestless.v1.Operator")]
+        {
+            let channel = unix(&site.path(socket)).await;
+            assert!(is_serving(&channel, service).await && is_serving(&channel, "").await, "{socket}");
+            let known = services(&channel).await;
+            assert!(known.iter().any(|name| name == service), "{socket}: {known:?}");
+        }
+    });
+}
+
+#[test]
+fn the_channel_says_who_calls_and_leads_to_no_operator() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        for vm in ["vm1", "vm2"] {
+            let channel = unix(&site.path(&format!("{vm}.sock"))).await;
+            assert_eq!(hello(channel.clone()).await.unwrap(), vm);
+            let refused = OperatorClient::new(channel).status(StatusRequest {}).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unimplemented);
+        }
+        let operator = unix(&site.path("run/nestlessd.sock")).await;
+        let refused = GuestClient::new(operator).list(ListRequest {}).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented);
+    });
+}
+
+#[test]
+fn an_oversize_message_is_refused_and_changes_nothing() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        let operator = unix(&site.path("run/nestlessd.sock")).await;
+        let channel = unix(&site.path("vm1.sock")).await;
+        let mut guest = GuestClient::new(channel);
+        guest.list(ListRequest {}).await.unwrap();
+        let before = status(&operator).await;
+        let request =
+            AttachRequest { sandbox: "x".repeat(MAX_MESSAGE_BYTES + 1), ..AttachRequest::default() };
+        let refused = guest.attach(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+        assert_eq!(status(&operator).await, before);
+        guest.list(ListRequest {}).await.unwrap();
+    });
+}
+
+/// An HTTP/2 frame (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The fields of a call, none of them compressed (RFC 7541, 6.2.2).
+fn call_fields() -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/nestless.v1.Guest/List"),
+        (":authority", "nestlessd"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+#[test]
+fn more_streams_than_allowed_are_refused_and_the_daemon_lives() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        let mut socket = UnixStream::connect(site.path("vm1.sock")).await.unwrap();
+        socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        // Calls that are begun and never ended. The daemon may have hung up before the last.
+        let fields = call_fields();
+        for number in 0..600 {
+            let begun = frame(HEADERS, 4, number * 2 + 1, &fields);
+            if socket.write_all(&begun).await.is_err() {
+                break;
+            }
+        }
+        let refused = loop {
+            let mut head = [0; 9];
+            if socket.read_exact(&mut head).await.is_err() {
+                break true;
+            }
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            socket.read_exact(&mut payload).await.unwrap();
+            if matches!(head[3], RST_STREAM | GOAWAY) {
+                break true;
+            }
+        };
+        assert!(refused);
+        drop(socket);
+        for vm in ["vm1", "vm2"] {
+            assert_eq!(hello(unix(&site.path(&format!("{vm}.sock"))).await).await.unwrap(), vm);
+        }
+    });
+}
+
+#[test]
+fn a_flood_is_refused_and_another_vm_is_served() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        let guest = GuestClient::new(unix(&site.path("vm1.sock")).await);
+        let neighbour = unix(&site.path("vm2.sock")).await;
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let mut guest = guest.clone();
+            calls.spawn(async move {
+                // The cheapest call there is: it is counted before it is read.
+                for _ in 0..500 {
+                    let status = guest.detach(DetachRequest::default()).await.unwrap_err();
+                    match Refusal::from_status(&status).unwrap().reason() {
+                        Reason::RateLimited => return true,
+                        reason => assert_eq!(reason, Reason::Invalid, "{status}"),
+                    }
+                }
+                false
+            });
+        }
+        let refused = calls.join_all().await;
+        assert!(refused.contains(&true));
+        assert_eq!(hello(neighbour).await.unwrap(), "vm2");
+    });
+}
+
+#[test]
+fn the_socket_is_the_owners_and_survives_a_crash_but_is_never_taken_from_another() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        for socket in ["vm1.sock", "vm2.sock", "run/nestlessd.sock"] {
+            let mode = fs::metadata(site.path(socket)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o600, "{socket}");
+        }
+        site.kill();
+        assert!(site.path("vm1.sock").exists(), "a killed daemon leaves its socket");
+        site.start(&vms);
+        assert_eq!(hello(unix(&site.path("vm1.sock")).await).await.unwrap(), "vm1");
+        site.kill();
+        fs::remove_file(site.path("vm1.sock")).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(site.path("vm1.sock")).unwrap();
+        let (exit, text) = site.start_in_vain(&vms);
+        assert!(!exit.success() && text.contains("is served by another process"), "{text}");
+    });
+}

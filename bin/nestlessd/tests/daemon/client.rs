@@ -1,0 +1,33 @@
+//! Whoever calls the daemon.
+
+use hyper_util::rt::TokioIo;
+use nestless_proto::{
+    HelloRequest, StatusRequest, StatusResponse, guest_client::GuestClient, operator_client::OperatorClient,
+};
+use std::path::Path;
+use tokio::net::UnixStream;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+pub(crate) async fn unix(path: &Path) -> Channel {
+    let path = path.to_owned();
+    let connector = tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://nestlessd").connect_with_connector(connector).await.unwrap()
+}
+
+/// Which VM the daemon takes the caller for.
+pub(crate) async fn hello(channel: Channel) -> Result<String, Status> {
+    let request = HelloRequest { agent_version: "test".to_owned(), boot_id: "boot-1".to_owned() };
+    Ok(GuestClient::new(channel).hello(request).await?.into_inner().vm)
+}
+
+/// What may change by nobody's doing, the time, is left out.
+pub(crate) async fn status(operator: &Channel) -> StatusResponse {
+    let answer = OperatorClient::new(operator.clone()).status(StatusRequest {}).await.unwrap();
+    StatusResponse { uptime_s: 0, ..answer.into_inner() }
+}
