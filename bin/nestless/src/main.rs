@@ -4,13 +4,17 @@
 //! `async fn run(self) -> anyhow::Result<ExitCode>`; this file only puts them together. What a command answers goes to
 //! stdout, everything else to stderr.
 
+mod bench;
 mod doctor;
 mod lab;
 mod mend;
 mod operator;
 mod output;
+mod plan;
+mod progress;
 mod report;
 mod shell;
+mod shutdown;
 mod status;
 mod topology;
 mod trace;
@@ -31,10 +35,14 @@ enum Command {
     /// Build, use and remove labs: hosts, VMs and pods on this machine.
     #[command(subcommand)]
     Lab(lab::Command),
+    /// Measure what attaching and a pod's way out cost, and compare runs.
+    #[command(subcommand)]
+    Bench(bench::Command),
     Status(status::Args),
     Trace(trace::Args),
     Doctor(doctor::Args),
     Topology(topology::Args),
+    Plan(Box<plan::Args>),
     Reconcile(mend::Reconcile),
     Release(mend::Release),
     Completion(shell::Completion),
@@ -46,10 +54,12 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Lab(command) => command.run().await,
+            Self::Bench(command) => command.run().await,
             Self::Status(args) => args.run().await,
             Self::Trace(args) => args.run().await,
             Self::Doctor(args) => args.run(),
             Self::Topology(args) => args.run(),
+            Self::Plan(args) => args.run(),
             Self::Reconcile(args) => args.run().await,
             Self::Release(args) => args.run().await,
             Self::Completion(args) => args.run(),

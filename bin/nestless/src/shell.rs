@@ -1,6 +1,6 @@
 //! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
 
-use crate::{Cli, doctor, output, report, topology};
+use crate::{Cli, doctor, lab, output, plan, report, topology};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
@@ -60,6 +60,12 @@ enum Documented {
     Trace,
     Doctor,
     Topology,
+    Plan,
+    PlanBench,
+    BenchAttach,
+    BenchNic,
+    BenchCompare,
+    Demo,
 }
 
 impl Documented {
@@ -69,6 +75,11 @@ impl Documented {
             Self::Trace => schemars::schema_for!(report::Trace),
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
+            Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
+            Self::BenchAttach | Self::BenchNic => schemars::schema_for!(nestless_bench::Report),
+            Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),
+            Self::Demo => schemars::schema_for!(lab::Demo),
+            Self::PlanBench => schemars::schema_for!(plan::BenchReport),
         }
     }
 }
