@@ -118,7 +118,7 @@ pub fn plan_up(desired: &Desired, observed: &Observed) -> Result<Vec<FabricStep>
     }
     plan_stale(desired, observed, &mut steps);
     // In this order: from the moment the host forwards, what may not be routed is not.
-    plan_rules(&desired.table(), rules(&desired.networks), observed, &mut steps);
+    plan_rules(&desired.table(), all_rules(desired, observed), observed, &mut steps);
     plan_forwarding(desired, observed, &mut steps);
     Ok(steps)
 }
@@ -226,16 +226,41 @@ fn plan_uplink(
     Ok(())
 }
 
-/// Bridges of networks that the configuration no longer has. Each waits until the last pod has left it.
-fn plan_stale(desired: &Desired, observed: &Observed, steps: &mut Vec<FabricStep>) {
-    for link in observed.links.iter().filter(|link| is_ours(desired, link)) {
+/// Bridges of ours that the configuration no longer has, and whether NICs are ports of them.
+fn stale<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (LinkName, &'a Link, bool)> {
+    observed.links.iter().filter(|link| is_ours(desired, link)).filter_map(|link| {
         let wanted = desired.networks.iter().any(|network| network.bridge.as_str() == link.name);
         let mut ports = observed.links.iter().filter(|port| port.master == Some(link.index));
         let used = ports.any(|port| NicId::from_link_name(&port.name).is_some());
-        if let Some(bridge) = link_name(link).filter(|_| !wanted && !used) {
+        Some((link_name(link).filter(|_| !wanted)?, link, used))
+    })
+}
+
+/// A stale bridge waits until the last pod has left it. Until then it must not have an address that is another bridge's
+/// now, or the host would go on sending there what is for that one's pods.
+fn plan_stale(desired: &Desired, observed: &Observed, steps: &mut Vec<FabricStep>) {
+    let own: Vec<IpNet> = desired.networks.iter().flat_map(Network::host_addresses).collect();
+    for (bridge, link, used) in stale(desired, observed) {
+        if !used {
             steps.push(FabricStep::DeleteBridge { bridge });
+            continue;
+        }
+        for found in observed.addresses_of(link).filter(|found| own.contains(&found.address)) {
+            steps.push(FabricStep::RemoveAddress { bridge: bridge.clone(), address: found.address });
         }
     }
+}
+
+/// The rules of all networks, and of bridges that have pods and no network any more: what a closed network's pods may not
+/// do, they may not do because it was taken out of the configuration.
+fn all_rules(desired: &Desired, observed: &Observed) -> Vec<Rule> {
+    let left = stale(desired, observed).filter(|(_, _, used)| *used);
+    let closed =
+        left.flat_map(|(bridge, ..)| [Rule::DropFrom { bridge: bridge.clone() }, Rule::DropTo { bridge }]);
+    closed.chain(rules(&desired.networks)).collect()
 }
 
 fn plan_forwarding(desired: &Desired, observed: &Observed, steps: &mut Vec<FabricStep>) {

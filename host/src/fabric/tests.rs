@@ -241,7 +241,20 @@ fn a_network_that_is_configured_no_more() {
     ");
     let closed = host.links.iter().find(|link| link.name == "br-closed").unwrap().index;
     host.links.push(Link { master: Some(closed), ..link(40, "nl5") });
-    assert!(!up(&desired(NAT), &host).contains("delete bridge"), "a pod is still on it");
+    assert_eq!(up(&desired(NAT), &host), "", "a pod is still on it, and still routed nowhere");
+}
+
+#[test]
+fn a_bridge_that_was_renamed_lets_go_of_its_addresses_before_its_pods() {
+    let mut host = after(fresh_host(), &desired(NAT));
+    let old = host.links.iter().find(|link| link.name == "br-pods").unwrap().index;
+    host.links.push(Link { master: Some(old), ..link(40, "nl5") });
+    let plan = up(&desired(&NAT.replace("br-pods", "br-new")), &host);
+    assert!(
+        plan.contains("remove address 10.88.0.1/16 from br-pods\nremove address fd00:88::1/64 from br-pods"),
+        "{plan}"
+    );
+    assert!(plan.contains("add address 10.88.0.1/16 to br-new") && !plan.contains("delete bridge"), "{plan}");
 }
 
 #[test]
