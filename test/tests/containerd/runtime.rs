@@ -26,8 +26,8 @@ mod proto {
 pub(crate) const PROGRAMS: [&str; 8] =
     ["containerd", "containerd-shim-runc-v2", "runc", "ctr", "mount", "ip", "nft", "/usr/lib/cni/loopback"];
 
-/// A guest whose root is an initramfs cannot pivot away from it, and this machine's lab gives no spare capability; apart
-/// from that and the open CRI port this is `deploy/containerd/config.toml`.
+/// As `deploy/containerd/config.toml`, with the CRI open to the lab's host. A guest whose root is an initramfs cannot pivot
+/// away from it.
 const CONFIG: &str = r#"
 version = 2
 [grpc]
