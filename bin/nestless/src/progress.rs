@@ -1,4 +1,4 @@
-//! Shows what a lab is doing: a spinner on a terminal, plain lines elsewhere. Always on stderr.
+//! Shows what a command is doing: a spinner on a terminal, plain lines elsewhere. Always on stderr.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nestless_lab::Progress;
@@ -8,13 +8,13 @@ use std::{
 };
 
 /// The display; it vanishes when dropped.
-pub(super) struct Display {
+pub(crate) struct Display {
     spinner: Option<ProgressBar>,
     begun: Instant,
 }
 
 impl Display {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let spinner = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
                 .expect("a constant template, tested by every use");
@@ -26,7 +26,7 @@ impl Display {
     }
 
     /// For the lab to tell its steps to.
-    pub(super) fn watch(&self) -> Progress {
+    pub(crate) fn watch(&self) -> Progress {
         let (spinner, begun) = (self.spinner.clone(), self.begun);
         Progress::to(move |step| match &spinner {
             Some(spinner) => spinner.set_message(step.to_owned()),
@@ -35,7 +35,7 @@ impl Display {
     }
 
     /// Leaves one line that stays.
-    pub(super) fn finish(&self, text: &str) {
+    pub(crate) fn finish(&self, text: &str) {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
         }

@@ -124,7 +124,7 @@ pub(crate) struct Trace {
 }
 
 /// One device on a packet's way.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Hop {
     /// "pod", "guest", "hypervisor", "host", "outside"
     pub(crate) place: String,

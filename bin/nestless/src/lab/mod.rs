@@ -1,11 +1,13 @@
 //! `nestless lab`: labs from the command line.
 
+mod demo;
 mod down;
 mod exec;
 mod ls;
 mod pod;
-mod progress;
 mod up;
+
+pub(crate) use demo::Demo;
 
 use clap::Subcommand;
 use nestless_lab::LabName;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 /// One subcommand a variant, one module each.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Args),
     Up(up::Args),
     Down(down::Args),
     Exec(exec::Args),
@@ -27,6 +30,7 @@ impl Command {
     /// Runs it; the exit code is the command's own.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(args) => args.run().await,
             Self::Up(args) => args.run().await,
             Self::Down(args) => args.run().await,
             Self::Exec(args) => args.run().await,

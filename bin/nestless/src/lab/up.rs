@@ -1,15 +1,9 @@
 //! `nestless lab up`
 
-use super::{Which, progress::Display};
-use crate::output;
-use anyhow::Context as _;
-use clap::ValueEnum;
-use nestless_lab::{Lab, Vmm};
+use super::Which;
+use crate::{bench::VmmName, output, progress::Display, shutdown::Shutdown};
+use nestless_lab::Lab;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// As shells report a command that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// Build a lab: a host, its VMs, nestlessd and the agents. It stays until `nestless lab down`.
 #[derive(Debug, clap::Args)]
@@ -39,25 +33,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum VmmName {
-    /// Real virtual machines.
-    #[default]
-    Qemu,
-    /// Namespaces of this machine: up in a moment, and no guest kernel.
-    Namespace,
-}
-
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let display = Display::new();
         let name = &self.which.name;
-        let vmm = match self.vmm {
-            VmmName::Qemu => Vmm::Qemu,
-            VmmName::Namespace => Vmm::Namespace,
-        };
         let mut builder = Lab::builder(name.as_str())
-            .vmm(vmm)
+            .vmm(self.vmm.into())
             .vms(self.vms)
             .size(self.cpus, self.memory)
             .programs(self.programs)
@@ -65,19 +46,14 @@ impl Args {
         if self.bare {
             builder = builder.without_daemon();
         }
-        // Before anything is made: a signal that comes early must not go past the clean-up.
-        let mut interrupt = signal(SignalKind::interrupt()).context("watch for Ctrl-C")?;
-        let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
-        let mut hang_up = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
+        let mut shutdown = Shutdown::watch()?;
         let lab = tokio::select! {
             lab = Box::pin(builder.up_detached()) => Some(lab?),
-            _ = interrupt.recv() => None,
-            _ = terminate.recv() => None,
-            _ = hang_up.recv() => None,
+            () = shutdown.asked() => None,
         };
         let Some(lab) = lab else {
             display.finish("interrupted: everything was removed");
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(Shutdown::exit_code());
         };
         display.finish(&format!("lab {name} is up"));
         if self.json {

@@ -1,0 +1,147 @@
+//! One end of a way: a network namespace somewhere, in which programs are run.
+
+use anyhow::{Context as _, bail};
+use ipnet::IpNet;
+use nestless_lab::{Exec, GuestClient, Lab, Neighbour, Piece};
+use nestless_lab::{Output, Vm};
+use std::net::IpAddr;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Child,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// Where iperf3 listens.
+pub(super) const TRANSFER_PORT: u16 = 5201;
+/// Where the probe does.
+pub(super) const PROBE_PORT: u16 = 5202;
+/// Below the pods' addresses, and above the VMs' own.
+const NEIGHBOUR: &str = "10.88.0.200/16";
+
+/// An end, with iperf3 and the probe listening in it for as long as this value lives.
+pub struct Station {
+    place: Place,
+    address: IpAddr,
+    _servers: Vec<Server>,
+}
+
+enum Place {
+    Neighbour(Neighbour),
+    Pod { vm: GuestClient, pod: String },
+}
+
+/// Ends with the value.
+enum Server {
+    Child(#[expect(dead_code, reason = "kept to be ended")] Child),
+    Task(JoinHandle<()>),
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
+}
+
+impl Station {
+    /// On the lab's host, beside the VMs.
+    ///
+    /// # Errors
+    /// When it cannot be made, or a server does not start.
+    pub async fn neighbour(lab: &Lab) -> anyhow::Result<Self> {
+        let address: IpNet = NEIGHBOUR.parse().context("a constant address")?;
+        let neighbour = lab.neighbour("neighbour", address).await?;
+        Self::serving(Place::Neighbour(neighbour), address.addr()).await
+    }
+
+    /// A pod's namespace in a VM. Others reach it by `address`.
+    ///
+    /// # Errors
+    /// When a server does not start.
+    pub(super) async fn pod(vm: &Vm, pod: &str, address: IpAddr) -> anyhow::Result<Self> {
+        Self::serving(Place::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
+    }
+
+    async fn serving(place: Place, address: IpAddr) -> anyhow::Result<Self> {
+        let iperf = Exec::new(["iperf3", "-s", "-p", &TRANSFER_PORT.to_string(), "--forceflush"]);
+        let probe = Exec::new([super::PROBE, "serve", &PROBE_PORT.to_string()]);
+        let servers =
+            vec![place.serve(&iperf, "Server listening").await?, place.serve(&probe, "ready").await?];
+        Ok(Self { place, address, _servers: servers })
+    }
+
+    /// By which the other end reaches it.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Runs a program in it; its output.
+    pub(super) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
+        let line = exec.line();
+        let output = match &self.place {
+            Place::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,
+            Place::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
+        };
+        Ok(output.success(line)?)
+    }
+}
+
+impl Place {
+    /// Starts a program and waits until it has written `ready`.
+    async fn serve(&self, exec: &Exec, ready: &'static str) -> anyhow::Result<Server> {
+        match self {
+            Self::Neighbour(neighbour) => {
+                let mut command = neighbour.command(&own(exec));
+                command.stdout(std::process::Stdio::piped());
+                let mut child = command.spawn().with_context(|| format!("start `{}`", exec.line()))?;
+                let mut lines = BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines();
+                while let Some(line) = lines.next_line().await? {
+                    if line.contains(ready) {
+                        // A full pipe would stop it.
+                        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                        return Ok(Server::Child(child));
+                    }
+                }
+                bail!("`{}` ended before it was ready", exec.line());
+            }
+            Self::Pod { vm, pod } => {
+                let (vm, exec) = (vm.clone(), exec.clone().in_pod(pod));
+                let line = exec.line();
+                let (tell, told) = oneshot::channel();
+                let task = tokio::spawn(async move {
+                    let (_open, input) = mpsc::channel(1);
+                    let (mut tell, mut seen) = (Some(tell), Vec::new());
+                    // Whoever waits for it learns of a failure by the end of `tell`.
+                    let _ = vm
+                        .exec_streaming(&exec, input, |piece| {
+                            let (Piece::Stdout(bytes) | Piece::Stderr(bytes)) = piece;
+                            if tell.is_some() {
+                                seen.extend(bytes);
+                                if String::from_utf8_lossy(&seen).contains(ready) {
+                                    tell.take().map(|tell| tell.send(()));
+                                }
+                            }
+                        })
+                        .await;
+                });
+                told.await.with_context(|| format!("`{line}` in pod {pod} ended before it was ready"))?;
+                Ok(Server::Task(task))
+            }
+        }
+    }
+}
+
+/// Our own programs are beside this one, and not in this machine's PATH.
+fn own(exec: &Exec) -> Exec {
+    let beside = std::env::var_os("NESTLESS_BIN_DIR").map(std::path::PathBuf::from).or_else(|| {
+        let directory = std::env::current_exe().ok()?.parent()?.to_owned();
+        if directory.ends_with("deps") { directory.parent().map(ToOwned::to_owned) } else { Some(directory) }
+    });
+    let path = std::env::var("PATH").unwrap_or_default();
+    match beside {
+        Some(directory) => exec.clone().env("PATH", format!("{}:{path}", directory.display())),
+        None => exec.clone(),
+    }
+}

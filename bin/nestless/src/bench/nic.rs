@@ -1,0 +1,39 @@
+//! `nestless bench nic`
+
+use super::{Common, lab_name};
+use crate::progress::Display;
+use nestless_bench::nic::{Options, run};
+use nestless_lab::Lab;
+use std::{process::ExitCode, time::Duration};
+
+/// Measure throughput, latency and processor time of a pod's way out: by a NIC of its own, and nested.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// How often each way is measured.
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// How long each transfer takes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    transfer: u64,
+    /// How long requests are sent one after the other.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    requests: u64,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let display = Display::new();
+        let watch = display.watch();
+        let options = Options {
+            vmm: self.common.vmm.into(),
+            rounds: self.rounds,
+            transfer: Duration::from_secs(self.transfer),
+            requests: Duration::from_millis(self.requests),
+        };
+        let builder = Lab::builder(lab_name()).progress(watch.clone());
+        let tell = move |step: &str| watch.step(step);
+        self.common.show(display, Box::pin(run(&options, &tell, builder))).await
+    }
+}

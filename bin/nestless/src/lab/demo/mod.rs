@@ -1,0 +1,148 @@
+//! `nestless lab demo`: two VMs, the same traffic on three ways between them, and what each way costs.
+
+mod picture;
+
+use crate::{
+    bench::VmmName,
+    output,
+    progress::Display,
+    report::{Hop, Trace},
+    shutdown::Shutdown,
+};
+use anyhow::Context as _;
+use nestless_bench::{
+    Machine, Metric, Operator, Recorder, attach,
+    nic::{self, Ends, Way},
+};
+use nestless_lab::{Lab, Progress, Vmm};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+const VMS: [&str; 2] = ["vm1", "vm2"];
+const ROUNDS: usize = 3;
+const TRANSFER: Duration = Duration::from_secs(2);
+const REQUESTS: Duration = Duration::from_millis(600);
+const ATTACHES: usize = 5;
+
+/// Show what Nestless is for: two VMs, pods on both, traffic between them with and without a second network layer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What runs the VMs.
+    #[arg(long, value_enum, default_value_t)]
+    vmm: VmmName,
+    /// Print JSON (`nestless schema demo`).
+    #[arg(long)]
+    json: bool,
+}
+
+/// `nestless lab demo --json`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Demo {
+    /// Where it ran.
+    pub(crate) machine: Machine,
+    /// Building and removing the lab included.
+    pub(crate) took_s: f64,
+    /// Device by device, from a pod in vm1 to the host's bridge.
+    pub(crate) ways: Vec<ShownWay>,
+    /// Throughput, latency and processor time of the ways, and how long a pod waits for its NIC.
+    pub(crate) metrics: Vec<Metric>,
+}
+
+/// One way out of a VM.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ShownWay {
+    /// "single", "nested", "brfusion"
+    pub(crate) side: String,
+    /// From the pod outwards.
+    pub(crate) hops: Vec<Hop>,
+}
+
+impl Args {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let display = Display::new();
+        let mut shutdown = Shutdown::watch()?;
+        let outcome = tokio::select! {
+            outcome = Box::pin(show(self.vmm.into(), display.watch())) => Some(outcome?),
+            () = shutdown.asked() => None,
+        };
+        let Some(demo) = outcome else {
+            display.finish("interrupted: everything was removed");
+            return Ok(Shutdown::exit_code());
+        };
+        display.finish("done: the lab is removed");
+        if self.json {
+            output::print_json(&demo)?;
+        } else {
+            output::print(&picture::draw(&demo))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
+    let clock = Instant::now();
+    let builder = Lab::builder(format!("demo{}", std::process::id()))
+        .progress(progress.clone())
+        .vm_names(VMS)
+        .further_network(attach::cold_network());
+    let lab = Box::pin(nic::prepare(builder, vmm).vmm(vmm).up()).await?;
+    let machine = Machine::look(&lab);
+    let mut recorder = Recorder::default();
+    let ways = measure(&lab, vmm, &progress, &mut recorder).await;
+    progress.step("remove the lab");
+    lab.down().await?;
+    Ok(Demo {
+        machine,
+        took_s: clock.elapsed().as_secs_f64(),
+        ways: ways?,
+        metrics: recorder.metrics(&nic::PAIRS),
+    })
+}
+
+/// Measures; the ways it measured.
+async fn measure(
+    lab: &Lab,
+    vmm: Vmm,
+    progress: &Progress,
+    recorder: &mut Recorder,
+) -> anyhow::Result<Vec<ShownWay>> {
+    progress.step("attach and detach pods");
+    attach::ready_times(lab, vmm, VMS[0], ATTACHES, recorder).await?;
+    progress.step("connect the pods");
+    let (near, far) = (Ends::in_vm(lab, VMS[0], 0).await?, Ends::in_vm(lab, VMS[1], 1).await?);
+    let pairs = near.stations().into_iter().zip(far.stations());
+    let ways: Vec<Way<'_>> =
+        pairs.map(|((side, inside), (_, outside))| Way { side, inside, outside }).collect();
+    let options = nic::Options { vmm, rounds: ROUNDS, transfer: TRANSFER, requests: REQUESTS };
+    let tell = |step: &str| progress.step(format!("send traffic between the VMs: {step}"));
+    nic::measure(lab, &ways, &options, &tell, recorder).await?;
+    look(lab, &near).await
+}
+
+/// What is on the ways out of the first VM.
+async fn look(lab: &Lab, ends: &Ends) -> anyhow::Result<Vec<ShownWay>> {
+    let address = ends.brfusion().address().to_string();
+    let mut brfusion = Trace::from(Operator::of(lab).await?.trace(&address).await?).hops;
+    // What comes after the bridge is for traffic that leaves the host.
+    let bridge = brfusion.iter().position(|hop| hop.kind == "bridge").context("the trace shows no bridge")?;
+    brfusion.truncate(bridge + 1);
+    let bridge = brfusion[bridge].clone();
+    let host_end = |link| hop(["host", link, "tap", ""]);
+    let mut nested: Vec<Hop> =
+        ends.nested_way().iter().map(|words| hop(words.each_ref().map(String::as_str))).collect();
+    nested.extend([host_end("vm1"), bridge.clone()]);
+    let single = vec![hop(["guest", "eth0", "virtio-net", ""]), host_end("vm1b"), bridge];
+    let [first, second, third] = nic::SIDES;
+    Ok([(first, single), (second, nested), (third, brfusion)]
+        .map(|(side, hops)| ShownWay { side: side.to_owned(), hops })
+        .into())
+}
+
+/// Of a device that was just seen, or that traffic just went through.
+fn hop([place, device, kind, detail]: [&str; 4]) -> Hop {
+    Hop { place: place.into(), device: device.into(), kind: kind.into(), detail: detail.into(), seen: true }
+}

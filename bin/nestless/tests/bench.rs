@@ -1,0 +1,97 @@
+//! The benches and the demonstration, with namespaces for VMs: every row is there, and nothing is left. What the clock
+//! says is for people to read.
+
+use serde_json::Value;
+use std::process::Command;
+
+fn run(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_nestless")).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "`nestless {}` ended with {}:\n{}",
+        arguments.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Metric, side and number of samples.
+fn rows(report: &Value) -> Vec<(String, String, usize)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut rows = Vec::new();
+    for metric in report["metrics"].as_array().unwrap() {
+        for side in metric["sides"].as_array().unwrap() {
+            let samples = side["samples"].as_array().unwrap();
+            assert!(samples.iter().all(|sample| sample.as_f64().unwrap() > 0.0), "{side}");
+            rows.push((text(&metric["name"]), text(&side["side"]), samples.len()));
+        }
+    }
+    rows
+}
+
+fn expected(metrics: &[&str], sides: &[&str], count: usize) -> Vec<(String, String, usize)> {
+    let of = |metric: &&str| {
+        sides.iter().map(|side| ((*metric).to_owned(), (*side).to_owned(), count)).collect::<Vec<_>>()
+    };
+    metrics.iter().flat_map(of).collect()
+}
+
+const TRAFFIC: [&str; 6] = ["throughput-out", "throughput-in", "tcp-p50", "tcp-p99", "udp-p50", "udp-p99"];
+const WAYS: [&str; 3] = ["single", "nested", "brfusion"];
+
+#[test]
+fn attach_measures_every_plugin_and_the_burst_is_warm() {
+    let report =
+        run(&["bench", "attach", "--vmm", "namespace", "--rounds", "2", "--bursts", "1", "--json", "-"]);
+    let mut all = expected(&["add", "del"], &["warm", "cold", "reference"], 2);
+    all.extend(expected(&["burst"], &["warm", "reference"], 1));
+    assert_eq!(sorted(rows(&report)), sorted(all));
+    assert_eq!(report["counts"]["burst-pods"], 8);
+    assert_eq!(report["counts"]["burst-pods-warm"], 8);
+    assert_eq!(report["bench"], "attach");
+}
+
+#[test]
+fn nic_measures_every_way() {
+    let arguments = [
+        "bench",
+        "nic",
+        "--vmm",
+        "namespace",
+        "--rounds",
+        "1",
+        "--transfer",
+        "1",
+        "--requests",
+        "50",
+        "--json",
+        "-",
+    ];
+    let report = run(&arguments);
+    assert_eq!(sorted(rows(&report)), sorted(expected(&TRAFFIC, &WAYS, 1)));
+    let ratios = report["metrics"][0]["ratios"].as_array().unwrap();
+    let pairs: Vec<_> =
+        ratios.iter().map(|r| (r["side"].as_str().unwrap(), r["to"].as_str().unwrap())).collect();
+    assert_eq!(pairs, [("brfusion", "single"), ("nested", "single"), ("brfusion", "nested")]);
+}
+
+#[test]
+fn the_demonstration_shows_the_ways_and_what_they_cost() {
+    let demo = run(&["lab", "demo", "--vmm", "namespace", "--json"]);
+    let mut all = expected(&TRAFFIC, &WAYS, 3);
+    all.extend(expected(&["add"], &["warm", "cold"], 5));
+    assert_eq!(sorted(rows(&demo)), sorted(all));
+    let kinds = |side: &str| -> Vec<String> {
+        let way = demo["ways"].as_array().unwrap().iter().find(|way| way["side"] == side).unwrap();
+        way["hops"].as_array().unwrap().iter().map(|hop| hop["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let count = |side: &str, kind: &str| kinds(side).iter().filter(|k| *k == kind).count();
+    assert_eq!((count("nested", "bridge"), count("nested", "nat")), (2, 1));
+    assert_eq!(count("brfusion", "bridge"), 1);
+}
+
+fn sorted<T: Ord>(mut rows: Vec<T>) -> Vec<T> {
+    rows.sort();
+    rows
+}
