@@ -39,7 +39,7 @@ pub use vm::Vm;
 
 /// What a container runtime in a lab's VM is told about our plugin.
 pub const CNI_CONFIG: &str = r#"{
-  "cniVersion": "1.1.0",
+  "cniVersion": "1.0.0",
   "name": "pods",
   "plugins": [{ "type": "nestless-cni", "network": "pods", "agentSocket": "/run/nestless/agent.sock" }]
 }
