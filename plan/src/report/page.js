@@ -143,7 +143,7 @@ function stranded() {
   report.stranded.forEach((plan, index) => {
     const top = index * step;
     svg.append(draw("text", { x: left - 8, y: top + 23, "text-anchor": "end" }, PLANS[plan.plan]));
-    [["CPU", plan.cpu_percent, "whole"], ["memory", plan.memory_percent, "split"]].forEach(([name, value, colour], part) => {
+    [["CPU", plan.cpu_percent, "cpu"], ["memory", plan.memory_percent, "memory"]].forEach(([name, value, colour], part) => {
       const long = ((width - left - 130) * value) / most;
       svg.append(
         draw("rect", { x: left, y: top + part * 19, width: Math.max(1, long), height: 16, rx: 2, fill: `var(--${colour})` }),
