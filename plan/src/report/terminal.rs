@@ -47,6 +47,8 @@ pub fn terminal(report: &Report) -> String {
         );
     }
     notes(out, report);
+    // Names come from the input: none may steer the terminal.
+    text.retain(|letter| letter == '\n' || !letter.is_control());
     text
 }
 
