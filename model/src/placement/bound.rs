@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::PlacementError;
+use super::exact::{Effort, floor};
 use super::price::Price;
+use super::problem::Problem;
+use super::strategy::Task;
 
 /// A proven lower bound on the cost of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,4 +27,15 @@ pub enum Proof {
     Configuration,
     /// A complete search found nothing cheaper.
     Search,
+}
+
+/// What no plan of `task` costs less than, without a search for plans: the continuous bound, and the
+/// configuration bound where there are few enough kinds of parts for it. [`compare`](super::compare())
+/// proves more.
+///
+/// # Errors
+/// [`PlacementError`] where the task has no plan because of one pod alone.
+pub fn lower_bound(task: Task<'_>, effort: Effort) -> Result<Bound, PlacementError> {
+    let problem = Problem::new(task)?;
+    Ok(floor(&problem, effort))
 }

@@ -94,6 +94,13 @@ pub(super) fn solve<'p>(problem: &'p Problem<'p>, start: Packing<'p>, effort: Ef
     Solved { packing: search.best, bound: search.bound }
 }
 
+/// What can be proven without a packing.
+pub(super) fn floor(problem: &Problem<'_>, effort: Effort) -> Bound {
+    let mut search = Search::new(problem, Packing::new(problem), effort);
+    search.raise(configuration::bound(problem, &search.parts, &[], effort.columns), Proof::Configuration);
+    search.bound
+}
+
 /// A packing cheaper than `price`, if one is found: prices are tried from just below it downwards, until
 /// one fails.
 pub(super) fn refill<'p>(problem: &'p Problem<'p>, price: u64, effort: Effort) -> Option<Packing<'p>> {

@@ -32,6 +32,10 @@ impl Strategy for Hostlo {
     }
 }
 
+/// Up to so many VMs, all of them are candidates to take something in; beyond, those with most room,
+/// chosen anew after as many VMs were relieved.
+const MOST_CANDIDATES: usize = 1024;
+
 /// Moves containers, and whole pods, out of VMs until none can be made cheaper.
 pub(super) fn post_pass(packing: &mut Packing<'_>) {
     let scale = Scale::of(packing.problem);
@@ -40,15 +44,32 @@ pub(super) fn post_pass(packing: &mut Packing<'_>) {
             (0..packing.vms.len()).filter(|&vm| !packing.vms[vm].pieces.is_empty()).collect();
         let waste = |vm: usize| scale.measure(&packing.vms[vm].room, Measure::Sum);
         order.sort_by_key(|&vm| (std::cmp::Reverse(waste(vm)), vm));
-        let saved = order.into_iter().filter(|&vm| relieve(packing, scale, vm)).count();
-        if saved == 0 {
+        let mut saved = 0;
+        for chunk in order.chunks(MOST_CANDIDATES) {
+            let candidates = candidates(packing, scale);
+            saved += chunk.iter().filter(|&&vm| relieve(packing, scale, vm, &candidates)).count();
+        }
+        if saved == 0 || order.len() > MOST_CANDIDATES {
             return;
         }
     }
 }
 
+/// The VMs that may take something in, ascending.
+fn candidates(packing: &Packing<'_>, scale: Scale) -> Vec<usize> {
+    let mut vms: Vec<usize> =
+        (0..packing.vms.len()).filter(|&vm| !packing.vms[vm].pieces.is_empty()).collect();
+    if vms.len() > MOST_CANDIDATES {
+        let room = |vm: usize| scale.measure(&packing.vms[vm].room, Measure::Sum);
+        vms.sort_by_key(|&vm| (std::cmp::Reverse(room(vm)), vm));
+        vms.truncate(MOST_CANDIDATES / 8);
+        vms.sort_unstable();
+    }
+    vms
+}
+
 /// Makes one VM superfluous, or else as much cheaper as can be.
-fn relieve(packing: &mut Packing<'_>, scale: Scale, vm: usize) -> bool {
+fn relieve(packing: &mut Packing<'_>, scale: Scale, vm: usize, candidates: &[usize]) -> bool {
     let problem = packing.problem;
     let price = problem.sizes[packing.vms[vm].size].price;
     let mut targets: Vec<Option<usize>> = vec![None];
@@ -59,7 +80,7 @@ fn relieve(packing: &mut Packing<'_>, scale: Scale, vm: usize) -> bool {
     cheaper.sort_by_key(|&size| (problem.sizes[size].price, size));
     targets.extend(cheaper.into_iter().map(Some));
     targets.into_iter().any(|target| {
-        let mut moves = Moves { packing: &mut *packing, scale, before: Vec::new() };
+        let mut moves = Moves { packing: &mut *packing, scale, candidates, before: Vec::new() };
         let done = moves.leave(vm, target);
         let before = moves.before;
         let kept = done && packing.hosts_hold();
@@ -73,6 +94,7 @@ fn relieve(packing: &mut Packing<'_>, scale: Scale, vm: usize) -> bool {
 struct Moves<'m, 'p> {
     packing: &'m mut Packing<'p>,
     scale: Scale,
+    candidates: &'m [usize],
     before: Vec<(usize, Vm)>,
 }
 
@@ -124,7 +146,8 @@ impl Moves<'_, '_> {
     /// The other VM with least room that admits `need`; those that hold some of the item already first.
     fn tightest(&self, from: usize, item: usize, need: &Amount) -> Option<usize> {
         let packing = &*self.packing;
-        let vms = (0..packing.vms.len()).filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
+        let others = self.candidates.iter().copied();
+        let vms = others.filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
         let admitting = vms.filter(|&vm| packing.admits(vm, item, need));
         admitting.min_by_key(|&vm| {
             let there = packing.vms[vm].pieces.iter().any(|piece| piece.item == item);
@@ -173,7 +196,8 @@ impl Moves<'_, '_> {
         }
         let holds = |vm: &&Vm| vm.pieces.iter().any(|piece| piece.item == item);
         let back = staying.is_empty() || self.packing.add_units(from, item, &staying);
-        let few = self.packing.vms.iter().filter(holds).count() <= problem.max_fractions();
+        let limited = problem.max_fractions() < of.units.len();
+        let few = !limited || self.packing.vms.iter().filter(holds).count() <= problem.max_fractions();
         (back && few).then_some(staying.is_empty())
     }
 
@@ -181,7 +205,8 @@ impl Moves<'_, '_> {
     /// fractions arise.
     fn roomy(&self, from: usize, item: usize, unit: &Amount, fraction: &Amount) -> Option<usize> {
         let packing = &*self.packing;
-        let vms = (0..packing.vms.len()).filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
+        let others = self.candidates.iter().copied();
+        let vms = others.filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
         let holds = |vm: usize| packing.vms[vm].pieces.iter().any(|piece| piece.item == item);
         let admitting = vms.filter(|&vm| {
             if holds(vm) { fits(unit, &packing.vms[vm].room) } else { packing.admits(vm, item, fraction) }

@@ -55,8 +55,8 @@ pub(super) fn improved<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, Plac
 
 fn constructed<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
     let mut found = vec![best_fit(problem)];
-    found.push(as_it_is(problem));
     if problem.items.len() <= LARGE {
+        found.push(as_it_is(problem));
         found.push(dot_product(problem));
         if problem.max_fractions() > 1
             && let Ok(mut packing) = as_it_is(problem)
@@ -112,21 +112,30 @@ fn cheaper(packing: &mut Packing<'_>, group: &[usize]) -> bool {
         group.iter().flat_map(|&vm| packing.vms[vm].pieces.iter().map(|piece| piece.item)).collect();
     let part = packing.problem.subset(&items);
     let Some(fresh) = refill(&part, price, Effort::ROUND) else { return false };
-    let (mut next, _) = packing.without(group);
-    for vm in fresh.vms.into_iter().filter(|vm| !vm.pieces.is_empty()) {
-        if !next.has(vm.size) {
-            return false;
-        }
-        let at = next.open(vm.size);
-        for piece in vm.pieces {
-            next.put(at, Piece { item: items[piece.item], ..piece });
-        }
+    let before: Vec<(usize, Vm)> = group.iter().map(|&vm| (vm, packing.vms[vm].clone())).collect();
+    let mut fresh = fresh.vms.into_iter().filter(|vm| !vm.pieces.is_empty());
+    let known = packing.vms.len();
+    for &slot in group {
+        let vm = fresh.next().map(|vm| relabelled(vm, &items));
+        packing.replace(slot, vm);
     }
-    let held = next.hosts_hold();
-    if held {
-        *packing = next;
+    for vm in fresh {
+        let at = packing.open(vm.size);
+        packing.replace(at, Some(relabelled(vm, &items)));
     }
-    held
+    if !packing.within_availability() || !packing.hosts_hold() {
+        packing.close_from(known);
+        packing.restore(before);
+        return false;
+    }
+    packing.drop_empty();
+    true
+}
+
+/// A VM of a part of the problem, as one of the whole problem.
+fn relabelled(vm: Vm, items: &[usize]) -> Vm {
+    let pieces = vm.pieces.into_iter().map(|piece| Piece { item: items[piece.item], ..piece });
+    Vm { pieces: pieces.collect(), ..vm }
 }
 
 /// Puts the items of `group` into the same VMs in another way, so that the next rounds see something new.

@@ -36,7 +36,7 @@ pub mod verify;
 mod vm_sets;
 
 pub use best_fit::BestFit;
-pub use bound::{Bound, Proof};
+pub use bound::{Bound, Proof, lower_bound};
 pub use catalogue::{Catalogue, VmSize};
 pub use compare::{Comparison, Terms, compare, strategies, strategy};
 pub use constraint::Constraints;

@@ -170,6 +170,38 @@ impl<'p> Packing<'p> {
         admitted
     }
 
+    /// Puts a filled VM, or none, in the place of another. For problems without relations.
+    pub(super) fn replace(&mut self, vm: usize, fresh: Option<Vm>) {
+        let size = self.vms[vm].size;
+        let empty = Vm { size, room: self.problem.sizes[size].room, pieces: Vec::new() };
+        let fresh = fresh.unwrap_or(empty);
+        self.used[size] -= 1;
+        self.used[fresh.size] += 1;
+        self.vms[vm] = fresh;
+    }
+
+    /// Whether no size is used more often than it can be had.
+    pub(super) fn within_availability(&self) -> bool {
+        self.used.iter().zip(&self.problem.sizes).all(|(&used, size)| used <= size.available)
+    }
+
+    /// Gives up the VMs from `first` on.
+    pub(super) fn close_from(&mut self, first: usize) {
+        for vm in self.vms.drain(first..) {
+            self.used[vm.size] -= 1;
+        }
+    }
+
+    /// Gives up the VMs that hold nothing. For problems without relations.
+    pub(super) fn drop_empty(&mut self) {
+        let used = &mut self.used;
+        self.vms.retain(|vm| {
+            let kept = !vm.pieces.is_empty();
+            used[vm.size] -= u32::from(!kept);
+            kept
+        });
+    }
+
     /// Puts VMs back as they were.
     pub(super) fn restore(&mut self, before: Vec<(usize, Vm)>) {
         for (vm, was) in before.into_iter().rev() {

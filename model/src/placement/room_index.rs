@@ -48,8 +48,9 @@ impl RoomIndex {
             self.places.push(tree.vms.len());
             tree.vms.push(vm);
         }
-        let [cpu, memory] = points(&packing.problem.sizes[at.size].room, &at.room, &[0; 4]);
-        tree.set(self.places[vm], Node { room: at.room, points: cpu + memory });
+        let room = &packing.problem.sizes[at.size].room;
+        let used = [room[0] - at.room[0], room[1] - at.room[1]];
+        tree.set(self.places[vm], Node { room: at.room, points: fine_points(room, used) });
     }
 
     /// The VM with the highest score once `need` is in it, of those that admit it; the oldest of equals.
@@ -60,8 +61,8 @@ impl RoomIndex {
             if tree.vms.is_empty() || !packing.problem.admits(item, size) || !fits(need, room) {
                 continue;
             }
-            let [cpu, memory] = [need[0] * 100 / room[0], need[1] * 100 / room[1]];
-            let search = Search { tree, packing, item, need, most_gain: cpu + memory + 2 };
+            let gain = fine_points(room, [need[0], need[1]]);
+            let search = Search { tree, packing, item, need, gain };
             search.descend(1, &mut best);
         }
         best.map(|(_, vm)| vm)
@@ -88,13 +89,19 @@ fn points(room: &Amount, left: &Amount, need: &Amount) -> [u64; 2] {
     [0, 1].map(|d| (room[d] - left[d] + need[d]) * 100 / room[d])
 }
 
+/// The points of CPU and memory together, in parts of 2^16 and rounded up, so that they add up to no less
+/// than the scheduler's.
+fn fine_points(room: &Amount, used: [u64; 2]) -> u64 {
+    [0, 1].map(|d| ((u128::from(used[d]) * 100) << 16).div_ceil(u128::from(room[d])) as u64).iter().sum()
+}
+
 struct Search<'s, 'p> {
     tree: &'s Tree,
     packing: &'s Packing<'p>,
     item: usize,
     need: &'s Amount,
-    /// By how many points the sum of a VM can rise, at most.
-    most_gain: u64,
+    /// By how many fine points the sum of a VM rises.
+    gain: u64,
 }
 
 impl Search<'_, '_> {
@@ -105,8 +112,11 @@ impl Search<'_, '_> {
             return;
         }
         if node < leaves {
-            let cannot_win = |best: u64| (here.points + self.most_gain) / 2 < best;
-            if best.is_some_and(|(score, _)| cannot_win(score)) {
+            let most = ((here.points + self.gain) >> 16) / 2;
+            let oldest = self.tree.oldest(node);
+            if best
+                .is_some_and(|(score, vm)| most < score || (most == score && oldest.is_none_or(|o| o > vm)))
+            {
                 return;
             }
             let (left, right) = (2 * node, 2 * node + 1);
@@ -154,6 +164,14 @@ impl Tree {
             nodes[node] = nodes[2 * node].join(nodes[2 * node + 1]);
         }
         self.nodes = nodes;
+    }
+
+    /// The oldest VM below a node: that of its leftmost leaf.
+    fn oldest(&self, mut node: usize) -> Option<usize> {
+        let leaves = self.nodes.len() / 2;
+        let levels = leaves.ilog2() - node.ilog2();
+        node <<= levels;
+        self.vms.get(node - leaves).copied()
     }
 
     fn first(
