@@ -2,7 +2,8 @@
 
 use crate::fleet::Fleet;
 use nestless_model::placement::{
-    Catalogue, Client, Comparison, Effort, PlacementError, Rules, Splitting, Strategy, Task, Terms, compare,
+    Catalogue, Client, Comparison, Hostlo, Kubernetes, PlacementError, Rules, Splitting, Strategy, Task,
+    Terms, compare, lower_bound,
 };
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -78,17 +79,22 @@ impl Question<'_> {
         let Terms { hosts, max_fractions, .. } = self.terms;
         let whole = Task { client, catalogue, rules: Rules { splitting: Splitting::Whole, hosts } };
         let split = Task { rules: Rules { splitting: Splitting::Split { max_fractions }, hosts }, ..whole };
-        let bounds = compare(client, catalogue, Terms { effort: BOUNDS_ONLY, ..self.terms })?;
-        let whole = chosen.place(whole)?;
-        let split = chosen.place(split)?;
+        let as_is = Kubernetes.place(whole)?;
+        let whole_plan =
+            if chosen.name() == Kubernetes.name() { as_is.clone() } else { chosen.place(whole)? };
+        let split_plan = chosen.place(split)?;
         // Whole pods are a split plan too.
-        let split = if whole.score(catalogue) < split.score(catalogue) { whole.clone() } else { split };
-        Ok(Comparison { whole, split, ..bounds })
+        let is_better = whole_plan.score(catalogue) < split_plan.score(catalogue);
+        Ok(Comparison {
+            as_is_hostlo: Hostlo.place(split)?,
+            whole_bound: lower_bound(whole, self.terms.effort)?,
+            split_bound: lower_bound(split, self.terms.effort)?,
+            split: if is_better { whole_plan.clone() } else { split_plan },
+            whole: whole_plan,
+            as_is,
+        })
     }
 }
-
-/// No search for plans, since the strategy's own are asked for.
-const BOUNDS_ONLY: Effort = Effort { sets: 0, fillings: 0, search: 0, searches: 0, ..Effort::DEFAULT };
 
 fn containers(client: &Client) -> usize {
     client.pods.iter().map(|pod| pod.containers.len()).sum()
