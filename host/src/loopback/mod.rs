@@ -19,8 +19,6 @@ mod inject;
 mod inner;
 mod pins;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 pub use error::LoopbackError;
 pub use nestless_bpf::reflector::Counters;
