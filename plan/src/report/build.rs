@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 const PAPER_CLIENTS_PERCENT: f64 = 11.0;
 const PAPER_MOST_PERCENT: f64 = 40.0;
 
+/// One of a client's plans.
+type PlanOf = fn(&Outcome) -> &Plan;
+
 /// Everything a report is made of.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
@@ -48,7 +51,7 @@ pub fn build(inputs: Inputs<'_>) -> Report {
     let totals = clients.iter().fold(Costs::default(), |sum, client| sum.plus(client.costs));
     let savings = savings(totals, &clients);
     let is_google = inputs.format == "google-2011";
-    let kinds: [(&str, fn(&Outcome) -> &Plan); 4] = [
+    let kinds: [(&str, PlanOf); 4] = [
         ("as-is", |outcome| &outcome.comparison.as_is),
         ("as-is-hostlo", |outcome| &outcome.comparison.as_is_hostlo),
         ("whole", |outcome| &outcome.comparison.whole),
@@ -180,12 +183,7 @@ fn paper(savings: Savings, clients: usize) -> Paper {
     }
 }
 
-fn stranded(
-    name: &str,
-    plan: fn(&Outcome) -> &Plan,
-    outcomes: &[Outcome],
-    catalogue: &Catalogue,
-) -> Stranded {
+fn stranded(name: &str, plan: PlanOf, outcomes: &[Outcome], catalogue: &Catalogue) -> Stranded {
     let mut by_size: BTreeMap<usize, (usize, Resources)> = BTreeMap::new();
     let (mut vms, mut room, mut left) = (0, Resources::ZERO, Resources::ZERO);
     for outcome in outcomes {

@@ -14,7 +14,10 @@ fn gib(cpu: u64, memory: u64) -> Resources {
     Resources::new(cpu * 1000, memory << 30)
 }
 
-fn fleet(pods: &[(u64, Option<u64>, &[(u64, u64)])]) -> Fleet {
+/// When a pod comes and goes, and the vCPUs and GiB of its containers.
+type Timed<'a> = (u64, Option<u64>, &'a [(u64, u64)]);
+
+fn fleet(pods: &[Timed<'_>]) -> Fleet {
     let mut fleet = Fleet::default();
     for (index, (arrives_us, departs_us, containers)) in pods.iter().enumerate() {
         let pod = Pod::of(index.to_string(), containers.iter().map(|&(cpu, memory)| gib(cpu, memory)));
