@@ -45,7 +45,9 @@ pub(super) fn guest() -> guest::Facts {
         serial_channel: serial_channel(),
         vsock: openable("/dev/vsock"),
         agent_socket: Path::new("/run/nestless/agent.sock").exists(),
-        cni_plugin: ["/opt/cni/bin", "/usr/lib/cni"].iter().any(|dir| Path::new(dir).join("nestless-cni").exists()),
+        cni_plugin: ["/opt/cni/bin", "/usr/lib/cni"]
+            .iter()
+            .any(|dir| Path::new(dir).join("nestless-cni").exists()),
         meddlers: services
             .into_iter()
             .filter(|(_, running, drop_in)| Path::new(running).exists() && !Path::new(drop_in).exists())
