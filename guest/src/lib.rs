@@ -9,7 +9,6 @@
 pub mod announce;
 pub mod digest;
 pub mod identify;
-pub mod loopback_endpoint;
 pub mod parking;
 pub mod pod_nic;
 pub mod port_mapping;

@@ -6,7 +6,6 @@ pub mod cni;
 pub mod attachment;
 pub mod guard;
 pub mod identity;
-pub mod loopback;
 pub mod network;
 pub mod placement;
 pub mod topology;

@@ -1,4 +1,0 @@
-mod network;
-mod properties;
-mod rules;
-mod stack;
