@@ -2,8 +2,8 @@
 //! `guest` carry out; whatever they see, they hand back to it.
 
 pub mod address;
-pub mod cni;
 pub mod attachment;
+pub mod cni;
 pub mod guard;
 pub mod identity;
 pub mod network;

@@ -77,7 +77,10 @@ impl FromStr for Mac {
         let mut bytes = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut bytes {
-            let part = parts.next().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(syntax)?;
+            let part = parts
+                .next()
+                .filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))
+                .ok_or_else(syntax)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| syntax())?;
         }
         if parts.next().is_some() {
@@ -104,13 +107,17 @@ impl From<Mac> for String {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MacError {
     /// Not six pairs of hexadecimal digits.
-    #[error("{text:?} is not a MAC address: expected six pairs of hexadecimal digits, such as 02:00:5e:10:00:01")]
+    #[error(
+        "{text:?} is not a MAC address: expected six pairs of hexadecimal digits, such as 02:00:5e:10:00:01"
+    )]
     Syntax {
         /// What was given.
         text: String,
     },
     /// A group address, or all zeros.
-    #[error("MAC address {text} is not unicast: the lowest bit of its first byte must be 0, and it may not be all zeros")]
+    #[error(
+        "MAC address {text} is not unicast: the lowest bit of its first byte must be 0, and it may not be all zeros"
+    )]
     NotUnicast {
         /// What was given.
         text: String,
@@ -130,7 +137,14 @@ mod tests {
 
     #[test]
     fn refuses_what_no_nic_may_have() {
-        for bad in ["", "02:00:5e:10:00", "02:00:5e:10:00:01:02", "02:00:5e:10:00:+1", "2:0:5e:10:0:1", "zz:00:00:00:00:00"] {
+        for bad in [
+            "",
+            "02:00:5e:10:00",
+            "02:00:5e:10:00:01:02",
+            "02:00:5e:10:00:+1",
+            "2:0:5e:10:0:1",
+            "zz:00:00:00:00:00",
+        ] {
             assert!(matches!(bad.parse::<Mac>(), Err(MacError::Syntax { .. })), "{bad}");
         }
         for bad in ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00"] {

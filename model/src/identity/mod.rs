@@ -32,7 +32,8 @@ pub struct NicId(pub u32);
 impl NicId {
     /// The name of the host's end of the NIC (TAP or veth): at most 15 bytes, as the kernel demands.
     pub fn link_name(self) -> LinkName {
-        LinkName::new(format!("nl{:x}", self.0)).expect("two letters and at most eight digits make a link name")
+        LinkName::new(format!("nl{:x}", self.0))
+            .expect("two letters and at most eight digits make a link name")
     }
 
     /// Reads the id back from [`NicId::link_name`]; `None` for a link that is not ours.

@@ -69,7 +69,8 @@ impl NamespaceVm {
         };
         let host = Netlink::here().map_err(failed)?;
         let made = Arc::default();
-        let watch = watch::start(config.path.clone(), vm.clone(), Arc::clone(&made), events).map_err(failed)?;
+        let watch =
+            watch::start(config.path.clone(), vm.clone(), Arc::clone(&made), events).map_err(failed)?;
         let hypervisor = Self { path: config.path.clone(), vm: vm.clone(), host, made, _watch: watch };
         Ok(Connected { hypervisor: Box::new(hypervisor), events: receiver })
     }
@@ -99,7 +100,8 @@ impl NamespaceVm {
     }
 
     async fn move_in(&self, spec: &NicSpec, waiting: OwnedFd) -> Result<(), StepError> {
-        let waiting = Namespace::from_descriptor(waiting, "waiting NIC").map_err(|_| StepError::ForeignEnd)?;
+        let waiting =
+            Namespace::from_descriptor(waiting, "waiting NIC").map_err(|_| StepError::ForeignEnd)?;
         let vm = Namespace::open(&self.path)?;
         let netlink = Netlink::inside(&waiting).await?;
         let other_end = netlink.link(&other_end_name(spec.nic)).await?;
@@ -160,8 +162,10 @@ impl Hypervisor for NamespaceVm {
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
         let links = self.host.links().await;
-        let links =
-            links.map_err(|source| HypervisorError::Observe { endpoint: self.endpoint(), source: source.into() })?;
+        let links = links.map_err(|source| HypervisorError::Observe {
+            endpoint: self.endpoint(),
+            source: source.into(),
+        })?;
         let state = if Namespace::open(&self.path).is_ok() { VmState::Running } else { VmState::Down };
         Ok(Observation {
             state,

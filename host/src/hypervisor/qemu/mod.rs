@@ -47,8 +47,11 @@ impl Qemu {
     /// Keeps a connection to QEMU from now on, whether it runs already or not.
     pub fn connect(config: QemuConfig) -> Connected {
         let (events, receiver) = mpsc::channel(EVENT_BACKLOG);
-        let hypervisor =
-            Self { session: Session::keep(config.qmp, events), vectors: config.vectors, plugging: Mutex::default() };
+        let hypervisor = Self {
+            session: Session::keep(config.qmp, events),
+            vectors: config.vectors,
+            plugging: Mutex::default(),
+        };
         Connected { hypervisor: Box::new(hypervisor), events: receiver }
     }
 
@@ -77,8 +80,11 @@ impl Hypervisor for Qemu {
             },
             made => made,
         };
-        let queues = made
-            .map_err(|source| HypervisorError::HostEnd { nic: spec.nic, link: link.clone(), source: source.into() })?;
+        let queues = made.map_err(|source| HypervisorError::HostEnd {
+            nic: spec.nic,
+            link: link.clone(),
+            source: source.into(),
+        })?;
         Ok(HostEnd { link, queues })
     }
 
@@ -96,7 +102,9 @@ impl Hypervisor for Qemu {
         match look(&client).await {
             Ok(observation) => Ok(observation),
             Err(error) if error.is_lost() => Ok(Observation::down()),
-            Err(error) => Err(HypervisorError::Observe { endpoint: self.session.endpoint(), source: error.into() }),
+            Err(error) => {
+                Err(HypervisorError::Observe { endpoint: self.session.endpoint(), source: error.into() })
+            }
         }
     }
 }

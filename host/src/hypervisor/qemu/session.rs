@@ -51,7 +51,8 @@ impl Session {
     /// Waits for the first attempt, so that a QEMU that runs is not taken for one that does not.
     pub(super) async fn tried(&self) {
         // An error means that the task is gone, and with it every hope of a connection.
-        let _ = self.connection.clone().wait_for(|connection| !matches!(connection, Connection::Untried)).await;
+        let _ =
+            self.connection.clone().wait_for(|connection| !matches!(connection, Connection::Untried)).await;
     }
 
     pub(super) fn down(&self) -> HypervisorError {

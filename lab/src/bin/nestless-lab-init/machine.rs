@@ -37,7 +37,8 @@ pub(crate) fn mount_all() -> Result<()> {
 fn link_streams() -> Result<()> {
     for (link, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
         let link = Path::new("/dev").join(link);
-        symlink(format!("/proc/self/fd{target}"), &link).with_context(|| format!("make {}", link.display()))?;
+        symlink(format!("/proc/self/fd{target}"), &link)
+            .with_context(|| format!("make {}", link.display()))?;
     }
     Ok(())
 }
