@@ -38,6 +38,10 @@ fn listen(link: &str) -> Result<()> {
     std::thread::spawn(|| {
         // The end of the input is the order to stop.
         let _ = io::stdin().read_to_end(&mut Vec::new());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the other thread is inside recv, and nothing is to be cleaned up"
+        )]
         std::process::exit(0);
     });
     let mut buffer = [0_u8; 65_536];
