@@ -82,7 +82,8 @@ impl Plugs {
         let gone = async {
             loop {
                 let event = events.recv().await?;
-                if event.name == "DEVICE_DELETED" && event.data["device"] == DEVICE {
+                // The device's own buses go as well, and have no id.
+                if event.name == "DEVICE_DELETED" && event.data.get("device").is_some_and(|id| id == DEVICE) {
                     return anyhow::Ok(());
                 }
             }
