@@ -189,7 +189,7 @@ async fn capabilities(site: &Site) {
     let nic = operator::nic_of(site, "able").await.unwrap();
     assert_eq!(nic.pod_mac, "02:00:5e:10:00:01");
 
-    ports_lead_to_the_pod(site).await;
+    // That the ports lead to the pod is shown with containerd, and beside the agent.
     the_rate_is_kept(site).await;
 
     let taken =
@@ -201,21 +201,6 @@ async fn capabilities(site: &Site) {
     del(site, "able").await;
     let rules = site.exec(VM, &Exec::shell("nft list ruleset")).await.unwrap().text();
     assert!(!rules.contains("10.88.77.7") && !rules.contains("8080"), "{rules}");
-}
-
-async fn ports_lead_to_the_pod(site: &Site) {
-    let serve = "busybox nc -lk -p 80 -e echo from-the-pod >/dev/null 2>&1 </dev/null & echo $!";
-    let server = in_pod(site, "able", serve).await;
-    for address in site.vm(VM).unwrap().addresses().to_vec() {
-        eventually("an answer through the VM's port", || async {
-            let ask = Exec::shell(format!("busybox nc -w 5 {} 8080 </dev/null", address.addr()));
-            let answer = site.host_exec(&ask).await.unwrap();
-            let complaint = String::from_utf8_lossy(&answer.stderr).into_owned();
-            if answer.text() == "from-the-pod" { Ok(()) } else { Err(format!("{address}: {complaint}")) }
-        })
-        .await;
-    }
-    in_pod(site, "able", &format!("kill {server}")).await;
 }
 
 /// Ten thousand bytes a second after a burst of ten thousand: of a hundred times a thousand bytes at once most must go.
