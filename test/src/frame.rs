@@ -93,11 +93,11 @@ pub fn router_advertisement() -> Vec<u8> {
 /// What can be sent raw from a pod, and what can be heard in one.
 pub struct Raw;
 
-/// Where a guest has it.
-const PROGRAM: &str = "/usr/bin/nestless-test-frames";
+/// Guests have it in their PATH.
+const PROGRAM: &str = "nestless-test-frames";
 
 impl Raw {
-    /// The name of the program, for [`nestless_lab::LabBuilder::programs`] the path of which tests know.
+    /// The name of the program, for [`nestless_lab::LabBuilder::own_program`].
     pub const PROGRAM: &str = PROGRAM;
 
     /// Sends frames, in order, from the pod's eth0, or from `link` in the VM's own namespace when there is no pod.

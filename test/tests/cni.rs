@@ -255,10 +255,8 @@ async fn status_tells_when_nothing_is_left(site: &Site, limit: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plugin_in_a_real_guest() {
-    let program = env!("CARGO_BIN_EXE_nestless-test-frames");
-    let site = Site::up(lab("cni", Vmm::Qemu).nics(1, 4).programs([program, "nft", "ip"])).await;
-    let link = Exec::shell(format!("ln -s {program} {}", Raw::PROGRAM));
-    site.exec(VM, &link).await.unwrap().success("name the sender").unwrap();
+    let builder = lab("cni", Vmm::Qemu).nics(1, 4).own_program(Raw::PROGRAM).programs(["nft", "ip"]);
+    let site = Site::up(builder).await;
     every_version(&site).await;
     bad_calls_change_nothing(&site).await;
     once_and_again(&site).await;

@@ -54,14 +54,8 @@ async fn counters(site: &Site, pod: &Pod) -> GuardCounters {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_pods_root_user_forges_reaches_nobody() {
-    let program = env!("CARGO_BIN_EXE_nestless-test-frames");
-    let builder = lab("guard", Vmm::Qemu).vms(2).nics(1, 8).programs([program]);
+    let builder = lab("guard", Vmm::Qemu).vms(2).nics(1, 8).own_program(Raw::PROGRAM);
     let site = Site::up(builder).await;
-    // Where it lies on this machine is where it lies in the guest; there it gets a name of its own.
-    for vm in ["vm1", "vm2"] {
-        let link = Exec::shell(format!("chmod 755 {program} && ln -s {program} {}", Raw::PROGRAM));
-        site.exec(vm, &link).await.unwrap().success("name the sender").unwrap();
-    }
     let one = site.pod_add("vm1", "one", PodOptions::default()).await.unwrap();
     let two = site.pod_add("vm2", "two", PodOptions::default()).await.unwrap();
     let (own, victim) = (sender(&one), sender(&two));
