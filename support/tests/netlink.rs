@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use nestless_support::{
     netlink::{
         AddressGeneration, BridgeSettings, HardwareAddress, Link, LinkEvent, LinkMonitor, Netlink,
-        NetlinkError, NewAddress, OperState, Route, VethEnd,
+        NetlinkError, NewAddress, OperState, Route, SourceRule, VethEnd,
     },
     netns::Namespace,
 };
@@ -181,6 +181,31 @@ async fn routes_with_and_without_gateways() {
     for route in [&v4, &v6, &direct] {
         netlink.delete_route(route).await.unwrap();
         assert!(netlink.delete_route(route).await.unwrap_err().is_missing());
+    }
+}
+
+#[tokio::test]
+async fn rules_send_a_source_address_to_a_table_of_its_own() {
+    let (_namespace, netlink) = fresh().await;
+    let (_peer, link) = spare(&netlink, "d0").await;
+    netlink.set_up(&link).await.unwrap();
+    for (number, address, prefix) in [(1, "10.9.0.2", "10.9.0.0/24"), (2, "fd00:9::2", "fd00:9::/64")] {
+        // One number that fits the header, and one that needs the attribute.
+        for table in [100 + number, 10_000 + number] {
+            let route = Route { table: Some(table), ..Route::through(link.index, prefix.parse().unwrap()) };
+            netlink.add_route(&route).await.unwrap();
+            let all = netlink.all_routes().await.unwrap();
+            assert!(all.iter().any(|there| (there.table, there.destination) == (route.table, route.destination)));
+            assert!(netlink.routes().await.unwrap().iter().all(|there| there.destination != route.destination));
+            let rule = SourceRule { source: address.parse().unwrap(), table, priority: 10_000 };
+            netlink.add_source_rule(rule).await.unwrap();
+            assert!(netlink.add_source_rule(rule).await.unwrap_err().is_existing());
+            assert_eq!(netlink.source_rules().await.unwrap(), [rule]);
+            netlink.delete_source_rule(rule).await.unwrap();
+            assert!(netlink.delete_source_rule(rule).await.unwrap_err().is_missing());
+            assert_eq!(netlink.source_rules().await.unwrap(), []);
+            netlink.delete_route(&route).await.unwrap();
+        }
     }
 }
 

@@ -120,6 +120,9 @@ pub enum Operation {
     ListRoutes,
     AddRoute { route: String },
     DeleteRoute { route: String },
+    ListRules,
+    AddRule { rule: String },
+    DeleteRule { rule: String },
     ListNeighbours { link: String },
     DeleteNeighbour { link: String, neighbour: String },
 }
@@ -154,6 +157,9 @@ impl fmt::Display for Operation {
             Self::ListRoutes => write!(f, "list routes"),
             Self::AddRoute { route } => write!(f, "add route {route}"),
             Self::DeleteRoute { route } => write!(f, "delete route {route}"),
+            Self::ListRules => write!(f, "list routing rules"),
+            Self::AddRule { rule } => write!(f, "add routing rule {rule}"),
+            Self::DeleteRule { rule } => write!(f, "delete routing rule {rule}"),
             Self::ListNeighbours { link } => write!(f, "list neighbours of {link}"),
             Self::DeleteNeighbour { link, neighbour } => write!(f, "delete neighbour {neighbour} of {link}"),
         }

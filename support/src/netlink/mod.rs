@@ -1,4 +1,4 @@
-//! The kernel's links, addresses, routes and neighbours (rtnetlink), asynchronously.
+//! The kernel's links, addresses, routes, rules and neighbours (rtnetlink), asynchronously.
 //!
 //! A [`Netlink`] talks to the namespace it was opened in, for ever. Links are looked up once and then changed by their
 //! index, which no renaming moves; the name is carried along for messages. Wherever the kernel would be asked twice for
@@ -12,6 +12,7 @@ mod link_create;
 mod monitor;
 mod neighbour;
 mod route;
+mod rule;
 
 pub use address::{Address, NewAddress};
 pub use error::{Cause, NetlinkError, Operation};
@@ -19,6 +20,7 @@ pub use link::{AddressGeneration, BridgeSettings, HardwareAddress, Link, OperSta
 pub use link_create::VethEnd;
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use route::Route;
+pub use rule::SourceRule;
 
 use crate::netns::Namespace;
 use error::at;

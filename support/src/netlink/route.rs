@@ -1,4 +1,4 @@
-//! Unicast routes of the main table.
+//! Unicast routes, of the main table unless another is named.
 
 use super::{
     Netlink, NetlinkError, Operation,
@@ -32,12 +32,23 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Largest packet to send this way, in bytes.
     pub mtu_bytes: Option<u32>,
+    /// `None`: the main table.
+    pub table: Option<u32>,
 }
 
 impl Route {
     /// To `destination` through `link`, and nothing else said.
     pub fn through(link: u32, destination: IpNet) -> Self {
-        Self { destination, gateway: None, link, on_link: false, metric: None, source: None, mtu_bytes: None }
+        Self {
+            destination,
+            gateway: None,
+            link,
+            on_link: false,
+            metric: None,
+            source: None,
+            mtu_bytes: None,
+            table: None,
+        }
     }
 
     /// The default route by way of `gateway`.
@@ -53,7 +64,9 @@ impl Route {
         let mut message = RouteMessage::default();
         message.header.address_family = family(self.destination.addr());
         message.header.destination_prefix_length = self.destination.prefix_len();
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        // The attribute wins over the header, which has no room for numbers above 255.
+        message.header.table =
+            if self.table.is_none() { RouteHeader::RT_TABLE_MAIN } else { RouteHeader::RT_TABLE_UNSPEC };
         message.header.protocol = RouteProtocol::Static;
         message.header.kind = RouteType::Unicast;
         // IPv4 takes a route without a gateway only as what it is: on the link.
@@ -67,6 +80,7 @@ impl Route {
             attributes.push(RouteAttribute::Destination(self.destination.network().into()));
         }
         attributes.push(RouteAttribute::Oif(self.link));
+        attributes.extend(self.table.map(RouteAttribute::Table));
         attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         attributes.extend(self.metric.map(RouteAttribute::Priority));
         attributes.extend(self.source.map(|source| RouteAttribute::PrefSource(source.into())));
@@ -76,7 +90,7 @@ impl Route {
 
     fn from_message(message: &RouteMessage) -> Option<Self> {
         let header = &message.header;
-        if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
+        if header.kind != RouteType::Unicast {
             return None;
         }
         let nothing: IpAddr = match header.address_family {
@@ -86,11 +100,13 @@ impl Route {
         };
         let mut destination = nothing;
         let mut route = Self::through(0, nothing.into());
+        let mut table = u32::from(header.table);
         route.on_link = header.flags.contains(RouteFlags::Onlink);
         for attribute in &message.attributes {
             match attribute {
                 RouteAttribute::Destination(address) => destination = ip(address)?,
                 RouteAttribute::Oif(index) => route.link = *index,
+                RouteAttribute::Table(number) => table = *number,
                 RouteAttribute::Gateway(address) => route.gateway = ip(address),
                 RouteAttribute::Priority(metric) => route.metric = Some(*metric),
                 RouteAttribute::PrefSource(address) => route.source = ip(address),
@@ -104,6 +120,7 @@ impl Route {
             }
         }
         route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
+        route.table = (table != u32::from(RouteHeader::RT_TABLE_MAIN)).then_some(table);
         // A route over several links has none of its own.
         (route.link != 0).then_some(route)
     }
@@ -118,7 +135,8 @@ impl fmt::Display for Route {
         if let Some(gateway) = self.gateway {
             write!(f, " by way of {gateway}")?;
         }
-        write!(f, " through link number {}", self.link)
+        write!(f, " through link number {}", self.link)?;
+        self.table.map_or(Ok(()), |table| write!(f, " in table {table}"))
     }
 }
 
@@ -128,6 +146,16 @@ impl Netlink {
     /// # Errors
     /// When the exchange fails.
     pub async fn routes(&self) -> Result<Vec<Route>, NetlinkError> {
+        let mut routes = self.all_routes().await?;
+        routes.retain(|route| route.table.is_none());
+        Ok(routes)
+    }
+
+    /// The unicast routes of every table, both families.
+    ///
+    /// # Errors
+    /// When the exchange fails.
+    pub async fn all_routes(&self) -> Result<Vec<Route>, NetlinkError> {
         let mut routes = Vec::new();
         for address_family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
