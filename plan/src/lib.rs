@@ -5,8 +5,10 @@ pub mod catalogue;
 pub mod fetch;
 mod fleet;
 pub mod generate;
+pub mod limits;
 pub mod read;
 pub mod report;
 pub mod simulate;
+pub mod today;
 
 pub use fleet::{Fleet, Lifetime};

@@ -1,5 +1,7 @@
 //! The first part of the Google trace, where it is at hand: `NESTLESS_DATA`, or `../shared/data` beside the repository.
 
+mod trial;
+
 use nestless_plan::read::google::{Census, LargeJobs, Tasks, Window, read_task_events};
 use nestless_plan::read::{Ledger, Skip, decompressed};
 use std::fs::File;
@@ -48,27 +50,11 @@ fn lifetimes() {
 }
 
 fn main() -> std::process::ExitCode {
-    let mut arguments = libtest_mimic::Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(Some(2));
-    let here = part().is_some();
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    let trial = |name: &str, test: fn()| {
-        let why = "no Google trace: set NESTLESS_DATA, or fetch it with `nestless plan fetch google-2011`";
-        let run = move || {
-            if here {
-                test();
-                Ok(())
-            } else {
-                Err(why.into())
-            }
-        };
-        let kind = if here { "" } else { why };
-        libtest_mimic::Trial::test(name, run).with_kind(kind).with_ignored_flag(!here && !in_ci)
-    };
-    let trials = vec![
-        trial("the_trace_at_its_beginning", the_trace_at_its_beginning),
-        trial("large_jobs_as_separate_pods", large_jobs_as_separate_pods),
-        trial("lifetimes", lifetimes),
+    let why = "no Google trace: set NESTLESS_DATA, or fetch it with `nestless plan fetch google-2011`";
+    let tests: &[(&'static str, fn())] = &[
+        ("the_trace_at_its_beginning", the_trace_at_its_beginning),
+        ("large_jobs_as_separate_pods", large_jobs_as_separate_pods),
+        ("lifetimes", lifetimes),
     ];
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trial::run(part().is_some(), why, 2, tests)
 }

@@ -1,6 +1,7 @@
 //! The page in a real browser: drawn, not taken over by names from the input, and its sliders move the figures.
 
 mod fixture;
+mod trial;
 
 use nestless_plan::report::html;
 use std::process::Command;
@@ -65,26 +66,10 @@ fn sliders_move_the_figures() {
 }
 
 fn main() -> std::process::ExitCode {
-    let mut arguments = libtest_mimic::Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(Some(1));
-    let here = browser().is_some();
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    let trial = |name: &str, test: fn()| {
-        let why = "no browser: install chromium";
-        let run = move || {
-            if here {
-                test();
-                Ok(())
-            } else {
-                Err(why.into())
-            }
-        };
-        let kind = if here { "" } else { why };
-        libtest_mimic::Trial::test(name, run).with_kind(kind).with_ignored_flag(!here && !in_ci)
-    };
-    let trials = vec![
-        trial("everything_is_drawn", everything_is_drawn),
-        trial("sliders_move_the_figures", sliders_move_the_figures),
+    let why = "no browser: install chromium";
+    let tests: &[(&'static str, fn())] = &[
+        ("everything_is_drawn", everything_is_drawn),
+        ("sliders_move_the_figures", sliders_move_the_figures),
     ];
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trial::run(browser().is_some(), why, 1, tests)
 }

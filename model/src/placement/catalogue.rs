@@ -71,8 +71,9 @@ impl Catalogue {
     /// A catalogue of `sizes`, in the order given.
     ///
     /// # Errors
-    /// [`PlacementError::EmptyCatalogue`], [`PlacementError::SizeTwice`] for a name given twice, and
-    /// [`PlacementError::SizeWithoutRoom`] for a size whose reserved part leaves no CPU or no memory.
+    /// [`PlacementError::EmptyCatalogue`], [`PlacementError::SizeTwice`] for a name given twice,
+    /// [`PlacementError::SizeWithoutRoom`] for a size whose reserved part leaves no CPU or no memory, and
+    /// [`PlacementError::SizeTooDear`] for a price that bounds could not be computed with.
     pub fn new(sizes: Vec<VmSize>) -> Result<Self, PlacementError> {
         if sizes.is_empty() {
             return Err(PlacementError::EmptyCatalogue);
@@ -84,6 +85,9 @@ impl Catalogue {
             let room = size.allocatable();
             if room.cpu_milli == 0 || room.memory_bytes == 0 {
                 return Err(PlacementError::SizeWithoutRoom { size: size.name.clone() });
+            }
+            if size.price > Price::MOST {
+                return Err(PlacementError::SizeTooDear { size: size.name.clone() });
             }
         }
         Ok(Self { sizes })

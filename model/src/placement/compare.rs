@@ -101,9 +101,7 @@ fn best_split<'p>(
     effort: Effort,
 ) -> Result<super::exact::Solved<'p>, PlacementError> {
     let mut start = better(rebase(whole, problem), relieved.clone());
-    if problem.relations.is_empty() {
-        search(&mut start);
-    }
+    search(&mut start);
     let mut moved = rebase(whole, problem);
     post_pass(&mut moved);
     start = better(start, moved);
@@ -136,6 +134,8 @@ pub fn strategies() -> Vec<Box<dyn Strategy>> {
         Box::new(DotProduct),
         Box::new(LocalSearch),
         Box::new(Exact::default()),
+        #[cfg(feature = "highs")]
+        Box::new(super::highs::Highs::default()),
     ]
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::resources::Resources;
+use super::verify::Violation;
 
 /// Why a client cannot be planned, or a catalogue cannot be used. Nothing is placed then.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub enum PlacementError {
     /// A size's reserved part is all of its CPU or memory.
     #[error("VM size {size} has nothing left for pods after what the node keeps; reserve less or drop it")]
     SizeWithoutRoom {
+        /// Its name.
+        size: String,
+    },
+    /// A size's price is beyond what is believed.
+    #[error("VM size {size} costs more than a million an hour; prices are millionths of a dollar")]
+    SizeTooDear {
         /// Its name.
         size: String,
     },
@@ -85,6 +92,15 @@ pub enum PlacementError {
         pod: String,
         /// Which kind of demand.
         demand: &'static str,
+    },
+    /// A placement that was given is none for this client and catalogue.
+    #[error("client {client}: the placement given breaks a rule")]
+    NoPlan {
+        /// Who pays.
+        client: String,
+        /// Which rule.
+        #[source]
+        source: Violation,
     },
     /// The client's requests add up to more than can be counted.
     #[error("client {client}: requests add up to more than 2^53 bytes or milli-vCPU")]

@@ -9,6 +9,7 @@ use super::packing::{Packing, Vm};
 use super::plan::Plan;
 use super::problem::{Amount, Problem, fits, minus, plus};
 use super::strategy::{Strategy, Task};
+use super::verify::verify;
 
 /// Passes over all VMs; each but the last saved something.
 const MOST_PASSES: usize = 8;
@@ -30,6 +31,22 @@ impl Strategy for Hostlo {
         }
         Ok(packing.finish())
     }
+}
+
+/// The post-pass over a placement that exists, such as a cluster's of today.
+///
+/// # Errors
+/// [`PlacementError`] where the task has no plan because of one pod alone, and
+/// [`PlacementError::NoPlan`] for a placement that breaks a rule of the task.
+pub fn over(task: Task<'_>, placement: &Plan) -> Result<Plan, PlacementError> {
+    let refused = |source| PlacementError::NoPlan { client: task.client.name.clone(), source };
+    verify(task, placement).map_err(refused)?;
+    let problem = Problem::new(task)?;
+    let mut packing = Packing::of(&problem, placement).map_err(refused)?;
+    if problem.max_fractions() > 1 {
+        post_pass(&mut packing);
+    }
+    Ok(packing.finish())
 }
 
 /// Up to so many VMs, all of them are candidates to take something in; beyond, those with most room,
@@ -83,7 +100,7 @@ fn relieve(packing: &mut Packing<'_>, scale: Scale, vm: usize, candidates: &[usi
         let mut moves = Moves { packing: &mut *packing, scale, candidates, before: Vec::new() };
         let done = moves.leave(vm, target);
         let before = moves.before;
-        let kept = done && packing.hosts_hold();
+        let kept = done && packing.hosts_hold() && packing.relations_hold();
         if !kept {
             packing.restore(before);
         }

@@ -2,7 +2,8 @@
 //! looks for a cheaper set of VMs that holds the same items.
 //!
 //! The number of rounds is bounded and a round looks at a bounded number of items, so that the cost is
-//! that of the heuristics it starts from.
+//! that of the heuristics it starts from. Where items seek or avoid each other, [`related`] does it in
+//! another way.
 
 use super::best_fit::best_fit;
 use super::dot_product::dot_product;
@@ -14,6 +15,7 @@ use super::kubernetes::as_it_is;
 use super::packing::{Packing, Piece, Vm};
 use super::plan::Plan;
 use super::problem::Problem;
+use super::related;
 use super::strategy::{Strategy, Task};
 
 /// Rounds for each VM of the starting point, and the most in all.
@@ -21,7 +23,7 @@ const ROUNDS_PER_VM: usize = 60;
 const MOST_ROUNDS: usize = 1500;
 
 /// The most items whose VMs are taken together.
-const MOST_ITEMS: usize = 80;
+pub(super) const MOST_ITEMS: usize = 80;
 
 /// Beyond this many items only the fastest constructive heuristic is used.
 const LARGE: usize = 20_000;
@@ -47,9 +49,7 @@ impl Strategy for LocalSearch {
 /// The item for which there is no VM.
 pub(super) fn improved<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
     let mut best = constructed(problem)?;
-    if best.cost() > problem.rates.cost(&super::exact::demand(problem)) && problem.relations.is_empty() {
-        search(&mut best);
-    }
+    search(&mut best);
     Ok(best)
 }
 
@@ -76,6 +76,9 @@ pub(super) fn search(packing: &mut Packing<'_>) {
     let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
     let rounds = (packing.vms.len() * ROUNDS_PER_VM).min(MOST_ROUNDS);
     let floor = packing.problem.rates.cost(&super::exact::demand(packing.problem));
+    if !packing.problem.relations.is_empty() {
+        return related::search(packing, &mut draw, rounds, floor);
+    }
     for _ in 0..rounds {
         if packing.vms.len() < 2 || packing.cost() <= floor {
             return;
@@ -180,10 +183,11 @@ fn stir(packing: &mut Packing<'_>, group: &[usize], draw: &mut Draw) {
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014): the same draws on every machine.
-struct Draw(u64);
+pub(super) struct Draw(u64);
 
 impl Draw {
-    fn below(&mut self, limit: usize) -> usize {
+    /// A number less than `limit`.
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

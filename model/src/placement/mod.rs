@@ -18,6 +18,8 @@ pub mod error;
 pub mod exact;
 mod fill;
 mod fit;
+#[cfg(feature = "highs")]
+pub mod highs;
 pub mod hostlo;
 mod knapsack;
 pub mod kubernetes;
@@ -28,6 +30,7 @@ pub mod pod;
 pub mod price;
 mod problem;
 mod rates;
+mod related;
 mod relation;
 pub mod resources;
 mod room_index;
@@ -43,6 +46,8 @@ pub use constraint::Constraints;
 pub use dot_product::DotProduct;
 pub use error::PlacementError;
 pub use exact::{Effort, Exact};
+#[cfg(feature = "highs")]
+pub use highs::Highs;
 pub use hostlo::Hostlo;
 pub use kubernetes::Kubernetes;
 pub use local_search::LocalSearch;

@@ -7,6 +7,7 @@ use super::problem::{Amount, Item, Problem, fits, minus, plus};
 use super::relation::Census;
 use super::resources::Resources;
 use super::strategy::HostModel;
+use super::verify::Violation;
 
 /// An item, or some units of one, in a VM.
 #[derive(Clone, Debug)]
@@ -61,6 +62,46 @@ impl<'p> Packing<'p> {
     pub(super) fn new(problem: &'p Problem<'p>) -> Self {
         let census = Census::new(&problem.relations);
         Self { problem, vms: Vec::new(), used: vec![0; problem.sizes.len()], census }
+    }
+
+    /// A plan that [`verify`](super::verify()) finds nothing wrong with, as a packing.
+    ///
+    /// # Errors
+    /// When pods that are placed as one here, because they seek each other, are in several VMs, and when a
+    /// fraction with init containers is counted larger here than it is.
+    pub(super) fn of(problem: &'p Problem<'p>, plan: &Plan) -> Result<Self, Violation> {
+        let mut item_of = vec![0; problem.task.client.pods.len()];
+        for (index, item) in problem.items.iter().enumerate() {
+            item.pods.iter().for_each(|&pod| item_of[pod] = index);
+        }
+        let mut packing = Self::new(problem);
+        for vm in &plan.vms {
+            let at = packing.open(vm.size);
+            for fraction in &vm.fractions {
+                let index = item_of[fraction.pod];
+                let item = &problem.items[index];
+                let here = |pod: &usize| vm.fractions.iter().any(|other| other.pod == *pod);
+                if !item.pods.iter().all(here) {
+                    return Err(Violation::Relation { pod: fraction.pod, demand: "affinity" });
+                }
+                if item.pods[0] != fraction.pod {
+                    continue;
+                }
+                let part = |unit: &usize| fraction.containers.contains(&item.units[*unit].containers[0]);
+                let units: Vec<usize> = (0..item.units.len()).filter(part).collect();
+                let piece = if units.len() == item.units.len() {
+                    Piece::whole(problem, index)
+                } else {
+                    Piece::fraction(problem, index, units)
+                };
+                // Fractions are counted as if the init containers of each ran at once.
+                if !fits(&piece.need, &packing.vms[at].room) {
+                    return Err(Violation::Overfull { vm: at, what: "CPU or memory" });
+                }
+                packing.put(at, piece);
+            }
+        }
+        Ok(packing)
     }
 
     /// Empty VMs of these sizes; `None` when the catalogue has fewer.
@@ -297,6 +338,11 @@ impl<'p> Packing<'p> {
             }
         }
         (0..leader.len()).map(|vm| root(&leader, vm)).collect()
+    }
+
+    /// Whether items have the company they seek, and none that they avoid.
+    pub(super) fn relations_hold(&self) -> bool {
+        self.problem.relations.is_empty() || self.census.holds(&self.problem.relations)
     }
 
     /// The finished plan, without empty VMs.

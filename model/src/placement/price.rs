@@ -15,6 +15,10 @@ impl Price {
     /// Nothing to pay.
     pub const ZERO: Self = Self(0);
 
+    /// The most that an hour of one VM may cost, about a million dollars: beyond it, costs times amounts
+    /// would not fit the integers that bounds are computed in.
+    pub const MOST: Self = Self((1 << 40) - 1);
+
     /// Micro-dollars per hour.
     pub const fn micro_dollars(self) -> u64 {
         self.0

@@ -3,6 +3,9 @@
 //! Give CPU and memory weights of any kind: if no size offers more than `w` weight for a dollar, demand of
 //! weight `W` costs at least `W / w`. The best weights are those of the linear programme's dual, and stand
 //! where two sizes are equally good, or on an axis. Pods and NICs are bounded each alone.
+//!
+//! No product overflows: amounts are at most 2^53, weights 2^30, and prices less than 2^40, which
+//! [`Catalogue::new`](super::Catalogue::new) sees to.
 
 use super::problem::{Amount, Size, UNLIMITED};
 
@@ -47,7 +50,7 @@ impl Rates {
     /// What `demand` costs at least, in micro-dollars, rounded up.
     pub(super) fn cost(&self, demand: &Amount) -> u64 {
         let cost = |rate: &Rate| (dot(demand, &rate.weights) * u128::from(rate.price)).div_ceil(rate.room);
-        self.0.iter().map(cost).max().map_or(0, |cost| cost as u64)
+        self.0.iter().map(cost).max().map_or(0, |cost| u64::try_from(cost).unwrap_or(u64::MAX >> 1))
     }
 
     /// What `need` is worth under the CPU-and-memory rate that would make the worst of it, in
@@ -65,15 +68,11 @@ fn dot(amount: &Amount, weights: &Amount) -> u128 {
     (0..4).map(|d| u128::from(amount[d]) * u128::from(weights[d])).sum()
 }
 
-/// The best offer under `weights`; none when a size is free or there is no size.
+/// The best offer under `weights`; none when there is no size.
 fn rate(sizes: &[&Size], weights: Amount) -> Option<Rate> {
     let offer = |size: &&Size| Rate { weights, room: dot(&size.room, &weights).max(1), price: size.price };
     sizes.iter().map(offer).reduce(|best, next| {
-        // Products are compared in halves of their bits: rooms have up to 2^94, prices 2^32 and more.
-        let (a, b) = (best.room as f64 * next.price as f64, next.room as f64 * best.price as f64);
-        let exact =
-            best.room.checked_mul(u128::from(next.price)).zip(next.room.checked_mul(u128::from(best.price)));
-        let better = exact.map_or(b > a, |(a, b)| b > a);
+        let better = next.room * u128::from(best.price) > best.room * u128::from(next.price);
         if better { next } else { best }
     })
 }
@@ -92,12 +91,12 @@ fn leading<'s>(sizes: &[&'s Size]) -> Vec<&'s Size> {
     kept
 }
 
-/// Weights under which two sizes offer the same for their price, scaled to at most 2^36.
+/// Weights under which two sizes offer the same for their price, scaled to at most 2^30.
 fn equalizer(a: &Size, b: &Size) -> Amount {
     let term = |d: usize, x: &Size, y: &Size| u128::from(x.room[d]) * u128::from(y.price);
     let cpu = term(1, a, b).abs_diff(term(1, b, a));
     let memory = term(0, a, b).abs_diff(term(0, b, a));
     let bits = 128 - cpu.max(memory).leading_zeros();
-    let shift = bits.saturating_sub(36);
+    let shift = bits.saturating_sub(30);
     [(cpu >> shift) as u64, (memory >> shift) as u64, 0, 0]
 }

@@ -185,14 +185,28 @@ impl Census {
             match relation.demand {
                 Demand::AtMost(most) => (carriers == 0 && !role.carries) || matches + role.matches <= most,
                 Demand::Skew(skew) => {
-                    let eligible = counts.iter().zip(&relation.eligible).filter(|(_, eligible)| **eligible);
-                    let least = eligible.map(|((_, matches), _)| *matches).min().unwrap_or(0);
-                    role.matches == 0 || matches + role.matches <= least + skew
+                    role.matches == 0 || matches + role.matches <= relation.least(counts) + skew
                 }
                 Demand::Company => {
                     let first = role.matches > 0 && counts.iter().all(|&(_, matches)| matches == 0);
                     !role.carries || matches > 0 || first
                 }
+            }
+        })
+    }
+
+    /// Whether every demand holds now. [`admits`](Self::admits) sees to that while items only come; this is
+    /// for when one was taken out, on which others may have relied.
+    pub(super) fn holds(&self, relations: &Relations) -> bool {
+        relations.relations.iter().zip(&self.counts).all(|(relation, counts)| {
+            let mut carried = counts.iter().filter(|(carriers, _)| *carriers > 0);
+            match relation.demand {
+                Demand::AtMost(most) => carried.all(|&(_, matches)| matches <= most),
+                Demand::Skew(skew) => {
+                    let least = relation.least(counts);
+                    carried.all(|&(_, matches)| matches <= least + skew)
+                }
+                Demand::Company => carried.all(|&(_, matches)| matches > 0),
             }
         })
     }
@@ -222,6 +236,12 @@ impl Census {
 }
 
 impl Relation {
+    /// How many matches the emptiest of the domains that are compared has.
+    fn least(&self, counts: &[(u32, u32)]) -> u32 {
+        let eligible = counts.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
+        eligible.map(|((_, matches), _)| *matches).min().unwrap_or(0)
+    }
+
     fn domain(&self, vm: usize, size: usize) -> Option<usize> {
         match &self.domains {
             None => Some(vm),

@@ -2,8 +2,9 @@
 
 use super::Offer;
 use super::file::read_toml;
+use nestless_model::placement::Price;
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("m5", include_str!("../../catalogues/m5.toml")),
     ("m5-2019", include_str!("../../catalogues/m5-2019.toml")),
     ("c5", include_str!("../../catalogues/c5.toml")),
@@ -13,6 +14,8 @@ const FILES: [(&str, &str); 9] = [
     ("c7i", include_str!("../../catalogues/c7i.toml")),
     ("r7i", include_str!("../../catalogues/r7i.toml")),
     ("n2", include_str!("../../catalogues/n2.toml")),
+    ("dsv5", include_str!("../../catalogues/dsv5.toml")),
+    ("esv5", include_str!("../../catalogues/esv5.toml")),
 ];
 
 /// The names of all of them.
@@ -26,11 +29,17 @@ pub fn builtin(name: &str) -> Option<Offer> {
     Some(read_toml(text, name).expect("a test reads every built-in catalogue"))
 }
 
+/// The price that a built-in list gives for a size, by the name that clouds label nodes with.
+pub fn known_price(size: &str) -> Option<Price> {
+    let offers = names().filter_map(builtin);
+    offers.flat_map(|offer| offer.sizes).find(|known| known.name == size).map(|known| known.price)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalogue::Reserve;
-    use nestless_model::placement::{Price, Resources};
+    use nestless_model::placement::Resources;
 
     #[test]
     fn every_one_is_dated_sourced_and_usable() {
@@ -41,11 +50,14 @@ mod tests {
                 !offer.as_of.is_empty() && !offer.source.is_empty() && !offer.region.is_empty(),
                 "{name}"
             );
-            for reserve in [Reserve::None, Reserve::Eks, Reserve::Gke] {
+            for reserve in [Reserve::None, Reserve::Eks, Reserve::Gke, Reserve::Aks] {
                 offer.catalogue(reserve, &[]).unwrap();
             }
         }
         assert!(builtin("m4").is_none());
+        for provider in ["aws", "gcp", "azure"] {
+            assert!(names().any(|name| builtin(name).unwrap().provider == provider), "{provider}");
+        }
     }
 
     #[test]

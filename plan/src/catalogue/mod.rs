@@ -4,7 +4,7 @@ mod builtin;
 mod file;
 mod reserve;
 
-pub use builtin::{builtin, names};
+pub use builtin::{builtin, known_price, names};
 pub use file::{read_csv, read_toml};
 pub use reserve::Reserve;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct Offer {
     /// The name the user chose it by: `m5`, or a file's path.
     pub name: String,
-    /// "aws", "gcp", or empty for the user's own.
+    /// "aws", "gcp", "azure", or empty for the user's own.
     pub provider: String,
     /// Where the prices hold.
     pub region: String,
@@ -106,7 +106,9 @@ impl Offer {
         let sizes = self.sizes.iter().map(|size| {
             let mut size = size.clone();
             size.reserved += reserve.of(&size);
-            for daemon in daemons.iter().filter(|daemon| daemon.constraints.admits(&size.labels, &[])) {
+            for daemon in
+                daemons.iter().filter(|daemon| daemon.constraints.admits(&size.labels, &size.taints))
+            {
                 size.reserved += daemon.request();
                 size.max_pods = size.max_pods.map(|most| most.saturating_sub(1));
                 size.nics = size.nics.map(|most| most.saturating_sub(daemon.nics));

@@ -113,6 +113,8 @@ pub enum Skip {
     Owned,
     /// A pod of a DaemonSet, which is part of what every VM keeps for itself.
     Daemon,
+    /// A static pod, which runs on its node whatever is planned.
+    Static,
     /// A Kubernetes object that runs no containers.
     OtherKind,
     /// A workload scaled to zero, or a suspended CronJob.
@@ -129,6 +131,7 @@ impl fmt::Display for Skip {
             Self::LargerThanMachine => "jobs larger than the largest machine",
             Self::Owned => "pods counted with their controller",
             Self::Daemon => "pods of DaemonSets, which every VM keeps room for",
+            Self::Static => "static pods, which belong to their node",
             Self::OtherKind => "objects that run no containers",
             Self::NoReplicas => "workloads with no replicas",
             Self::NotAlive => "pods not alive at the asked time",

@@ -8,7 +8,9 @@ use super::{
 use crate::analysis::Outcome;
 use crate::catalogue::Offer;
 use crate::fleet::Fleet;
+use crate::limits::{Homeless, HostsNeeded};
 use crate::read::Ledger;
+use crate::today::Today;
 use nestless_model::placement::{Catalogue, Plan, Resources};
 use std::collections::BTreeMap;
 
@@ -42,6 +44,12 @@ pub struct Inputs<'a> {
     pub caveats: Vec<String>,
     /// The replay, where there was one.
     pub simulation: Option<Simulation>,
+    /// The cluster as it runs today, where the input tells.
+    pub today: Option<Today>,
+    /// The hosts that plans need, where their size is known.
+    pub hosts: Option<HostsNeeded>,
+    /// VMs of the split plan for which nothing is left.
+    pub homeless: Vec<Homeless>,
 }
 
 /// Puts a report together.
@@ -50,6 +58,7 @@ pub fn build(inputs: Inputs<'_>) -> Report {
     let clients: Vec<ClientCosts> = outcomes.iter().map(|outcome| client_costs(outcome, catalogue)).collect();
     let totals = clients.iter().fold(Costs::default(), |sum, client| sum.plus(client.costs));
     let savings = savings(totals, &clients);
+    let unplaced = outcomes.iter().flat_map(|outcome| &outcome.unplaced).map(ToString::to_string);
     let is_google = inputs.format == "google-2011";
     let kinds: [(&str, PlanOf); 4] = [
         ("as-is", |outcome| &outcome.comparison.as_is),
@@ -63,15 +72,29 @@ pub fn build(inputs: Inputs<'_>) -> Report {
         catalogue: catalogue_used(inputs.offer, catalogue),
         paper: is_google.then(|| paper(savings, clients.len())),
         stranded: kinds.iter().map(|(name, plan)| stranded(name, *plan, outcomes, catalogue)).collect(),
-        unplaced: outcomes.iter().flat_map(|outcome| &outcome.unplaced).map(ToString::to_string).collect(),
+        today: inputs.today,
+        hosts: inputs.hosts,
+        unplaced: unplaced.chain(inputs.homeless.iter().map(ToString::to_string)).collect(),
         plan: outcomes.iter().flat_map(|outcome| vms(outcome, catalogue)).collect(),
         assumptions: inputs.assumptions,
-        caveats: inputs.caveats,
+        caveats: inputs.caveats.into_iter().chain(not_proven(&clients)).collect(),
         simulation: inputs.simulation,
         totals,
         savings,
         clients,
     }
+}
+
+/// That the proofs do not reach clients whose pods seek or avoid each other.
+fn not_proven(clients: &[ClientCosts]) -> Option<String> {
+    let related = clients.iter().filter(|client| client.related);
+    let open = related.filter(|client| less(client.costs.bound, client.costs.split)).count();
+    (open > 0).then(|| {
+        format!(
+            "pods of {open} clients seek or avoid each other (affinity, spread) and their plans are not proven to be the \
+             best: they come from local search, and the bound leaves those demands out"
+        )
+    })
 }
 
 impl Costs {
@@ -143,6 +166,7 @@ fn client_costs(outcome: &Outcome, catalogue: &Catalogue) -> ClientCosts {
         vms: [&comparison.as_is, &comparison.whole, &comparison.split].map(|plan| plan.vms.len()),
         split_pods: score.split_pods,
         fractions: score.fractions,
+        related: client.pods.iter().any(|pod| !pod.constraints.is_unary()),
         proof: proof.and_then(|proof| proof.as_str().map(str::to_owned)).unwrap_or_default(),
     }
 }

@@ -1,8 +1,8 @@
 //! The report as Markdown.
 
-use super::money::{dollars, percent, thousands};
+use super::money::{counted, dollars, percent};
 use super::terminal::{by_saving, left_out};
-use super::{Costs, Report};
+use super::{Costs, Report, present};
 use std::fmt::Write as _;
 
 const LISTED: usize = 25;
@@ -15,10 +15,10 @@ pub fn markdown(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         out,
-        "# Placement plan\n\n{} clients, {} pods, {} containers ({}). Catalogue {}",
-        thousands(input.clients as u64),
-        thousands(input.pods as u64),
-        thousands(input.containers as u64),
+        "# Placement plan\n\n{}, {}, {} ({}). Catalogue {}",
+        counted(input.clients, "client"),
+        counted(input.pods, "pod"),
+        counted(input.containers, "container"),
         input.format,
         cell(&report.catalogue.name)
     );
@@ -36,19 +36,22 @@ pub fn markdown(report: &Report) -> String {
     }
     let _ = write!(
         out,
-        "\n- Better packing saves {} ({:.2} %).\n- Splitting saves {} more ({:.2} %), for {} clients; proven for {}; at \
+        "\n- Better packing saves {} ({:.2} %).\n- Splitting saves {} more ({:.2} %), for {}; proven for {}; at \
          most {:.1} % for one.\n- Proven best: {} whole-pod plans, {} split plans, of {} clients.\n",
         dollars(savings.packing),
         savings.packing_percent,
         dollars(savings.splitting),
         savings.splitting_percent,
-        savings.clients_cheaper_by_splitting,
+        counted(savings.clients_cheaper_by_splitting, "client"),
         savings.clients_proven_cheaper_by_splitting,
         savings.most_by_splitting_percent,
         savings.clients_whole_proven_best,
         savings.clients_split_proven_best,
         report.clients.len(),
     );
+    for sentence in present::sentences(report) {
+        let _ = writeln!(out, "- {}", cell(&sentence));
+    }
     if let Some(paper) = &report.paper {
         let _ = write!(
             out,

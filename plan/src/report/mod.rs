@@ -4,6 +4,7 @@ mod build;
 mod html;
 mod markdown;
 mod money;
+mod present;
 mod terminal;
 
 pub use build::{Inputs, build};
@@ -11,6 +12,8 @@ pub use html::html;
 pub use markdown::markdown;
 pub use terminal::terminal;
 
+use crate::limits::HostsNeeded;
+use crate::today::Today;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,13 +34,17 @@ pub struct Report {
     pub totals: Costs,
     /// What better packing saves, and what splitting saves: never mixed.
     pub savings: Savings,
+    /// The cluster's nodes and placement of today, where the input tells.
+    pub today: Option<Today>,
+    /// The physical hosts that the plans need, where a host's size is given.
+    pub hosts: Option<HostsNeeded>,
     /// The paper's claim, where the input is the trace it used.
     pub paper: Option<Paper>,
     /// Capacity that is bought and not requested, for each way to place.
     pub stranded: Vec<Stranded>,
     /// Each client, in the order of the input.
     pub clients: Vec<ClientCosts>,
-    /// Pods that no plan holds, with the reason.
+    /// Pods that no plan holds, and VMs of the split plan for which nothing is left, with the reason.
     pub unplaced: Vec<String>,
     /// The replay over time, where it was asked for.
     pub simulation: Option<Simulation>,
@@ -84,7 +91,7 @@ pub struct Count {
 pub struct CatalogueUsed {
     /// Built-in name, or file.
     pub name: String,
-    /// "aws", "gcp", or empty.
+    /// "aws", "gcp", "azure", or empty.
     pub provider: String,
     /// Where the prices hold.
     pub region: String,
@@ -221,6 +228,9 @@ pub struct ClientCosts {
     pub split_pods: usize,
     /// Their fractions.
     pub fractions: usize,
+    /// Whether pods of this client seek or avoid each other (affinity, spread): such plans are found by local search,
+    /// and the bound knows nothing of those demands.
+    pub related: bool,
     /// What proves the bound: "continuous", "configuration", "search"
     pub proof: String,
 }

@@ -197,19 +197,36 @@ function whatIf() {
 
 function notes() {
   const { input, catalogue, simulation } = report;
+  const some = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
   const list = (title, lines) => (lines.length ? [make("h3", {}, title), make("ul", {}, ...lines.map((line) => make("li", {}, line)))] : []);
   const count = ({ what, count }) => `${number(count)} ${what}`;
   const left = [
     ...input.skipped.map(count),
     ...input.ignored.map(({ what, count }) => `${number(count)} requests of ${what}, which are not planned`),
-    ...(input.faults ? [`${number(input.faults)} faults in the input`] : []), ...input.listed, ...report.unplaced,
+    ...(input.faults ? [`${some(input.faults, "fault")} in the input`] : []), ...input.listed, ...report.unplaced,
   ];
   const replay = simulation ? [
     `${number(simulation.seconds)} s, ${number(simulation.arrivals)} arrivals, ${number(simulation.departures)} departures, ` +
     `VMs paid by the ${simulation.billing}: as it is ${usd(simulation.as_is_usd)}, with split pods ${usd(simulation.split_usd)} ` +
     `(${simulation.splitting_percent.toFixed(1)} % less), bound ${usd(simulation.bound_usd)}`,
   ] : [];
+  const { today, hosts } = report;
+  const present = today ? [
+    `${some(today.pods, "pod")} on ${number(today.nodes_used)} of ${some(today.nodes, "node")}; ${usd(today.usd_per_hour)} an hour` +
+    (today.unpriced ? ` without ${some(today.unpriced, "node")} whose price no built-in list has` : "") +
+    `; ${today.cpu_percent.toFixed(1)} % of CPU and ${today.memory_percent.toFixed(1)} % of memory requested` +
+    (today.waiting ? `; ${some(today.waiting, "pod")} on no node` : ""),
+    today.hostlo
+      ? `Hostlo as a pass over this placement: ${some(today.hostlo.nodes, "node")}` +
+        (today.hostlo.usd_per_hour === null ? "" : `, ${usd(today.hostlo.usd_per_hour)} an hour`) + `, ${some(today.hostlo.split_pods, "pod")} split`
+      : `No pass over this placement: ${today.note}`,
+  ] : [];
+  const physical = hosts ? [
+    `of ${hosts.cpu_milli / 1000} vCPU and ${Math.floor(hosts.memory_bytes / 2 ** 30)} GiB: ${number(hosts.as_is)} as it is, ${number(hosts.whole)} for whole pods, ` +
+    `${number(hosts.split)} for split pods` + (hosts.count === null ? "" : `; there are ${number(hosts.count)}`),
+  ] : [];
   byId("notes").replaceChildren(
+    ...list("The cluster today", present), ...list("Physical hosts needed", physical),
     ...list("Caveats", report.caveats), ...list("Assumptions", report.assumptions), ...list("Replayed over time", replay),
     ...list("Left out", left), ...list("Read", input.files),
     ...list("Prices", catalogue.source ? [`${catalogue.source} (${catalogue.as_of})`] : []),

@@ -1,7 +1,7 @@
 //! The report as text for a terminal: the four numbers first, then what they mean, then the clients that save most.
 
-use super::money::{dollars, percent, thousands};
-use super::{ClientCosts, Report};
+use super::money::{counted, dollars, percent, thousands};
+use super::{ClientCosts, Report, present};
 use std::fmt::Write as _;
 
 /// Clients that are listed; all of them are in the JSON.
@@ -15,11 +15,11 @@ pub fn terminal(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "{}: {} clients, {} pods, {} containers; catalogue {} ({} sizes{})\n",
+        "{}: {}, {}, {}; catalogue {} ({} sizes{})\n",
         input.format,
-        thousands(input.clients as u64),
-        thousands(input.pods as u64),
-        thousands(input.containers as u64),
+        counted(input.clients, "client"),
+        counted(input.pods, "pod"),
+        counted(input.containers, "container"),
         report.catalogue.name,
         report.catalogue.sizes.len(),
         if report.catalogue.as_of.is_empty() {
@@ -30,6 +30,9 @@ pub fn terminal(report: &Report) -> String {
     );
     four_numbers(out, report);
     meaning(out, report);
+    for sentence in present::sentences(report) {
+        let _ = writeln!(out, "{sentence}");
+    }
     clients(out, &report.clients);
     if let Some(simulation) = &report.simulation {
         let _ = writeln!(
@@ -97,10 +100,10 @@ fn meaning(out: &mut String, report: &Report) {
     );
     let _ = writeln!(
         out,
-        "Hostlo as a pass over the scheduler's placement: {} ({:.2} % less), cheaper for {} clients ({:.1} %), up to {:.1} %",
+        "Hostlo as a pass over the scheduler's placement: {} ({:.2} % less), cheaper for {} ({:.1} %), up to {:.1} %",
         dollars(report.totals.as_is_hostlo),
         savings.post_pass_percent,
-        savings.clients_cheaper_by_post_pass,
+        counted(savings.clients_cheaper_by_post_pass, "client"),
         share(savings.clients_cheaper_by_post_pass),
         savings.most_by_post_pass_percent,
     );
@@ -148,7 +151,8 @@ fn notes(out: &mut String, report: &Report) {
         if !lines.is_empty() {
             let _ = writeln!(out, "\n{title}");
             lines.iter().for_each(|line| {
-                let _ = writeln!(out, "  - {line}");
+                // Those that belong to the line before them are indented.
+                let _ = writeln!(out, "  {}- {}", if line.starts_with(' ') { "  " } else { "" }, line.trim());
             });
         }
     };
@@ -162,7 +166,8 @@ pub(super) fn left_out(report: &Report) -> Vec<String> {
     let input = &report.input;
     let skipped = input.skipped.iter().map(|c| format!("{} {}", thousands(c.count), c.what));
     let ignored = input.ignored.iter().map(|c| format!("{} requests of {}", thousands(c.count), c.what));
-    let faults = (input.faults > 0).then(|| format!("{} faults in the input:", thousands(input.faults)));
+    let faults =
+        (input.faults > 0).then(|| format!("{} in the input:", counted(input.faults as usize, "fault")));
     let listed = input.listed.iter().map(|fault| format!("  {fault}"));
     let unplaced = report.unplaced.iter().cloned();
     skipped.chain(ignored).chain(faults).chain(listed).chain(unplaced).collect()

@@ -2,11 +2,13 @@
 
 use super::progress;
 use anyhow::Context as _;
-use nestless_model::placement::Pod;
+use nestless_model::placement::{Pod, Rules};
 use nestless_plan::read::google::{LargeJobs, Tasks, Window, read_task_events};
-use nestless_plan::read::kubernetes::{Objects, Payer};
+use nestless_plan::read::kubernetes::{Node, Objects, Payer};
 use nestless_plan::read::{Fault, Ledger, Problem, alibaba, decompressed, table};
+use nestless_plan::today::{Present, Today, today};
 use nestless_plan::{Fleet, Lifetime};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -74,6 +76,10 @@ pub(super) struct Input {
     /// All of the time, where it is replayed.
     pub(super) timed: Fleet,
     pub(super) daemons: Vec<Pod>,
+    /// A cluster's nodes of today.
+    pub(super) nodes: Vec<Node>,
+    /// The node of each pod that runs.
+    homes: BTreeMap<String, String>,
     pub(super) ledger: Ledger,
     pub(super) assumptions: Vec<String>,
     pub(super) caveats: Vec<String>,
@@ -88,6 +94,12 @@ impl Input {
         self.format == "kubernetes"
     }
 
+    /// The cluster as it runs today, where the input has its nodes.
+    pub(super) fn today(&self, rules: Rules) -> Option<Today> {
+        let present = Present { nodes: &self.nodes, daemons: &self.daemons, homes: &self.homes };
+        (!self.nodes.is_empty()).then(|| today(&self.fleet, present, rules))
+    }
+
     fn new(format: &'static str, files: &[PathBuf], lenient: bool) -> Self {
         Self {
             format,
@@ -95,6 +107,8 @@ impl Input {
             fleet: Fleet::default(),
             timed: Fleet::default(),
             daemons: Vec::new(),
+            nodes: Vec::new(),
+            homes: BTreeMap::new(),
             ledger: if lenient { Ledger::lenient() } else { Ledger::strict() },
             assumptions: Vec::new(),
             caveats: Vec::new(),
@@ -173,18 +187,13 @@ impl Sources {
             Payer::Namespace => "every namespace has VMs of its own".into(),
             Payer::Label(key) => format!("every value of the label {key} has VMs of its own"),
         });
-        if !cluster.nodes.is_empty() {
-            input.assumptions.push(format!(
-                "the cluster's {} nodes of today are not part of the plan: all VMs are bought anew",
-                cluster.nodes.len()
-            ));
-        }
         input.caveats.push(
             "containers of a split pod share loopback TCP and UDP only; say so with the annotation nestless.io/inseparable \
              where they use System V IPC, POSIX shared memory or abstract unix sockets, which no manifest shows"
                 .into(),
         );
         (input.fleet, input.daemons) = (cluster.fleet, cluster.daemons);
+        (input.nodes, input.homes) = (cluster.nodes, cluster.homes);
         Ok(input)
     }
 

@@ -47,6 +47,12 @@ fn agrees(client: &Client, catalogue: &Catalogue) -> Result<(), TestCaseError> {
         let plan = plan.map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
         prop_assert_eq!(plan.cost(catalogue).micro_dollars(), cheapest(parts, catalogue), "{:?}", rules);
     }
+    #[cfg(feature = "highs")]
+    for (rules, parts) in [(Rules::WHOLE, &whole), (Rules::SPLIT, &units)] {
+        let plan = super::super::Highs::default().place(Task { client, catalogue, rules });
+        let cost = plan.map(|plan| plan.cost(catalogue).micro_dollars());
+        prop_assert_eq!(cost, Ok(cheapest(parts, catalogue)), "HiGHS, {:?}", rules);
+    }
     let comparison = compare(client, catalogue, Terms::default())
         .map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
     prop_assert!(comparison.whole_is_optimal(catalogue) && comparison.split_is_optimal(catalogue));

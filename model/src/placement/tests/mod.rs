@@ -2,7 +2,9 @@
 
 mod brute_force;
 mod constraints;
+mod post_pass;
 mod properties;
+mod related;
 
 use proptest::prelude::*;
 

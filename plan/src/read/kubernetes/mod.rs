@@ -2,7 +2,8 @@
 //!
 //! Pods count themselves; Deployments, ReplicaSets, StatefulSets, Jobs and CronJobs (one run) count their replicas, and
 //! the pods and ReplicaSets that such an object in the same input owns are counted once. Pods of DaemonSets are no
-//! load of a client: every VM that they may run on keeps their requests for itself.
+//! load of a client: every VM that they may run on keeps their requests for itself. Static pods belong to their node and
+//! are none either.
 
 mod demand;
 mod document;
@@ -56,6 +57,10 @@ pub struct Node {
     pub capacity: Resources,
     /// What pods can have.
     pub allocatable: Resources,
+    /// What of it static pods take.
+    pub fixed: Resources,
+    /// How many these are.
+    pub fixed_pods: u32,
     /// The most pods.
     pub max_pods: Option<u32>,
 }
@@ -69,6 +74,8 @@ pub struct Cluster {
     pub daemons: Vec<Pod>,
     /// Today's nodes.
     pub nodes: Vec<Node>,
+    /// The node each pod runs on today, by the pod's name; pods that wait, and replicas of workloads, are not here.
+    pub homes: BTreeMap<String, String>,
 }
 
 /// Gathers objects from any number of files.
@@ -79,6 +86,8 @@ pub struct Objects {
     controllers: BTreeSet<Name>,
     daemons: BTreeMap<Name, Pod>,
     nodes: Vec<Node>,
+    /// What static pods take, and how many they are, by node.
+    fixed: BTreeMap<String, (Resources, u32)>,
 }
 
 /// Namespace, kind, name.
@@ -89,6 +98,7 @@ struct Pending {
     client: String,
     pod: Pod,
     replicas: u32,
+    node: Option<String>,
     /// The controllers that may have made it; if one is in the input, it stands for this.
     owners: Vec<Name>,
 }
@@ -102,6 +112,7 @@ impl Objects {
             controllers: BTreeSet::new(),
             daemons: BTreeMap::new(),
             nodes: Vec::new(),
+            fixed: BTreeMap::new(),
         }
     }
 
@@ -141,10 +152,12 @@ impl Objects {
     /// Everything read, with owned objects counted once.
     pub fn finish(self, ledger: &mut Ledger) -> Cluster {
         let mut fleet = Fleet::default();
-        for Pending { client, pod, replicas, owners } in self.pods {
+        let mut homes = BTreeMap::new();
+        for Pending { client, pod, replicas, node, owners } in self.pods {
             if owners.iter().any(|owner| self.controllers.contains(owner)) {
                 ledger.skip(Skip::Owned, 1);
             } else if replicas == 1 {
+                homes.extend(node.map(|node| (pod.name.clone(), node)));
                 fleet.add(&client, pod, Lifetime::default());
             } else {
                 ledger.skip(Skip::NoReplicas, u64::from(replicas == 0));
@@ -155,7 +168,11 @@ impl Objects {
                 }
             }
         }
-        Cluster { fleet, daemons: self.daemons.into_values().collect(), nodes: self.nodes }
+        let mut nodes = self.nodes;
+        for node in &mut nodes {
+            (node.fixed, node.fixed_pods) = self.fixed.get(&node.name).copied().unwrap_or_default();
+        }
+        Cluster { fleet, daemons: self.daemons.into_values().collect(), nodes, homes }
     }
 
     fn object(&mut self, document: &Document, ledger: &mut Ledger) -> Result<(), Fault> {
@@ -200,22 +217,35 @@ impl Objects {
     }
 
     fn bare_pod(&mut self, document: &Document, ledger: &mut Ledger) -> Result<(), Fault> {
-        let PodObject { metadata, spec, status } = document.parse()?;
+        let PodObject { metadata, mut spec, status } = document.parse()?;
         if matches!(status.phase.as_str(), "Succeeded" | "Failed") {
             ledger.skip(Skip::Ended, 1);
             return Ok(());
         }
         let namespace = pod::namespace(&metadata);
         let name = if metadata.name.is_empty() { &metadata.generate_name } else { &metadata.name };
-        let pod = pod::planned(document, name, &namespace, &metadata, &spec, ledger)?;
         let owners = owners(&metadata, &namespace);
-        if let Some(daemon) = owners.iter().find(|owner| owner.1 == "DaemonSet") {
+        let daemon = owners.iter().find(|owner| owner.1 == "DaemonSet");
+        let selector = &mut spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution;
+        if let Some(selector) = selector.as_mut().filter(|_| daemon.is_some()) {
+            selector.forget_nodes();
+        }
+        let pod = pod::planned(document, name, &namespace, &metadata, &spec, ledger)?;
+        if let Some(daemon) = daemon {
             self.daemons.entry(daemon.clone()).or_insert(pod);
             ledger.skip(Skip::Daemon, 1);
             return Ok(());
         }
+        if let Some((_, _, node)) = owners.iter().find(|owner| owner.1 == "Node") {
+            let (taken, count) = self.fixed.entry(node.clone()).or_default();
+            *taken += pod.request();
+            *count += 1;
+            ledger.skip(Skip::Static, 1);
+            return Ok(());
+        }
         let client = self.client(&pod, &namespace);
-        self.pods.push(Pending { client, pod, replicas: 1, owners });
+        let node = spec.node_name.filter(|node| !node.is_empty());
+        self.pods.push(Pending { client, pod, replicas: 1, node, owners });
         Ok(())
     }
 
@@ -238,7 +268,7 @@ impl Objects {
         let owners = owners(&head.metadata, &namespace);
         let client = self.client(&pod, &namespace);
         self.controllers.insert((namespace, head.kind.clone(), head.metadata.name.clone()));
-        self.pods.push(Pending { client, pod, replicas, owners });
+        self.pods.push(Pending { client, pod, replicas, node: None, owners });
         Ok(())
     }
 
@@ -263,6 +293,8 @@ impl Objects {
             instance_type: labels.get("node.kubernetes.io/instance-type").cloned(),
             capacity: of(&status.capacity, "status.capacity")?,
             allocatable: of(&status.allocatable, "status.allocatable")?,
+            fixed: Resources::ZERO,
+            fixed_pods: 0,
             max_pods: status.allocatable.get("pods").and_then(|pods| pods.0.parse().ok()),
             name: metadata.name,
             labels,

@@ -105,6 +105,8 @@ pub(super) struct Template {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PodSpec {
     pub(super) containers: Vec<ContainerSpec>,
+    /// Where the pod runs, once it has been scheduled.
+    pub(super) node_name: Option<String>,
     #[serde(default, deserialize_with = "null")]
     pub(super) init_containers: Vec<ContainerSpec>,
     #[serde(default, deserialize_with = "null")]
@@ -185,6 +187,17 @@ pub(super) struct NodeAffinity {
 #[serde(rename_all = "camelCase")]
 pub(super) struct NodeSelector {
     pub(super) node_selector_terms: Vec<NodeTerm>,
+}
+
+impl NodeSelector {
+    /// Drops what names single nodes: the controller of a DaemonSet ties each of its pods to a node so.
+    pub(super) fn forget_nodes(&mut self) {
+        self.node_selector_terms.iter_mut().for_each(|term| term.match_fields.clear());
+        // A term without conditions means no node to the API, and here every node that is left.
+        if self.node_selector_terms.iter().any(|term| term.match_expressions.is_empty()) {
+            self.node_selector_terms.clear();
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -83,11 +83,17 @@ fn manifests() {
 #[test]
 fn a_list_of_pods_nodes_and_their_owners() {
     let pod = |name: &str, owner: &str, phase: &str| {
+        // As the DaemonSet controller ties its pods to nodes.
+        let fields = serde_json::json!([{"key": "metadata.name", "operator": "In", "values": ["n1"]}]);
+        let daemon = serde_json::json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchFields": fields}]}}});
+        let affinity = if owner == "DaemonSet" { daemon } else { serde_json::Value::Null };
         serde_json::json!({
             "kind": "Pod",
             "metadata": {"name": name, "namespace": "n", "labels": {"pod-template-hash": "5f", "team": "red"},
-                         "ownerReferences": [{"kind": owner, "name": "x-5f", "controller": true}]},
-            "spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]},
+                         "ownerReferences": [{"kind": owner, "name": if owner == "Node" { "n1" } else { "x-5f" }, "controller": true}]},
+            "spec": {"nodeName": "n1", "affinity": affinity,
+                     "containers": [{"name": "a", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]},
             "status": {"phase": phase}
         })
     };
@@ -102,6 +108,7 @@ fn a_list_of_pods_nodes_and_their_owners() {
         pod("b", "ReplicaSet", "Succeeded"),
         pod("c", "DaemonSet", "Running"),
         pod("d", "DaemonSet", "Running"),
+        pod("e", "Node", "Running"),
         node,
     ];
     let list = serde_json::json!({"apiVersion": "v1", "items": items, "kind": "List"});
@@ -112,8 +119,11 @@ fn a_list_of_pods_nodes_and_their_owners() {
     assert_eq!(cluster.fleet.clients()[0].name, "red");
     assert_eq!((ledger.skipped()[&Skip::Ended], ledger.skipped()[&Skip::Daemon]), (1, 2));
     let node = &cluster.nodes[0];
+    assert_eq!((node.fixed, ledger.skipped()[&Skip::Static]), (Resources::new(1000, 1 << 30), 1));
     assert_eq!((node.instance_type.as_deref(), node.max_pods), (Some("m5.large"), Some(29)));
     assert_eq!(node.allocatable, Resources::new(1930, 7 << 30));
+    assert_eq!(cluster.homes["n/a"], "n1");
+    assert_eq!(cluster.daemons[0].constraints.node_affinity, [[]; 0]);
 
     let mut both = Objects::new(Payer::Cluster);
     let deployment = r#"{"kind":"Deployment","metadata":{"name":"x","namespace":"n"},
