@@ -23,6 +23,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+/// Its log, in the lab's directory.
+pub(crate) const LOG: &str = "nestlessd.log";
 /// A first reconcile waits for no VM, so it is soon done.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -179,7 +181,7 @@ pub(crate) async fn start(
     let mut command = Command::new(program);
     command.arg("--config").arg(&config).env("NOTIFY_SOCKET", &notify).stdin(Stdio::null());
     command.envs(settings.environment.iter().map(|(k, v)| (k, v)));
-    let log = dir.join("nestlessd.log");
+    let log = dir.join(LOG);
     let (mut child, record) =
         process::start(command, host, lifetime, Vec::new(), &log).map_err(DaemonError::Start)?;
     tokio::select! {

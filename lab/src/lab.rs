@@ -126,6 +126,11 @@ impl Lab {
         &self.host
     }
 
+    /// What nestlessd has logged.
+    pub fn daemon_log(&self) -> PathBuf {
+        self.dir().join(daemon::LOG)
+    }
+
     /// Where nestlessd serves its operator.
     pub fn operator_socket(&self) -> PathBuf {
         crate::daemon::operator_socket(&self.state.name)

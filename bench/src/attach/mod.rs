@@ -2,6 +2,7 @@
 //! measured there from the start of the plugin to its end.
 
 mod burst;
+mod daemon_log;
 mod plug;
 mod plugin;
 
@@ -15,8 +16,10 @@ use crate::{
     operator::Operator,
     report::{Bench, Report},
 };
+use daemon_log::DaemonLog;
 use nestless_lab::{Lab, LabBuilder, Vmm};
 use plug::Plugs;
+use plugin::milliseconds;
 use std::time::{Instant, SystemTime};
 
 /// Sides, by what connects the pod.
@@ -48,6 +51,7 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
     let mut builder = builder.vmm(options.vmm).vms(1).nics(warm_pool, PLACES).further_network(cold_network());
     if options.vmm == Vmm::Qemu {
         builder = builder.programs(["/usr/lib/cni/bridge", "/usr/lib/cni/host-local"]);
+        builder = DaemonLog::written_by(builder);
     }
     let lab = Box::pin(builder.up()).await?;
     let machine = Machine::look(&lab);
@@ -111,20 +115,29 @@ async fn round(
     number: usize,
     recorder: &mut Recorder,
 ) -> anyhow::Result<()> {
-    let mut cold_add = None;
+    let (mut warm_add, mut cold_add) = (None, None);
     for turn in turns(PLUGINS.len(), number) {
         let plugin = PLUGINS[turn];
         operator.settled(VM, BURST).await?;
         let (add, del) = plugin.add_and_del(lab.vm(VM)?, vmm).await?;
         recorder.keep("add", Unit::Milliseconds, plugin.side(), add);
         recorder.keep("del", Unit::Milliseconds, plugin.side(), del);
-        cold_add = cold_add.or((plugin == Plugin::Cold).then_some(add));
+        match plugin {
+            Plugin::Warm => warm_add = Some(add),
+            Plugin::Cold => cold_add = Some(add),
+            Plugin::Reference => {}
+        }
     }
-    if let (Some(plugs), Some(cold)) = (plugs, cold_add) {
+    if let (Some(plugs), Some(warm), Some(cold)) = (plugs, warm_add, cold_add) {
         operator.settled(VM, BURST).await?;
+        let daemon = milliseconds(DaemonLog::of(lab).last_cold_attach()?);
         let plug = plugs.one(lab.vm(VM)?).await?;
-        recorder.keep("plug", Unit::Milliseconds, "qemu", plug);
-        recorder.keep("cold-overhead", Unit::Milliseconds, "cold", cold - plug);
+        let (visible, answered) = (milliseconds(plug.visible), milliseconds(plug.answered));
+        recorder.keep("plug", Unit::Milliseconds, "visible", visible);
+        recorder.keep("plug", Unit::Milliseconds, "answered", answered);
+        recorder.keep("cold-overhead", Unit::Milliseconds, "host", daemon - answered);
+        recorder.keep("cold-overhead", Unit::Milliseconds, "beyond-warm", cold - warm - visible);
+        recorder.keep("cold-overhead", Unit::Milliseconds, "all", cold - visible);
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What a cold attach cannot be faster than: QEMU's own hot-plug, from `device_add` to the NIC in the guest, without any
 //! of our programs.
 
-use super::plugin::milliseconds;
 use anyhow::Context as _;
 use nestless_lab::{Lab, Vm};
 use nestless_model::{
@@ -16,6 +15,14 @@ const DEVICE: &str = "bench-plug";
 const BACK_END: &str = "bench-plug-net";
 /// A guest that does not answer at all.
 const UNPLUG_DEADLINE: Duration = Duration::from_secs(30);
+
+/// One plug.
+pub(super) struct Plugged {
+    /// From the command to the NIC in the guest, without the half round trip in which the guest tells of it.
+    pub(super) visible: Duration,
+    /// QEMU's answer to the command.
+    pub(super) answered: Duration,
+}
 
 /// Plugs NICs past nestlessd, one at a time.
 pub(super) struct Plugs {
@@ -35,9 +42,8 @@ impl Plugs {
         Ok(Self { qmp, place, mac })
     }
 
-    /// Plugs one and unplugs it; how long the plug took, in milliseconds, without the half round trip in which the guest
-    /// tells of it.
-    pub(super) async fn one(&self, vm: &Vm) -> anyhow::Result<f64> {
+    /// Plugs one and unplugs it.
+    pub(super) async fn one(&self, vm: &Vm) -> anyhow::Result<Plugged> {
         let client = vm.client().await?;
         let asked = Instant::now();
         client.describe().await?;
@@ -49,12 +55,13 @@ impl Plugs {
         self.qmp.execute(&schema::netdev_add(back_end)).await?;
         let device = self.device();
         let began = Instant::now();
-        let (added, seen) = tokio::join!(self.qmp.execute(&device), client.await_nic(self.mac));
-        let took = began.elapsed().saturating_sub(way_back);
-        added?;
+        let answer = async { self.qmp.execute(&device).await.map(|_| began.elapsed()) };
+        let (answered, seen) = tokio::join!(answer, client.await_nic(self.mac));
+        let visible = began.elapsed().saturating_sub(way_back);
+        let answered = answered?;
         seen?;
         self.unplug().await?;
-        Ok(milliseconds(took))
+        Ok(Plugged { visible, answered })
     }
 
     fn device(&self) -> schema::device_add {

@@ -8,6 +8,7 @@
 //! ```
 
 mod ends;
+mod pinning;
 mod processor;
 mod station;
 mod traffic;
@@ -23,6 +24,7 @@ use crate::{
     report::{Bench, Report},
 };
 use nestless_lab::{Lab, LabBuilder, Vmm};
+use pinning::Pinning;
 use processor::ProcessorTime;
 use std::time::{Duration, Instant, SystemTime};
 use traffic::Quantity;
@@ -31,6 +33,9 @@ use traffic::Quantity;
 pub const PAIRS: [(&str, &str); 3] = [("brfusion", "single"), ("nested", "single"), ("brfusion", "nested")];
 /// The program that measures latency.
 pub const PROBE: &str = "nestless-probe";
+
+/// Of the VM that is measured.
+const VCPUS: usize = 1;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct Options {
     pub transfer: Duration,
     /// How long each series of requests.
     pub requests: Duration,
+    /// How many series a round, the sides taking turns: they cost little, and vary.
+    pub series: usize,
 }
 
 /// A way between two stations; three of them are compared.
@@ -61,11 +68,21 @@ pub struct Way<'a> {
 /// When the lab cannot be built, or a program in it fails.
 pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
     let (began, clock) = (SystemTime::now(), Instant::now());
+    let pinning = Pinning::plan(VCPUS)?;
+    if let Some(pinning) = &pinning {
+        pinning.confine_this_process()?;
+    }
     let builder = prepare(builder.vmm(options.vmm).vms(1), options.vmm);
     let lab = Box::pin(builder.up()).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
-    let measured = against_a_neighbour(&lab, options, watch, &mut recorder).await;
+    let measured = async {
+        if let Some(pinning) = &pinning {
+            pinning.spread(&lab).await?;
+        }
+        against_a_neighbour(&lab, options, watch, &mut recorder).await
+    };
+    let measured = measured.await;
     lab.down().await?;
     measured?;
     Ok(Report {
@@ -79,6 +96,11 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
         parameters: [
             ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
             ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
+            ("series-per-round".to_owned(), options.series.to_string()),
+            (
+                "processors".to_owned(),
+                pinning.map_or_else(|| "shared".to_owned(), |pinning| pinning.to_string()),
+            ),
         ]
         .into(),
         metrics: recorder.metrics(&PAIRS),
@@ -125,8 +147,11 @@ pub async fn measure(
     for round in 0..options.rounds {
         watch(&format!("round {} of {}", round + 1, options.rounds));
         for quantity in Quantity::ALL {
-            for turn in turns(ways.len(), round) {
-                quantity.take(&ways[turn], options, &processor, recorder).await?;
+            let times = if quantity.is_transfer() { 1 } else { options.series };
+            for time in 0..times {
+                for turn in turns(ways.len(), round + time) {
+                    quantity.take(&ways[turn], options, &processor, recorder).await?;
+                }
             }
         }
     }

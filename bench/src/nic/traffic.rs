@@ -40,6 +40,10 @@ struct Requests {
 impl Quantity {
     pub(super) const ALL: [Self; 4] = [Self::Out, Self::In, Self::TcpRequests, Self::UdpRequests];
 
+    pub(super) fn is_transfer(self) -> bool {
+        matches!(self, Self::Out | Self::In)
+    }
+
     /// Measures it once on `way`.
     pub(super) async fn take(
         self,

@@ -219,7 +219,7 @@ impl Task {
             }
             Ok(Admission::Repeated) => {
                 let ticket = self.ticket(Waiting::Attach(reply));
-                self.decide(|machine, context| machine.attach_again(ticket, &request.id, context)).await?;
+                self.decide(|machine, _| machine.attach_again(ticket, &request.id)).await?;
             }
             Ok(Admission::New) => match self.shared.take(&name, &request.addresses) {
                 None => drop(reply.send(Err(self.unknown_network(&name)))),
@@ -245,10 +245,10 @@ impl Task {
         debug!(vm = %self.vm, ?event, "hypervisor event");
         match event {
             Heard::Reset => {
-                self.decide(|machine, context| machine.happened(VmEvent::Reset, context)).await?;
+                self.decide(|machine, _| machine.happened(VmEvent::Reset)).await?;
             }
             Heard::NicGone(nic) => {
-                self.decide(|machine, context| machine.happened(VmEvent::NicGone(nic), context)).await?;
+                self.decide(|machine, _| machine.happened(VmEvent::NicGone(nic))).await?;
             }
             Heard::Up => info!(vm = %self.vm, "hypervisor is up"),
             Heard::Down => warn!(vm = %self.vm, "hypervisor is gone"),

@@ -185,11 +185,11 @@ impl VmNics {
         for id in self.unseen_spares(context.now_ms) {
             self.learn_limit(context.now_ms);
             self.give_up_spare(id, context, &mut out);
-            self.advance(id, context, &mut out);
+            self.advance(id, &mut out);
         }
         for id in self.useless_spares() {
             self.set_goal(id, Goal::Remove, &mut out);
-            self.advance(id, context, &mut out);
+            self.advance(id, &mut out);
         }
         let due: Vec<NicId> = self
             .nics
@@ -201,7 +201,7 @@ impl VmNics {
             })
             .collect();
         for id in due {
-            self.advance(id, context, &mut out);
+            self.advance(id, &mut out);
         }
         self.refill(context, &mut out);
         out
@@ -218,7 +218,7 @@ impl VmNics {
             Ok(()) => self.succeeded(id, step, context.now_ms, &mut out),
             Err(failure) => self.failed(id, &step, failure, context, &mut out),
         }
-        self.advance(id, context, &mut out);
+        self.advance(id, &mut out);
         self.refill(context, &mut out);
         out
     }
@@ -284,8 +284,8 @@ impl VmNics {
     }
 
     /// Answers what can be answered, and starts the next step.
-    pub(super) fn advance(&mut self, id: NicId, context: &mut Context<'_>, out: &mut Outcome) {
-        self.let_go(id, context.now_ms, out);
+    pub(super) fn advance(&mut self, id: NicId, out: &mut Outcome) {
+        self.let_go(id, out);
         self.answer(id, out);
         let Some(nic) = self.nics.get_mut(&id) else { return };
         if let Some(step) = nic.next_step() {
@@ -297,7 +297,7 @@ impl VmNics {
     }
 
     /// A silent spare NIC has no use for the last pod's addresses.
-    fn let_go(&mut self, id: NicId, _now_ms: u64, out: &mut Outcome) {
+    fn let_go(&mut self, id: NicId, out: &mut Outcome) {
         let Some(nic) = self.nics.get_mut(&id) else { return };
         if nic.record.goal == Goal::Spare
             && nic.guard_is_closed()

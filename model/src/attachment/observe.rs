@@ -73,7 +73,7 @@ impl VmNics {
         for id in quiet {
             findings.extend(self.compare(id, world, context.now_ms, out));
             self.refuse_for_lost(id, out);
-            self.advance(id, context, out);
+            self.advance(id, out);
         }
         self.refill(context, out);
         findings
@@ -213,7 +213,7 @@ impl VmNics {
     }
 
     /// Takes in what a hypervisor tells.
-    pub fn happened(&mut self, event: VmEvent, context: &mut Context<'_>) -> Outcome {
+    pub fn happened(&mut self, event: VmEvent) -> Outcome {
         let mut out = Outcome::default();
         match event {
             VmEvent::Reset => {
@@ -226,7 +226,7 @@ impl VmNics {
                 self.unheard = true;
                 let all: Vec<NicId> = self.nics.keys().copied().collect();
                 for id in all {
-                    self.advance(id, context, &mut out);
+                    self.advance(id, &mut out);
                 }
             }
             VmEvent::NicGone(id) => {
@@ -234,7 +234,7 @@ impl VmNics {
                     && nic.record.goal == Goal::Remove
                 {
                     nic.retry_at_ms = None;
-                    self.advance(id, context, &mut out);
+                    self.advance(id, &mut out);
                 }
             }
         }

@@ -48,7 +48,7 @@ impl VmNics {
     }
 
     /// Repeats an attach that is under way or done.
-    pub fn attach_again(&mut self, ticket: Ticket, id: &AttachmentId, context: &mut Context<'_>) -> Outcome {
+    pub fn attach_again(&mut self, ticket: Ticket, id: &AttachmentId) -> Outcome {
         let mut out = Outcome::default();
         match self.serving(id).map(|nic| nic.record.nic) {
             Some(nic) => {
@@ -59,7 +59,7 @@ impl VmNics {
                     return out;
                 }
                 waiting.push((ticket, false));
-                self.advance(nic, context, &mut out);
+                self.advance(nic, &mut out);
             }
             None => {
                 out.answers.push((ticket, Answer::Refused(Refusal::Overtaken { attachment: id.clone() })))
@@ -96,7 +96,7 @@ impl VmNics {
             (nic, false)
         };
         self.attaching.entry(id).or_default().push((ticket, warm));
-        self.advance(id, context, &mut out);
+        self.advance(id, &mut out);
         self.refill(context, &mut out);
         out
     }
@@ -108,7 +108,7 @@ impl VmNics {
             // Or the room that it makes would be a new spare NIC's.
             self.hold_until_ms = context.now_ms + HOLD_MS;
             self.set_goal(id, Goal::Remove, &mut out);
-            self.advance(id, context, &mut out);
+            self.advance(id, &mut out);
         }
         out
     }
@@ -128,7 +128,7 @@ impl VmNics {
             Some(nic) => {
                 self.detaching.entry(nic).or_default().push(ticket);
                 self.end(nic, context.now_ms, &mut out);
-                self.advance(nic, context, &mut out);
+                self.advance(nic, &mut out);
             }
         }
         self.refill(context, &mut out);
@@ -187,7 +187,7 @@ impl VmNics {
                 if let Some(nic) = self.nics.get_mut(&id) {
                     nic.visible = false;
                 }
-                self.advance(id, context, &mut out);
+                self.advance(id, &mut out);
             }
         }
         self.refill(context, &mut out);

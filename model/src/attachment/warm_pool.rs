@@ -82,7 +82,7 @@ impl VmNics {
                 quarantined: false,
             };
             self.insert(record, out);
-            self.advance(nic, context, out);
+            self.advance(nic, out);
         }
     }
 

@@ -17,8 +17,11 @@ pub(crate) struct Args {
     /// How long each transfer takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     transfer: u64,
-    /// How long requests are sent one after the other.
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    /// How often requests are measured on each way in a round.
+    #[arg(long, default_value_t = 10)]
+    series: usize,
+    /// How long requests are sent one after the other each time.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     requests: u64,
 }
 
@@ -31,6 +34,7 @@ impl Args {
             rounds: self.rounds,
             transfer: Duration::from_secs(self.transfer),
             requests: Duration::from_millis(self.requests),
+            series: self.series,
         };
         let builder = Lab::builder(lab_name()).progress(watch.clone());
         let tell = move |step: &str| watch.step(step);

@@ -9,7 +9,7 @@ use nestless_proto::{
     ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest, refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tonic::{Request, Response, Status};
 use tracing::info;
 
@@ -78,11 +78,13 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let order = input::attach_request(request.into_inner())?;
         let (id, pod) = (order.id.clone(), order.pod.clone());
+        let began = Instant::now();
         let result = caller.handle.attach(order).await;
         let vm = caller.handle.vm();
         match result {
             Ok(granted) => {
-                info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, addresses = ?granted.addresses, trace = caller.trace, "attached");
+                let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.addresses, trace = caller.trace, "attached");
                 let network = self.host.shared.network(&granted.network);
                 Ok(Response::new(translate::attach_response(&granted, network)))
             }

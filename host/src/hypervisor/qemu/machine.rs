@@ -2,13 +2,19 @@
 //!
 //! `query-pci` would be one command, but it shows nothing behind a bridge before the firmware has numbered the buses, and
 //! not which bus takes hot-plug. The object model shows both, and hot-pluggable buses by their handler.
+//!
+//! A device says the same of itself for as long as it exists, so each is asked once: a plug costs the two lists of devices,
+//! not five commands for every port. QEMU refuses a place that is taken all the same, and then everything is asked anew.
 
 use super::places::{Bus, BusKind, Layout};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nestless_model::identity::NicId;
 use nestless_support::qmp::{QmpClient, QmpError, schema};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 const NAMED: &str = "/machine/peripheral";
 const ANONYMOUS: &str = "/machine/peripheral-anon";
@@ -19,27 +25,77 @@ const CONCURRENT: usize = 8;
 
 type Properties = Vec<schema::ObjectPropertyInfo>;
 
-/// Looks at the machine.
-pub(super) async fn read(client: &QmpClient) -> Result<Layout, QmpError> {
-    let mut devices = Vec::new();
-    let mut layout = Layout::default();
-    for parent in [NAMED, ANONYMOUS] {
-        for child in list(client, parent).await?.unwrap_or_default() {
-            if let Some(kind) = child_type(&child) {
-                devices.push((format!("{parent}/{}", child.name), kind.to_owned()));
-                if parent == NAMED {
-                    layout.devices.insert(child.name);
+/// QOM path and type.
+type Device = (String, String);
+/// QOM path of the bus, and slot.
+type Seat = (String, u8);
+
+/// The bus that a device opens, and where it sits itself.
+#[derive(Clone)]
+struct Found {
+    bus: Option<Bus>,
+    seat: Option<Seat>,
+}
+
+/// A QEMU that answers.
+pub(super) struct Machine {
+    client: QmpClient,
+    known: Mutex<BTreeMap<Device, Found>>,
+}
+
+impl Machine {
+    pub(super) fn new(client: QmpClient) -> Self {
+        Self { client, known: Mutex::default() }
+    }
+
+    pub(super) fn client(&self) -> &QmpClient {
+        &self.client
+    }
+
+    /// Looks at the machine.
+    pub(super) async fn read(&self) -> Result<Layout, QmpError> {
+        let mut layout = Layout::default();
+        let mut devices = BTreeSet::new();
+        for parent in [NAMED, ANONYMOUS] {
+            for child in list(&self.client, parent).await?.unwrap_or_default() {
+                if let Some(kind) = child_type(&child) {
+                    devices.insert((format!("{parent}/{}", child.name), kind.to_owned()));
+                    if parent == NAMED {
+                        layout.devices.insert(child.name);
+                    }
                 }
             }
         }
+        for found in self.examine_all(devices).await? {
+            layout.buses.extend(found.bus);
+            layout.taken.extend(found.seat);
+        }
+        read_root_bus(&self.client, &mut layout).await?;
+        Ok(layout)
     }
-    let found = stream::iter(devices).map(|(path, kind)| examine(client.clone(), path, kind));
-    for (bus, seat) in found.buffer_unordered(CONCURRENT).try_collect::<Vec<_>>().await? {
-        layout.buses.extend(bus);
-        layout.taken.extend(seat);
+
+    /// What was learnt of devices: one that took another's name looks like the one that had it.
+    pub(super) fn forget(&self) {
+        self.known().clear();
     }
-    read_root_bus(client, &mut layout).await?;
-    Ok(layout)
+
+    async fn examine_all(&self, devices: BTreeSet<Device>) -> Result<Vec<Found>, QmpError> {
+        let unknown: Vec<Device> = {
+            let mut known = self.known();
+            known.retain(|device, _| devices.contains(device));
+            devices.into_iter().filter(|device| !known.contains_key(device)).collect()
+        };
+        let examined = stream::iter(unknown).map(|device| examine(&self.client, device));
+        let examined: Vec<_> = examined.buffer_unordered(CONCURRENT).try_collect().await?;
+        let mut known = self.known();
+        known.extend(examined);
+        Ok(known.values().cloned().collect())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Device, Found>> {
+        // Whole between statements.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Our network back ends, whether a device uses them or not. QEMU tells them only in words.
@@ -54,15 +110,10 @@ fn netdev(line: &str) -> Option<NicId> {
     NicId::from_device_name(name.strip_suffix("-net")?)
 }
 
-type Seat = (String, u8);
-
-/// The bus that a device opens, and where it sits itself.
-async fn examine(
-    client: QmpClient,
-    path: String,
-    kind: String,
-) -> Result<(Option<Bus>, Option<Seat>), QmpError> {
-    Ok((bus_of(&client, &path, &kind).await?, seat_of(&client, &path).await?))
+async fn examine(client: &QmpClient, device: Device) -> Result<(Device, Found), QmpError> {
+    let (path, kind) = &device;
+    let found = Found { bus: bus_of(client, path, kind).await?, seat: seat_of(client, path).await? };
+    Ok((device, found))
 }
 
 /// The bus that a device opens, if it takes NICs.

@@ -20,6 +20,7 @@ use super::{
     config::{QemuConfig, VectorLimits},
 };
 use async_trait::async_trait;
+use machine::Machine;
 use nestless_model::identity::NicId;
 use nestless_support::{
     crash_point,
@@ -71,9 +72,9 @@ impl Hypervisor for Qemu {
         let link = spec.nic.link_name();
         let made = match make_tap(spec) {
             // Only QEMU can still hold it: an earlier attempt did not get as far as the device.
-            Err(TapError::NameTaken { .. }) => match self.session.client() {
-                Ok(client) => {
-                    self.clear_leftovers(&client, spec.nic).await?;
+            Err(TapError::NameTaken { .. }) => match self.session.machine() {
+                Ok(machine) => {
+                    self.clear_leftovers(machine.client(), spec.nic).await?;
                     make_tap(spec)
                 }
                 Err(_) => Err(TapError::NameTaken { name: link.to_string() }),
@@ -98,8 +99,8 @@ impl Hypervisor for Qemu {
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
         self.session.tried().await;
-        let Ok(client) = self.session.client() else { return Ok(Observation::down()) };
-        match look(&client).await {
+        let Ok(machine) = self.session.machine() else { return Ok(Observation::down()) };
+        match look(&machine).await {
             Ok(observation) => Ok(observation),
             Err(error) if error.is_lost() => Ok(Observation::down()),
             Err(error) => {
@@ -116,9 +117,10 @@ fn make_tap(spec: &NicSpec) -> Result<Vec<OwnedFd>, TapError> {
     queues
 }
 
-async fn look(client: &QmpClient) -> Result<Observation, QmpError> {
+async fn look(machine: &Machine) -> Result<Observation, QmpError> {
+    let client = machine.client();
     let status = client.execute(&schema::query_status {}).await?;
-    let layout = machine::read(client).await?;
+    let layout = machine.read().await?;
     let mut nics = layout.nics();
     let free = layout.free_places().count();
     let capacity = u32::try_from(nics.len() + free).ok();

@@ -2,8 +2,8 @@
 
 use super::{
     super::{HypervisorError, NicSpec, config::VectorLimits},
-    MAX_QUEUES, Qemu, descriptor_names, effect, effect_if_any, machine, netdev_name,
-    places::Place,
+    MAX_QUEUES, Machine, Qemu, descriptor_names, effect, effect_if_any, netdev_name,
+    places::{Layout, Place},
 };
 use nestless_model::identity::NicId;
 use nestless_support::{
@@ -34,10 +34,11 @@ impl Qemu {
         if queues.len() > usize::from(MAX_QUEUES) {
             return Err(refused(nic)(PlugError::TooManyQueues { queues: queues.len() }));
         }
-        let client = self.session.client()?;
+        let machine = self.session.machine()?;
+        let client = machine.client();
         let _plugging = self.plugging.lock().await;
         // Before the first effect: a machine that is full is left as it is.
-        let layout = machine::read(&client).await.map_err(|error| self.failure(error, refused(nic)))?;
+        let layout = machine.read().await.map_err(|error| self.failure(error, refused(nic)))?;
         if layout.nics().contains(&nic) {
             return Err(refused(nic)(PlugError::Present));
         }
@@ -45,12 +46,12 @@ impl Qemu {
             return Err(HypervisorError::NoPort { nic });
         }
         let vhost = tap::open_vhost(spec.queues).map_err(|error| refused(nic)(PlugError::Vhost(error)))?;
-        let plugged = match attach_back_end(&client, nic, queues, vhost).await {
-            Ok(()) => self.attach_device(&client, spec).await,
+        let plugged = match attach_back_end(client, nic, queues, vhost).await {
+            Ok(()) => self.attach_device(&machine, layout, spec).await,
             Err(error) => Err(self.failure(error, refused(nic))),
         };
         if plugged.is_err()
-            && let Err(error) = self.clear_leftovers(&client, nic).await
+            && let Err(error) = self.clear_leftovers(client, nic).await
         {
             // The next look finds it and unplugs it.
             tracing::warn!(%nic, error = &error as &dyn std::error::Error, "a refused plug was not undone");
@@ -68,19 +69,24 @@ impl Qemu {
         remove_back_end(client, nic).await.map_err(|error| self.failure(error, refused))
     }
 
-    async fn attach_device(&self, client: &QmpClient, spec: &NicSpec) -> Result<(), HypervisorError> {
+    async fn attach_device(
+        &self,
+        machine: &Machine,
+        mut layout: Layout,
+        spec: &NicSpec,
+    ) -> Result<(), HypervisorError> {
         let nic = spec.nic;
         let mut attempt = 1;
         loop {
-            let layout = machine::read(client).await.map_err(|error| self.failure(error, refused(nic)))?;
             let place = layout.free_places().next().ok_or(HypervisorError::NoPort { nic })?;
-            let plugged = layout.nics().len();
-            match effect(client, &device_add(spec, &place, vectors(self.vectors, plugged, spec.queues))).await
-            {
+            let vectors = vectors(self.vectors, layout.nics().len(), spec.queues);
+            match effect(machine.client(), &device_add(spec, &place, vectors)).await {
                 Ok(_) => return Ok(()),
                 Err(error) if attempt < PLACE_ATTEMPTS && is_taken(&error) => attempt += 1,
                 Err(error) => return Err(self.failure(error, refused(nic))),
             }
+            machine.forget();
+            layout = machine.read().await.map_err(|error| self.failure(error, refused(nic)))?;
         }
     }
 }

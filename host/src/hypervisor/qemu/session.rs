@@ -4,11 +4,15 @@
 //! absent --socket appears, greeting--> connected (Up) --connection lost--> absent (Down)
 //! ```
 
-use super::super::{HypervisorError, VmEvent, directory_watch::DirectoryWatch};
+use super::{
+    super::{HypervisorError, VmEvent, directory_watch::DirectoryWatch},
+    machine::Machine,
+};
 use nestless_model::identity::NicId;
 use nestless_support::qmp::{self, Event, QmpClient, QmpError};
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
@@ -24,7 +28,7 @@ enum Connection {
     /// The first attempt is still under way: nobody knows whether QEMU runs.
     Untried,
     Absent,
-    Live(QmpClient),
+    Live(Arc<Machine>),
 }
 
 pub(super) struct Session {
@@ -40,10 +44,10 @@ impl Session {
         Self { path, connection, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// The live connection.
-    pub(super) fn client(&self) -> Result<QmpClient, HypervisorError> {
+    /// The QEMU at the other end of the live connection.
+    pub(super) fn machine(&self) -> Result<Arc<Machine>, HypervisorError> {
         match &*self.connection.borrow() {
-            Connection::Live(client) => Ok(client.clone()),
+            Connection::Live(machine) => Ok(Arc::clone(machine)),
             Connection::Untried | Connection::Absent => Err(self.down()),
         }
     }
@@ -69,7 +73,7 @@ async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Se
     loop {
         let client = connect(&path, &current).await;
         let mut received = client.events();
-        current.send_replace(Connection::Live(client));
+        current.send_replace(Connection::Live(Arc::new(Machine::new(client))));
         tracing::info!(socket = %path.display(), "QEMU answers");
         let _ = events.send(VmEvent::Up).await;
         loop {

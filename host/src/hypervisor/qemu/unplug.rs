@@ -1,9 +1,9 @@
 //! Unplugging: ask, wait for the guest, then remove what stands behind the device.
 
-use super::{super::HypervisorError, Qemu, effect, effect_if_any, machine, netdev_name, session::device};
+use super::{super::HypervisorError, Machine, Qemu, effect, effect_if_any, netdev_name, session::device};
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::{
-    qmp::{Event, QmpClient, QmpError, schema},
+    qmp::{Event, QmpError, schema},
     tap,
 };
 use std::time::Duration;
@@ -28,19 +28,20 @@ enum Answer {
 
 impl Qemu {
     pub(super) async fn unplug_nic(&self, nic: NicId, deadline: Duration) -> Result<(), HypervisorError> {
-        let client = self.session.client()?;
+        let machine = self.session.machine()?;
+        let client = machine.client();
         let started = Instant::now();
         // Before the question, or a fast answer would be missed.
         let events = client.events();
         let refused = |error: QmpError| HypervisorError::Unplug { nic, source: error.into() };
-        let had_device = match effect(&client, &schema::device_del { id: nic.device_name() }).await {
+        let had_device = match effect(client, &schema::device_del { id: nic.device_name() }).await {
             Ok(_) => true,
             Err(error) if is_pending(&error) => true,
             Err(error) if error.is_not_found() => false,
             Err(error) => return Err(self.failure(error, refused)),
         };
         if had_device {
-            match wait(&client, events, nic, started + deadline).await {
+            match wait(&machine, events, nic, started + deadline).await {
                 Answer::Released => {}
                 Answer::Kept => {
                     return Err(HypervisorError::UnplugTimeout { nic, waited: started.elapsed() });
@@ -48,12 +49,12 @@ impl Qemu {
                 Answer::ConnectionLost => return Err(self.session.down()),
             }
             // The device had taken the back end, and that the descriptors: no name is left of them.
-            let removed = effect_if_any(&client, &schema::netdev_del { id: netdev_name(nic) }).await;
+            let removed = effect_if_any(client, &schema::netdev_del { id: netdev_name(nic) }).await;
             removed.map_err(|error| self.failure(error, refused))?;
         } else {
             // A plug in progress elsewhere would lose its descriptors.
             let _plugging = self.plugging.lock().await;
-            self.clear_leftovers(&client, nic).await?;
+            self.clear_leftovers(client, nic).await?;
         }
         let link = nic.link_name();
         if tap::exists(link.as_str()) {
@@ -68,11 +69,11 @@ fn is_pending(error: &QmpError) -> bool {
     matches!(error, QmpError::Refused { desc, .. } if desc.contains("already in the process of unplug"))
 }
 
-async fn wait(client: &QmpClient, events: Receiver<Event>, nic: NicId, until: Instant) -> Answer {
-    tokio::time::timeout_at(until, answer(client, events, nic)).await.unwrap_or(Answer::Kept)
+async fn wait(machine: &Machine, events: Receiver<Event>, nic: NicId, until: Instant) -> Answer {
+    tokio::time::timeout_at(until, answer(machine, events, nic)).await.unwrap_or(Answer::Kept)
 }
 
-async fn answer(client: &QmpClient, mut events: Receiver<Event>, nic: NicId) -> Answer {
+async fn answer(machine: &Machine, mut events: Receiver<Event>, nic: NicId) -> Answer {
     loop {
         match events.recv().await {
             Ok(event) if device(&event) == Some(nic) => match event.name.as_str() {
@@ -82,7 +83,7 @@ async fn answer(client: &QmpClient, mut events: Receiver<Event>, nic: NicId) -> 
             },
             Ok(_) => {}
             // The answer may be among those that were lost.
-            Err(RecvError::Lagged(_)) => match machine::read(client).await {
+            Err(RecvError::Lagged(_)) => match machine.read().await {
                 Ok(layout) if !layout.nics().contains(&nic) => return Answer::Released,
                 Ok(_) => {}
                 Err(_) => return Answer::ConnectionLost,

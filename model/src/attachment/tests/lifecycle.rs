@@ -125,7 +125,7 @@ fn quarantine_ends_when_the_guest_is_reset() {
     s.detach(1);
     s.step(0, false);
     s.step(0, true);
-    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.decide(|m, _| m.happened(VmEvent::Reset));
     assert!(matches!(s.queue[..], [StepOrder { step: Step::Unplug, .. }]));
 }
 
@@ -176,7 +176,7 @@ fn a_reboot_ends_every_attachment() {
     }
     s.settle();
     s.report();
-    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.decide(|m, _| m.happened(VmEvent::Reset));
     s.hello("boot-2");
     s.settle();
     assert!(s.ledger.is_empty() && s.devices.is_empty());
@@ -329,7 +329,7 @@ fn with_pool() -> Simulation {
 #[test]
 fn spare_nics_outlast_a_boot_that_takes_its_time() {
     let mut s = with_pool();
-    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.decide(|m, _| m.happened(VmEvent::Reset));
     s.now_ms += 120_000;
     s.decide(|m, c| m.tick(c));
     assert!(s.queue.is_empty(), "asked a booting guest to let go: {:?}", s.queue);
@@ -352,7 +352,7 @@ fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
         halves: Default::default(),
         host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
     };
-    s.decide(|m, c| m.happened(VmEvent::Reset, c));
+    s.decide(|m, _| m.happened(VmEvent::Reset));
     s.hello("boot-2");
     for state in [VmState::Paused, VmState::Running] {
         world.state = state;

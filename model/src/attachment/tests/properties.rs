@@ -42,7 +42,7 @@ fn apply(s: &mut Simulation, action: Action, boots: &mut u32) {
         Action::Crash => s.crash(),
         Action::Reboot => {
             *boots += 1;
-            s.decide(|m, c| m.happened(VmEvent::Reset, c));
+            s.decide(|m, _| m.happened(VmEvent::Reset));
             s.hello(&format!("boot-{boots}"));
         }
         Action::Observe => drop(s.observe()),

@@ -108,7 +108,7 @@ impl Simulation {
         let request: RequestId = format!("r{n}").parse().unwrap();
         match self.machine.admits(&interface(n), &request, &network) {
             Err(refusal) => self.answers.push((ticket, Answer::Refused(refusal))),
-            Ok(Admission::Repeated) => self.decide(|m, c| m.attach_again(ticket, &interface(n), c)),
+            Ok(Admission::Repeated) => self.decide(|m, _| m.attach_again(ticket, &interface(n))),
             Ok(Admission::New) => {
                 let order = AttachOrder {
                     attachment: Attachment {

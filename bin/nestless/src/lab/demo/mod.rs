@@ -25,7 +25,8 @@ use std::{
 const VMS: [&str; 2] = ["vm1", "vm2"];
 const ROUNDS: usize = 3;
 const TRANSFER: Duration = Duration::from_secs(2);
-const REQUESTS: Duration = Duration::from_millis(600);
+const REQUESTS: Duration = Duration::from_millis(200);
+const SERIES: usize = 3;
 const ATTACHES: usize = 5;
 
 /// Show what Nestless is for: two VMs, pods on both, traffic between them with and without a second network layer.
@@ -117,7 +118,8 @@ async fn measure(
     let pairs = near.stations().into_iter().zip(far.stations());
     let ways: Vec<Way<'_>> =
         pairs.map(|((side, inside), (_, outside))| Way { side, inside, outside }).collect();
-    let options = nic::Options { vmm, rounds: ROUNDS, transfer: TRANSFER, requests: REQUESTS };
+    let options =
+        nic::Options { vmm, rounds: ROUNDS, transfer: TRANSFER, requests: REQUESTS, series: SERIES };
     let tell = |step: &str| progress.step(format!("send traffic between the VMs: {step}"));
     nic::measure(lab, &ways, &options, &tell, recorder).await?;
     look(lab, &near).await
