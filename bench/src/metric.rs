@@ -1,6 +1,6 @@
 //! What was measured: a quantity, and the samples of every side of it, round by round.
 
-use crate::statistics::{Summary, median};
+use crate::statistics::{Summary, median, median_interval};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -68,6 +68,8 @@ pub struct Ratio {
     pub of_medians: f64,
     /// Of the two samples of each round, summarized.
     pub by_round: Summary,
+    /// Least and most of an interval that holds the true median of `by_round` with a probability of 95 %.
+    pub interval_95: [f64; 2],
     /// The same, round by round.
     pub rounds: Vec<f64>,
 }
@@ -93,6 +95,7 @@ impl Ratio {
             to: to.to_owned(),
             of_medians: median(samples)? / median(base)?,
             by_round: Summary::of(&rounds)?,
+            interval_95: median_interval(&rounds)?.into(),
             rounds,
         })
     }
@@ -156,7 +159,7 @@ mod tests {
         assert_eq!(metrics.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["time", "alone"]);
         let ratio = metrics[0].ratio("a").unwrap();
         assert_eq!(ratio.rounds, [0.5, 0.25, 1.0]);
-        assert_eq!((ratio.of_medians, ratio.by_round.p50), (0.5, 0.5));
+        assert_eq!((ratio.of_medians, ratio.by_round.p50, ratio.interval_95), (0.5, 0.5, [0.25, 1.0]));
         assert!(metrics[1].ratios.is_empty() && metrics[1].sides.len() == 1);
         assert_eq!(metrics[0].side("b").unwrap().samples, [20.0, 4.0, 30.0]);
     }

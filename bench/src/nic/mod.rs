@@ -8,7 +8,6 @@
 //! ```
 
 mod ends;
-mod pinning;
 mod processor;
 mod station;
 mod traffic;
@@ -24,7 +23,6 @@ use crate::{
     report::{Bench, Report},
 };
 use nestless_lab::{Lab, LabBuilder, Vmm};
-use pinning::Pinning;
 use processor::ProcessorTime;
 use std::time::{Duration, Instant, SystemTime};
 use traffic::Quantity;
@@ -33,9 +31,6 @@ use traffic::Quantity;
 pub const PAIRS: [(&str, &str); 3] = [("brfusion", "single"), ("nested", "single"), ("brfusion", "nested")];
 /// The program that measures latency.
 pub const PROBE: &str = "nestless-probe";
-
-/// Of the VM that is measured.
-const VCPUS: usize = 1;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -68,21 +63,11 @@ pub struct Way<'a> {
 /// When the lab cannot be built, or a program in it fails.
 pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
     let (began, clock) = (SystemTime::now(), Instant::now());
-    let pinning = Pinning::plan(VCPUS)?;
-    if let Some(pinning) = &pinning {
-        pinning.confine_this_process()?;
-    }
     let builder = prepare(builder.vmm(options.vmm).vms(1), options.vmm);
     let lab = Box::pin(builder.up()).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
-    let measured = async {
-        if let Some(pinning) = &pinning {
-            pinning.spread(&lab).await?;
-        }
-        against_a_neighbour(&lab, options, watch, &mut recorder).await
-    };
-    let measured = measured.await;
+    let measured = against_a_neighbour(&lab, options, watch, &mut recorder).await;
     lab.down().await?;
     measured?;
     Ok(Report {
@@ -97,10 +82,6 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
             ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
             ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
             ("series-per-round".to_owned(), options.series.to_string()),
-            (
-                "processors".to_owned(),
-                pinning.map_or_else(|| "shared".to_owned(), |pinning| pinning.to_string()),
-            ),
         ]
         .into(),
         metrics: recorder.metrics(&PAIRS),

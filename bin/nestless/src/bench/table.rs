@@ -1,7 +1,7 @@
 //! A report for people: a line for each side of each metric.
 
 use crate::output;
-use nestless_bench::{Report, Unit};
+use nestless_bench::{Ratio, Report, Unit};
 
 /// Three significant digits: no bench here is more exact.
 pub(crate) fn number(value: f64) -> String {
@@ -24,7 +24,7 @@ pub(super) fn render(report: &Report) -> String {
         for series in &metric.sides {
             let s = &series.summary;
             let ratios = metric.ratios.iter().filter(|ratio| ratio.side == series.side);
-            let ratios: Vec<_> = ratios.map(|r| format!("{:.3} of {}", r.of_medians, r.to)).collect();
+            let ratios: Vec<_> = ratios.map(ratio).collect();
             let mut row = vec![metric.name.clone(), series.side.clone()];
             row.extend([s.p50, s.p99, s.min, s.max].map(number));
             row.extend([metric.unit.to_string(), ratios.join(", ")]);
@@ -49,6 +49,12 @@ pub(super) fn render(report: &Report) -> String {
         machine.kernel,
         machine.load_before,
     )
+}
+
+/// By round, and within which bounds that is certain.
+fn ratio(ratio: &Ratio) -> String {
+    let [low, high] = ratio.interval_95;
+    format!("{:.3} of {} ({low:.2} to {high:.2})", ratio.by_round.p50, ratio.to)
 }
 
 #[cfg(test)]
