@@ -195,8 +195,12 @@ async fn rules_send_a_source_address_to_a_table_of_its_own() {
             let route = Route { table: Some(table), ..Route::through(link.index, prefix.parse().unwrap()) };
             netlink.add_route(&route).await.unwrap();
             let all = netlink.all_routes().await.unwrap();
-            assert!(all.iter().any(|there| (there.table, there.destination) == (route.table, route.destination)));
-            assert!(netlink.routes().await.unwrap().iter().all(|there| there.destination != route.destination));
+            assert!(
+                all.iter().any(|there| (there.table, there.destination) == (route.table, route.destination))
+            );
+            assert!(
+                netlink.routes().await.unwrap().iter().all(|there| there.destination != route.destination)
+            );
             let rule = SourceRule { source: address.parse().unwrap(), table, priority: 10_000 };
             netlink.add_source_rule(rule).await.unwrap();
             assert!(netlink.add_source_rule(rule).await.unwrap_err().is_existing());

@@ -73,7 +73,9 @@ impl Netlink {
                 self.list(Operation::ListRules, async move { request.execute().try_collect().await }).await;
             let messages: Vec<RuleMessage> = match listed {
                 // A kernel without the family, or without policy routing, has no rules.
-                Err(error) if matches!(error.errno(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) => continue,
+                Err(error) if matches!(error.errno(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) => {
+                    continue;
+                }
                 listed => listed?,
             };
             rules.extend(messages.iter().filter_map(SourceRule::from_message));
