@@ -151,6 +151,7 @@ impl Shared {
     /// Takes addresses for a pod.
     pub(super) fn take(
         &self,
+        vm: &VmName,
         network: &NetworkName,
         request: &AddressRequest,
     ) -> Option<Result<Held, ClaimError>> {
@@ -158,7 +159,7 @@ impl Shared {
         let claims = state.claims.get_mut(network)?;
         Some(
             claims
-                .take(request, self.clock.now_s())
+                .take(vm, request, self.clock.now_s())
                 .map(|addresses| Held { addresses, pod_mac: request.mac }),
         )
     }
@@ -169,13 +170,13 @@ impl Shared {
             return Ok(());
         }
         let now_s = self.clock.now_s();
-        let (ledger, vm, next_nic) = (Arc::clone(&self.ledger), vm.clone(), self.state().next_nic);
+        let (ledger, owner, next_nic) = (Arc::clone(&self.ledger), vm.clone(), self.state().next_nic);
         let cool_downs: BTreeMap<NetworkName, u64> =
             self.networks.values().map(|network| (network.name.clone(), network.cool_down_s)).collect();
         let written = tokio::task::spawn_blocking(move || {
             let cooling_until_s =
                 |network: &NetworkName| now_s + cool_downs.get(network).copied().unwrap_or(0);
-            let batch = Batch { vm: &vm, changes: &changes, cooling_until_s: &cooling_until_s, next_nic };
+            let batch = Batch { vm: &owner, changes: &changes, cooling_until_s: &cooling_until_s, next_nic };
             ledger.commit(&batch).map(|()| changes)
         });
         // A panic in the ledger is a bug of ours; going on without it would lose what was promised.
@@ -185,7 +186,7 @@ impl Shared {
             match change {
                 Change::Release { network, held } => {
                     if let Some(claims) = state.claims.get_mut(&network) {
-                        claims.release(&held.ips(), held.pod_mac, now_s);
+                        claims.release(vm, &held.ips(), held.pod_mac, now_s);
                     }
                 }
                 Change::Erase(nic) => drop(state.low_ids.remove(&low_half(nic))),

@@ -221,7 +221,7 @@ impl Task {
                 let ticket = self.ticket(Waiting::Attach(reply));
                 self.decide(|machine, _| machine.attach_again(ticket, &request.id)).await?;
             }
-            Ok(Admission::New) => match self.shared.take(&name, &request.addresses) {
+            Ok(Admission::New) => match self.shared.take(&self.vm, &name, &request.addresses) {
                 None => drop(reply.send(Err(self.unknown_network(&name)))),
                 Some(Err(refusal)) => drop(reply.send(Err(refusal.into()))),
                 Some(Ok(held)) => {

@@ -4,14 +4,16 @@
 //! [`Claims`] is rebuilt from it at start.
 
 mod pool;
+mod resting;
 
 pub use pool::{Pool, PoolUse};
 
 use crate::{
-    identity::{Mac, NetworkName},
+    identity::{Mac, NetworkName, VmName},
     network::Network,
 };
 use ipnet::IpNet;
+use resting::Resting;
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The addresses of one network that are taken, and those that rest.
@@ -21,6 +23,7 @@ pub struct Claims {
     cool_down_s: u64,
     pools: Vec<Pool>,
     macs: BTreeSet<Mac>,
+    resting: Resting,
 }
 
 /// What a pod asks for.
@@ -40,15 +43,21 @@ impl Claims {
             cool_down_s: network.cool_down_s,
             pools: network.subnets.iter().map(|subnet| Pool::new(subnet, network.gateway(subnet))).collect(),
             macs: BTreeSet::new(),
+            resting: Resting::default(),
         }
     }
 
-    /// Takes one address of each subnet, or none at all. `now_s` counts seconds of any fixed epoch.
+    /// Takes one address of each subnet for a pod of `vm`, or none at all. `now_s` counts seconds of any fixed epoch.
     ///
     /// # Errors
     /// When a static address is outside every subnet, reserved, taken or cooling; when a subnet has none left; when the
-    /// MAC address is taken.
-    pub fn take(&mut self, request: &AddressRequest, now_s: u64) -> Result<Vec<IpNet>, ClaimError> {
+    /// MAC address is taken; when more addresses rest after the VM's earlier pods than are free for all.
+    pub fn take(
+        &mut self,
+        vm: &VmName,
+        request: &AddressRequest,
+        now_s: u64,
+    ) -> Result<Vec<IpNet>, ClaimError> {
         if let Some(mac) = request.mac.filter(|mac| self.macs.contains(mac)) {
             return Err(ClaimError::MacInUse { network: self.network.clone(), mac });
         }
@@ -70,6 +79,12 @@ impl Claims {
                     return Err(refusal.named(network));
                 }
             }
+        }
+        let (resting, next_s) = self.resting.of(vm, now_s);
+        if resting > self.free() {
+            self.put_back(&taken);
+            let free_in_s = next_s.map_or(0, |next_s| next_s - now_s);
+            return Err(ClaimError::Restless { network: self.network.clone(), resting, free_in_s });
         }
         self.macs.extend(request.mac);
         Ok(taken)
@@ -93,9 +108,12 @@ impl Claims {
         }
     }
 
-    /// Gives addresses back; they rest for the network's cool-down. Returns until when.
-    pub fn release(&mut self, addresses: &[IpAddr], mac: Option<Mac>, now_s: u64) -> u64 {
+    /// Gives the addresses of a pod of `vm` back; they rest for the network's cool-down. Returns until when.
+    pub fn release(&mut self, vm: &VmName, addresses: &[IpAddr], mac: Option<Mac>, now_s: u64) -> u64 {
         let until_s = now_s.saturating_add(self.cool_down_s);
+        if !addresses.is_empty() {
+            self.resting.add(vm, until_s);
+        }
         for &address in addresses {
             self.restore_cooling(address, until_s);
         }
@@ -160,6 +178,11 @@ pub enum ClaimError {
     /// A static address was another pod's a moment ago.
     #[error("network {network}: {address} cools down after use, and is free in {free_in_s} s")]
     Cooling { network: NetworkName, address: IpAddr, free_in_s: u64 },
+    /// A VM's pods come and go faster than addresses come round.
+    #[error(
+        "network {network}: {resting} addresses cool down after pods of this VM, more than are free for all; the next is free in {free_in_s} s"
+    )]
+    Restless { network: NetworkName, resting: u64, free_in_s: u64 },
     /// A static address that pods never get.
     #[error("network {network}: {address} is the gateway's, excluded, or outside the range given to pods")]
     Reserved { network: NetworkName, address: IpAddr },

@@ -27,6 +27,10 @@ fn ask(addresses: &[&str]) -> AddressRequest {
     AddressRequest { addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(), mac: None }
 }
 
+fn vm() -> VmName {
+    VmName::new("vm1").unwrap()
+}
+
 fn ips(nets: &[IpNet]) -> Vec<IpAddr> {
     nets.iter().map(IpNet::addr).collect()
 }
@@ -34,9 +38,9 @@ fn ips(nets: &[IpNet]) -> Vec<IpAddr> {
 #[test]
 fn gives_one_of_each_family_and_never_the_gateway() {
     let mut claims = Claims::new(&network(&["10.1.0.0/30", "fd00::/64"]));
-    let got = claims.take(&ask(&[]), 0).unwrap();
+    let got = claims.take(&vm(), &ask(&[]), 0).unwrap();
     assert_eq!(got.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.0.2/30", "fd00::2/64"]);
-    let error = claims.take(&ask(&[]), 0).unwrap_err();
+    let error = claims.take(&vm(), &ask(&[]), 0).unwrap_err();
     assert_eq!(error.to_string(), "network pods: no free address in 10.1.0.0/30; 0 cool down after use");
     // The IPv6 address taken on the way was put back.
     assert_eq!(claims.pools()[1].count().in_use, 1);
@@ -45,25 +49,51 @@ fn gives_one_of_each_family_and_never_the_gateway() {
 #[test]
 fn an_address_rests_before_it_is_given_again() {
     let mut claims = Claims::new(&network(&["10.1.0.0/30"]));
-    let got = claims.take(&ask(&[]), 100).unwrap();
-    assert_eq!(claims.release(&ips(&got), None, 100), 160);
-    let error = claims.take(&ask(&[]), 130).unwrap_err().to_string();
+    let got = claims.take(&vm(), &ask(&[]), 100).unwrap();
+    assert_eq!(claims.release(&vm(), &ips(&got), None, 100), 160);
+    let error = claims.take(&vm(), &ask(&[]), 130).unwrap_err().to_string();
     assert!(error.contains("the next is free in 30 s"), "{error}");
-    let error = claims.take(&ask(&["10.1.0.2"]), 130).unwrap_err();
+    let error = claims.take(&vm(), &ask(&["10.1.0.2"]), 130).unwrap_err();
     assert!(matches!(error, ClaimError::Cooling { free_in_s: 30, .. }), "{error}");
-    assert_eq!(claims.take(&ask(&[]), 160).unwrap(), got);
+    assert_eq!(claims.take(&vm(), &ask(&[]), 160).unwrap(), got);
+}
+
+#[test]
+fn a_restless_vm_leaves_addresses_to_the_others() {
+    let mut claims = Claims::new(&network(&["10.1.0.0/28"]));
+    let mut spin = |vm: &str, now_s| {
+        let vm = VmName::new(vm).unwrap();
+        let got = claims.take(&vm, &ask(&[]), now_s)?;
+        claims.release(&vm, &ips(&got), None, now_s);
+        Ok::<u64, ClaimError>(claims.free())
+    };
+    let mut left = 13;
+    let refusal = loop {
+        match spin("restless", 10) {
+            Ok(free) => left = free,
+            Err(refusal) => break refusal,
+        }
+    };
+    // Thirteen for pods: seven rest, and the six that are left would be five with another pod.
+    assert_eq!(left, 6);
+    assert_eq!(
+        refusal.to_string(),
+        "network pods: 7 addresses cool down after pods of this VM, more than are free for all; the next is free in 60 s"
+    );
+    assert_eq!(spin("calm", 10), Ok(5));
+    assert_eq!(spin("restless", 70), Ok(4), "what has rested counts no more");
 }
 
 #[test]
 fn static_requests() {
     let mut claims = Claims::new(&network(&["10.1.0.0/24"]));
-    assert_eq!(claims.take(&ask(&["10.1.0.77"]), 0).unwrap()[0].to_string(), "10.1.0.77/24");
-    assert!(matches!(claims.take(&ask(&["10.1.0.77"]), 0), Err(ClaimError::AddressInUse { .. })));
-    assert!(matches!(claims.take(&ask(&["10.1.0.1"]), 0), Err(ClaimError::Reserved { .. })));
-    assert!(matches!(claims.take(&ask(&["10.1.0.255"]), 0), Err(ClaimError::Reserved { .. })));
-    assert!(matches!(claims.take(&ask(&["10.2.0.1"]), 0), Err(ClaimError::Outside { .. })));
+    assert_eq!(claims.take(&vm(), &ask(&["10.1.0.77"]), 0).unwrap()[0].to_string(), "10.1.0.77/24");
+    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.77"]), 0), Err(ClaimError::AddressInUse { .. })));
+    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.1"]), 0), Err(ClaimError::Reserved { .. })));
+    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.255"]), 0), Err(ClaimError::Reserved { .. })));
+    assert!(matches!(claims.take(&vm(), &ask(&["10.2.0.1"]), 0), Err(ClaimError::Outside { .. })));
     assert!(matches!(
-        claims.take(&ask(&["10.1.0.8", "10.1.0.9"]), 0),
+        claims.take(&vm(), &ask(&["10.1.0.8", "10.1.0.9"]), 0),
         Err(ClaimError::TwoOfOneSubnet { .. })
     ));
 }
@@ -73,10 +103,10 @@ fn a_mac_address_serves_one_pod() {
     let mac: Mac = "02:00:00:00:00:01".parse().unwrap();
     let mut claims = Claims::new(&network(&["10.1.0.0/24"]));
     let request = AddressRequest { mac: Some(mac), ..Default::default() };
-    let got = claims.take(&request, 0).unwrap();
-    assert!(matches!(claims.take(&request, 0), Err(ClaimError::MacInUse { .. })));
-    claims.release(&ips(&got), Some(mac), 0);
-    claims.take(&request, 0).unwrap();
+    let got = claims.take(&vm(), &request, 0).unwrap();
+    assert!(matches!(claims.take(&vm(), &request, 0), Err(ClaimError::MacInUse { .. })));
+    claims.release(&vm(), &ips(&got), Some(mac), 0);
+    claims.take(&vm(), &request, 0).unwrap();
 }
 
 #[test]
@@ -84,7 +114,7 @@ fn excluded_ranges_are_stepped_over_at_once() {
     let mut network = network(&["fd00::/64"]);
     network.subnets[0].exclude = vec!["fd00::/65".parse().unwrap()];
     let mut claims = Claims::new(&network);
-    assert_eq!(claims.take(&ask(&[]), 0).unwrap()[0].addr().to_string(), "fd00::8000:0:0:0");
+    assert_eq!(claims.take(&vm(), &ask(&[]), 0).unwrap()[0].addr().to_string(), "fd00::8000:0:0:0");
 }
 
 proptest! {
@@ -98,19 +128,25 @@ proptest! {
         for (take, index, wait) in steps {
             now += wait;
             if take {
-                if let Ok(got) = claims.take(&AddressRequest::default(), now) {
-                    let ip = got[0].addr();
-                    prop_assert!(!held.contains(&ip));
-                    prop_assert!(!resting.iter().any(|&(r, until)| r == ip && until > now));
-                    resting.retain(|&(r, _)| r != ip);
-                    held.push(ip);
-                } else {
-                    let busy = held.len() + resting.iter().filter(|&&(_, until)| until > now).count();
-                    prop_assert_eq!(busy, 13);
+                claims.warm_up(now);
+                let rests = resting.iter().filter(|&&(_, until)| until > now).count();
+                match claims.take(&vm(), &AddressRequest::default(), now) {
+                    Ok(got) => {
+                        let ip = got[0].addr();
+                        prop_assert!(!held.contains(&ip));
+                        prop_assert!(!resting.iter().any(|&(r, until)| r == ip && until > now));
+                        resting.retain(|&(r, _)| r != ip);
+                        held.push(ip);
+                    }
+                    Err(ClaimError::Exhausted { .. }) => prop_assert_eq!(held.len() + rests, 13),
+                    Err(error) => {
+                        prop_assert!(matches!(error, ClaimError::Restless { .. }), "{}", error);
+                        prop_assert!(held.len() + 2 * rests > 12);
+                    }
                 }
             } else if !held.is_empty() {
                 let ip = held.remove(index % held.len());
-                let until = claims.release(&[ip], None, now);
+                let until = claims.release(&vm(), &[ip], None, now);
                 resting.push((ip, until));
             }
             prop_assert_eq!(claims.pools()[0].count().in_use, held.len() as u64);

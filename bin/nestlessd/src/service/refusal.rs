@@ -21,6 +21,7 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Stopping { .. } => Reason::VmNotReady,
         RequestError::Claim(claim) => match claim {
             ClaimError::Exhausted { .. } => Reason::NoFreeAddress,
+            ClaimError::Restless { .. } => Reason::RateLimited,
             ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } => Reason::AddressInUse,
             ClaimError::MacInUse { .. } => Reason::MacInUse,
             ClaimError::Reserved { .. } | ClaimError::Outside { .. } | ClaimError::TwoOfOneSubnet { .. } => {

@@ -314,6 +314,7 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     let shared =
         Shared::new(ledger, 1, vec![network()], &crate::ledger::Contents { cooling, ..Default::default() });
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
-    let refused = shared.take(&"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
+    let refused =
+        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }
