@@ -6,11 +6,13 @@
 //! Everything stands in the nftables table `inet nestless` of the VM's root namespace, one pair of chains for each
 //! attachment, changed in one transaction. Not mapped: 127.0.0.1 of the VM itself, which would need `route_localnet`.
 
+mod nft;
 mod ruleset;
+
+pub use nft::Complaint;
 
 use nestless_model::{cni::PortMapping, identity::AttachmentId};
 use nestless_support::sysctl::{self, SysctlError};
-use nftables::helper::{self, NftablesError};
 use ruleset::Key;
 use serde_json::Value;
 use std::{collections::BTreeSet, net::IpAddr};
@@ -76,24 +78,11 @@ fn enable_forwarding(addresses: &[IpAddr]) -> Result<(), PortMappingError> {
 }
 
 fn list() -> Result<Value, PortMappingError> {
-    let arguments = ["--json", "--numeric", "--handle", "list", "ruleset", "inet"];
-    let text = helper::get_current_ruleset_raw(helper::DEFAULT_NFT, arguments).map_err(classify)?;
-    serde_json::from_str(&text).map_err(|source| PortMappingError::Listing { source })
+    serde_json::from_slice(&nft::list()?).map_err(|source| PortMappingError::Listing { source })
 }
 
 fn apply(commands: Vec<Value>) -> Result<(), PortMappingError> {
-    let batch = serde_json::json!({ "nftables": commands }).to_string();
-    helper::apply_ruleset_raw(&batch, helper::DEFAULT_NFT, helper::DEFAULT_ARGS).map_err(classify)?;
-    Ok(())
-}
-
-fn classify(error: NftablesError) -> PortMappingError {
-    match error {
-        NftablesError::NftExecution { inner, .. } if inner.kind() == std::io::ErrorKind::NotFound => {
-            PortMappingError::Missing { source: inner }
-        }
-        source => PortMappingError::Nft { source: Box::new(source) },
-    }
+    nft::apply(serde_json::json!({ "nftables": commands }).to_string().as_bytes())
 }
 
 /// A port cannot be mapped.
@@ -106,12 +95,19 @@ pub enum PortMappingError {
         #[source]
         source: std::io::Error,
     },
+    /// It cannot be run.
+    #[error("run `nft`")]
+    Run {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// It refused.
     #[error("change the nftables table \"inet nestless\"")]
     Nft {
-        /// Why.
+        /// In its own words.
         #[source]
-        source: Box<NftablesError>,
+        source: Complaint,
     },
     /// Its listing makes no sense.
     #[error("read what `nft --json list ruleset` prints")]

@@ -122,7 +122,7 @@ impl ErrorCode {
                 "the NIC was taken back and the sandbox is as it was; the message names the step that failed"
             }
             Self::PortMapping => {
-                "install nftables (`nft`) in the VM, or remove hostPort from the pod; the NIC was taken back"
+                "see to nftables (`nft`) in the VM, or remove hostPort from the pod; the NIC was taken back"
             }
             Self::CheckFailed => {
                 "the message lists what differs; recreate the pod, or let the host reconcile"
@@ -140,12 +140,28 @@ pub struct CniError {
     pub code: ErrorCode,
     /// What is wrong, and where.
     pub message: String,
+    /// What somebody else said about it, for the details; empty: nobody said anything.
+    pub evidence: String,
 }
 
 impl CniError {
     /// An error whose details are the code's advice.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), evidence: String::new() }
+    }
+
+    /// The same error, with another program's words.
+    #[must_use]
+    pub fn because(mut self, words: impl Into<String>) -> Self {
+        self.evidence = words.into();
+        self
+    }
+
+    fn details(&self) -> String {
+        match self.evidence.as_str() {
+            "" => self.code.advice().to_owned(),
+            evidence => format!("{evidence}; {}", self.code.advice()),
+        }
     }
 
     /// The object for standard output.
@@ -154,14 +170,15 @@ impl CniError {
             "cniVersion": version.as_str(),
             "code": self.code.number(),
             "msg": self.message,
-            "details": self.code.advice(),
+            "details": self.details(),
         })
     }
 }
 
 impl fmt::Display for CniError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (CNI code {})", self.message, self.code.number())
+        write!(f, "{} (CNI code {})", self.message, self.code.number())?;
+        if self.evidence.is_empty() { Ok(()) } else { write!(f, ": {}", self.evidence) }
     }
 }
 

@@ -70,6 +70,11 @@ impl Route {
     pub fn new(destination: IpNet, gateway: Option<IpAddr>) -> Self {
         Self { destination, gateway, mtu: None, advmss: None, priority: None, table: None, scope: None }
     }
+
+    /// Whether `version` has the words. Without its priority or its table this would be another route, and an untrue one.
+    fn can_be_told(&self, version: Version) -> bool {
+        version >= Version::V1_1_0 || self.priority.is_none() && self.table.is_none()
+    }
 }
 
 /// Resolver settings.
@@ -113,7 +118,8 @@ impl CniResult {
         object.insert("cniVersion".into(), version.as_str().into());
         put_list(&mut object, "interfaces", self.interfaces.iter().map(|i| i.to_json(version)).collect());
         put_list(&mut object, "ips", self.ips.iter().map(|ip| ip.to_json(version)).collect());
-        put_list(&mut object, "routes", self.routes.iter().map(|r| r.to_json(version)).collect());
+        let routes = self.routes.iter().filter(|route| route.can_be_told(version));
+        put_list(&mut object, "routes", routes.map(|route| route.to_json(version)).collect());
         object.insert("dns".into(), self.dns.to_json());
         object.into()
     }

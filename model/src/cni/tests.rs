@@ -160,6 +160,19 @@ fn commands_younger_than_the_version_are_refused() {
 }
 
 #[test]
+fn what_another_program_said_stands_before_the_advice() {
+    let error = CniError::new(ErrorCode::PortMapping, "map port 80");
+    let advice = ErrorCode::PortMapping.advice();
+    assert_eq!(error.to_json(Version::V1_0_0)["details"], advice);
+    let error = error.because("nft: no");
+    assert_eq!(
+        error.to_json(Version::V1_0_0),
+        json!({"cniVersion": "1.0.0", "code": 110, "msg": "map port 80", "details": format!("nft: no; {advice}")})
+    );
+    assert_eq!(error.to_string(), "map port 80 (CNI code 110): nft: no");
+}
+
+#[test]
 fn version_lists_every_version() {
     let request = parse_request(&environment("VERSION"), r#"{"cniVersion": "0.4.0"}"#).unwrap();
     assert_eq!(request, Request::Version(Version::V0_4_0));
@@ -182,10 +195,13 @@ fn a_result_says_what_its_version_can_say() {
             address: "10.0.0.2/16".parse().unwrap(),
             gateway: Some("10.0.0.1".parse().unwrap()),
         }],
-        routes: vec![Route {
-            mtu: Some(1400),
-            ..Route::new("0.0.0.0/0".parse().unwrap(), Some("10.0.0.1".parse().unwrap()))
-        }],
+        routes: vec![
+            Route {
+                mtu: Some(1400),
+                ..Route::new("0.0.0.0/0".parse().unwrap(), Some("10.0.0.1".parse().unwrap()))
+            },
+            Route { table: Some(10_007), ..Route::new("10.0.0.0/16".parse().unwrap(), None) },
+        ],
         dns: Dns { nameservers: vec!["10.0.0.1".into()], ..Dns::default() },
     };
     assert_eq!(
@@ -202,6 +218,7 @@ fn a_result_says_what_its_version_can_say() {
     assert_eq!(newest["interfaces"][0]["mtu"], 1500);
     assert_eq!(newest["interfaces"][0]["pciID"], "0000:00:05.0");
     assert_eq!(newest["routes"][0]["mtu"], 1400);
+    assert_eq!(newest["routes"][1], json!({"dst": "10.0.0.0/16", "table": 10_007}));
     assert_eq!(newest["ips"][0].get("version"), None);
 }
 
@@ -227,6 +244,7 @@ fn within(mut result: CniResult, version: Version) -> CniResult {
         for interface in &mut result.interfaces {
             (interface.mtu, interface.socket_path, interface.pci_id) = (None, String::new(), String::new());
         }
+        result.routes.retain(|route| route.priority.is_none() && route.table.is_none());
         for route in &mut result.routes {
             *route = Route::new(route.destination, route.gateway);
         }
