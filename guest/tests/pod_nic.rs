@@ -2,29 +2,68 @@
 
 mod fabric;
 
-use fabric::{Fabric, PATIENCE, links, nic_mac, pod_nic, route};
+use fabric::{Fabric, PATIENCE, Waiting, links, nic_mac, pod_nic, route, waiting};
 use nestless_guest::{
     identify::parked_name,
     parking::ParkingError,
-    pod_nic::{PodNicError, configure, inspect, withdraw},
+    pod_nic::{PodNicError, SandboxRoute, configure, inspect, withdraw},
     sandbox_watch::SandboxWatch,
 };
-use nestless_model::identity::Mac;
+use nestless_model::identity::{InterfaceName, Mac};
 use nestless_support::{
     netlink::{BridgeSettings, HardwareAddress, Netlink},
     netns::Namespace,
 };
-use std::{net::UdpSocket, time::Duration};
+use nix::sys::{
+    socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt::ReceiveTimeout},
+    time::{TimeVal, TimeValLike as _},
+};
+use std::{
+    fs::File,
+    io::Read as _,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+/// Whose MAC address a machine has learnt for an IPv4 address.
+async fn owner(machine: &Namespace, address: &str) -> Option<Mac> {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/arp").unwrap();
+    let table = machine.run(read).await.unwrap();
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(address))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Sends a datagram to `to`, and tells which MAC and IP address it had when it came to `machine`. An unspecified `source`
+/// leaves the choice to the kernel.
+async fn sent(sandbox: &Namespace, source: &str, machine: &Namespace, to: &str) -> (Mac, String) {
+    let (source, to): (IpAddr, SocketAddr) = (source.parse().unwrap(), to.parse().unwrap());
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let listen = move || socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll).unwrap();
+    let listener = File::from(machine.run(listen).await.unwrap());
+    setsockopt(&listener, ReceiveTimeout, &TimeVal::seconds(20)).unwrap();
+    let sender = sandbox.run(move || UdpSocket::bind((source, 0))).await.unwrap().unwrap();
+    sender.send_to(b"which way?", to).unwrap();
+    let mut frame = [0; 2048];
+    loop {
+        let length = (&listener).read(&mut frame).unwrap();
+        if !frame[..length].ends_with(b"which way?") {
+            continue;
+        }
+        // The Ethernet header has 14 bytes; the source stands 12 bytes into an IPv4 header, and 8 into one of IPv6.
+        let from = if to.is_ipv4() {
+            IpAddr::from(<[u8; 4]>::try_from(&frame[26..30]).unwrap())
+        } else {
+            IpAddr::from(<[u8; 16]>::try_from(&frame[22..38]).unwrap())
+        };
+        return (Mac::new(frame[6..12].try_into().unwrap()).unwrap(), from.to_string());
+    }
+}
 
 #[tokio::test]
 async fn a_nic_is_parked_configured_and_works() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
     assert_eq!(links(&fabric.vm).await, []);
 
-    let sandbox = Namespace::anonymous().unwrap();
     let mut wanted = pod_nic(nic, &["10.9.0.7/24", "fd00:9::7/64"]);
     wanted.pod_mac = "02:00:5e:10:00:01".parse().unwrap();
     wanted.routes = vec![
@@ -41,41 +80,96 @@ async fn a_nic_is_parked_configured_and_works() {
         assert!(seen.addresses.contains(address), "{address}");
     }
     for route in &wanted.routes {
-        assert!(seen.routes.contains(route), "{route:?}");
+        assert!(seen.routes.iter().any(|there| there.route == *route && there.table.is_none()), "{route:?}");
     }
+    assert_eq!(seen.ruled, [] as [IpAddr; 0]);
 
     let machine = Namespace::anonymous().unwrap();
     fabric.machine("peer", &machine, &["10.9.0.1/24", "fd00:9::1/64"]).await;
-    for (there, here) in [("10.9.0.1:7000", "10.9.0.7:0"), ("[fd00:9::1]:7000", "[fd00:9::7]:0")] {
-        let receiver = machine.run(move || UdpSocket::bind(there)).await.unwrap().unwrap();
-        receiver.set_read_timeout(Some(PATIENCE)).unwrap();
-        let sender = sandbox.run(move || UdpSocket::bind(here)).await.unwrap().unwrap();
-        sender.send_to(b"hello", there).unwrap();
-        let mut buffer = [0; 16];
-        assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
+    for (there, here) in [("10.9.0.1:7000", "10.9.0.7"), ("[fd00:9::1]:7000", "fd00:9::7")] {
+        assert_eq!(sent(&sandbox, here, &machine, there).await, (wanted.pod_mac, here.to_owned()));
     }
+}
+
+/// Two NICs on one network. Whose frames carry an address is what the host's guard looks at.
+#[tokio::test]
+async fn a_second_nic_takes_nothing_from_the_first() {
+    let Waiting { fabric, parking, nic: first, sandbox } = waiting().await;
+    let second = fabric.park(&parking, 2).await;
+    let machine = Namespace::anonymous().unwrap();
+    // The next hop, and something beyond it.
+    let far = ["10.9.0.1/24", "fd00:9::1/64", "192.0.2.1/32", "2001:db8::1/128"];
+    fabric.machine("peer", &machine, &far).await;
+    let wanted = |nic, interface, addresses: &[&str]| {
+        let mut wanted = pod_nic(nic, addresses);
+        wanted.interface = InterfaceName::new(interface).unwrap();
+        wanted.routes = vec![route("0.0.0.0/0", "10.9.0.1"), route("::/0", "fd00:9::1")];
+        wanted
+    };
+    let first_wanted = wanted(first, "eth0", &["10.9.0.7/24", "fd00:9::7/64"]);
+    let second_wanted = wanted(second, "net1", &["10.9.0.8/24", "fd00:9::8/64"]);
+    let told = configure(&parking, &sandbox, &first_wanted).await.unwrap().routes;
+    assert!(told.iter().all(|route| route.metric.is_none() && route.table.is_none()), "{told:?}");
+    let told = configure(&parking, &sandbox, &second_wanted).await.unwrap().routes;
+    let seen = inspect(&sandbox, second).await.unwrap().unwrap();
+    for route in &told {
+        // Of an IPv6 route the kernel tells a metric where none was said.
+        let same = |there: &&SandboxRoute| (there.route, there.table) == (route.route, route.table);
+        let metrics: Vec<_> = seen.routes.iter().filter(same).map(|there| there.metric).collect();
+        assert!(metrics.contains(&route.metric) || metrics == [Some(1024)], "{route:?}: {metrics:?}");
+    }
+    assert_eq!(seen.ruled, second_wanted.addresses.iter().map(|address| address.addr()).collect::<Vec<_>>());
+    let metrics: Vec<_> =
+        told.iter().filter(|route| route.table.is_none()).map(|route| route.metric).collect();
+    assert_eq!(metrics, [Some(1), Some(1025)]);
+
+    let uses = async |any: &str, nic, own: &str| {
+        let near_and_far =
+            if any == "::" { ["[fd00:9::1]:7", "[2001:db8::1]:7"] } else { ["10.9.0.1:7", "192.0.2.1:7"] };
+        for there in near_and_far {
+            for source in [any, own] {
+                assert_eq!(
+                    sent(&sandbox, source, &machine, there).await,
+                    (nic, own.to_owned()),
+                    "{source} to {there}"
+                );
+            }
+        }
+    };
+    uses("0.0.0.0", first, "10.9.0.7").await;
+    uses("::", first, "fd00:9::7").await;
+    for (own, there) in
+        [("10.9.0.8", "192.0.2.1:7"), ("fd00:9::8", "[2001:db8::1]:7"), ("fd00:9::8", "[fd00:9::1]:7")]
+    {
+        assert_eq!(sent(&sandbox, own, &machine, there).await, (second, own.to_owned()), "{there}");
+    }
+
+    // Whichever goes, the other serves all.
+    assert!(withdraw(&parking, &sandbox, first).await.unwrap());
+    uses("0.0.0.0", second, "10.9.0.8").await;
+    uses("::", second, "fd00:9::8").await;
+    parking.wait_for(first, PATIENCE).await.unwrap();
+    configure(&parking, &sandbox, &first_wanted).await.unwrap();
+    uses("0.0.0.0", second, "10.9.0.8").await;
+    assert!(withdraw(&parking, &sandbox, second).await.unwrap());
+    uses("0.0.0.0", first, "10.9.0.7").await;
+    uses("::", first, "fd00:9::7").await;
+    assert!(withdraw(&parking, &sandbox, first).await.unwrap());
+    let inside = Netlink::inside(&sandbox).await.unwrap();
+    assert_eq!(inside.source_rules().await.unwrap(), []);
+    assert_eq!(inside.all_routes().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn neighbours_hear_of_a_new_owner() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
     let machine = Namespace::anonymous().unwrap();
     fabric.machine("peer", &machine, &["10.9.0.1/24"]).await;
     // Learns from gratuitous ARP alone, so that nothing else can make the test pass.
     nestless_support::sysctl::write_inside(&machine, "net/ipv4/conf/up0/arp_accept", "1").await.unwrap();
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let sandbox = Namespace::anonymous().unwrap();
     configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
-    let mac = nic.to_string();
     let learnt = async {
-        loop {
-            let table =
-                machine.run(|| std::fs::read_to_string("/proc/thread-self/net/arp").unwrap()).await.unwrap();
-            if table.lines().any(|line| line.starts_with("10.9.0.7 ") && line.contains(&mac)) {
-                return;
-            }
+        while owner(&machine, "10.9.0.7").await != Some(nic) {
             tokio::task::yield_now().await;
         }
     };
@@ -84,11 +178,7 @@ async fn neighbours_hear_of_a_new_owner() {
 
 #[tokio::test]
 async fn a_taken_name_changes_nothing() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let sandbox = Namespace::anonymous().unwrap();
+    let Waiting { fabric: _fabric, parking, nic, sandbox } = waiting().await;
     let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
     Netlink::inside(&sandbox).await.unwrap().create_bridge("eth0", None, settings).await.unwrap();
     let before = links(&sandbox).await;
@@ -101,11 +191,7 @@ async fn a_taken_name_changes_nothing() {
 
 #[tokio::test]
 async fn a_failure_half_way_takes_everything_back() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let sandbox = Namespace::anonymous().unwrap();
+    let Waiting { fabric: _fabric, parking, nic, sandbox } = waiting().await;
     let mut wanted = pod_nic(nic, &["10.9.0.7/24"]);
     wanted.pod_mac = "02:00:5e:10:00:01".parse().unwrap();
     // The same route twice: the second is refused, when all else stands.
@@ -121,11 +207,7 @@ async fn a_failure_half_way_takes_everything_back() {
 
 #[tokio::test]
 async fn a_nic_comes_back_whatever_the_pod_did_to_it() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let sandbox = Namespace::anonymous().unwrap();
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
     configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
     let inside = Netlink::inside(&sandbox).await.unwrap();
     let link = inside.link("eth0").await.unwrap();
@@ -162,11 +244,7 @@ async fn nics_wait_while_no_agent_runs() {
 
 #[tokio::test]
 async fn a_nic_that_a_dead_sandbox_leaves_is_parked_again() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let sandbox = Namespace::anonymous().unwrap();
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
     let mut wanted = pod_nic(nic, &["10.9.0.7/24"]);
     wanted.pod_mac = "02:00:5e:10:00:01".parse().unwrap();
     configure(&parking, &sandbox, &wanted).await.unwrap();

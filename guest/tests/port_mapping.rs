@@ -2,7 +2,7 @@
 
 mod fabric;
 
-use fabric::{Fabric, PATIENCE, pod_nic};
+use fabric::{Fabric, PATIENCE, Waiting, pod_nic, waiting};
 use nestless_guest::{pod_nic::configure, port_mapping};
 use nestless_model::{
     cni::{PortMapping, Protocol},
@@ -56,11 +56,7 @@ async fn nft(fabric: &Fabric) -> String {
 
 #[tokio::test]
 async fn a_port_of_the_vm_leads_to_the_pod() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let pod = Namespace::anonymous().unwrap();
+    let Waiting { fabric, parking, nic, sandbox: pod } = waiting().await;
     configure(&parking, &pod, &pod_nic(nic, &["10.9.0.7/24", "fd00:9::7/64"])).await.unwrap();
     fabric.machine("uplink", &fabric.vm, &["10.9.0.2/24", "fd00:9::2/64"]).await;
     sysctl::write("net/ipv6/conf/all/forwarding", "1").unwrap();
@@ -97,11 +93,7 @@ async fn a_port_of_the_vm_leads_to_the_pod() {
 
 #[tokio::test]
 async fn a_mapping_may_be_bound_to_one_address() {
-    let fabric = Fabric::new().await;
-    let parking = fabric.parking().await;
-    let nic = fabric.plug(1).await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
-    let pod = Namespace::anonymous().unwrap();
+    let Waiting { fabric, parking, nic, sandbox: pod } = waiting().await;
     configure(&parking, &pod, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
     fabric.machine("uplink", &fabric.vm, &["10.9.0.2/24", "10.9.0.3/24"]).await;
     let client = Namespace::anonymous().unwrap();

@@ -5,7 +5,7 @@ mod world;
 use nestless_proto::refusal::Reason;
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path, process::Command};
 use world::World;
 
 fn none() -> Value {
@@ -85,6 +85,94 @@ fn a_second_add_is_an_error_and_the_first_unharmed() {
     world.finish();
 }
 
+/// As Multus asks: a second interface, on the same network or on another.
+#[test]
+fn a_second_interface_takes_nothing_from_the_first() {
+    let mut world = World::new();
+    let caller = world.caller();
+    for (container, network) in [("same", "pods"), ("other", "blue")] {
+        let sandbox = world.sandbox(container);
+        let call = |interface: &str, command: &str, extra: Value| {
+            caller.cni_of(interface, command, container, Some(&sandbox), extra)
+        };
+        let conf = |interface: &str| json!({"network": if interface == "net1" { network } else { "pods" }});
+        let check = |interface: &str, result: &Value| call(interface, "CHECK", json!({"prevResult": result}));
+        let mut first = call("eth0", "ADD", conf("eth0")).ok();
+        assert!(routes(&first).iter().all(|route| !route.contains("priority") && !route.contains("table")));
+        let mut second = call("net1", "ADD", conf("net1")).ok();
+        let told = routes(&second);
+        // Behind the first one's default routes, and in a table of its own.
+        let net = if network == "pods" { 77 } else { 78 };
+        for (dst, gw, metric) in
+            [("0.0.0.0/0", format!("10.{net}.0.1"), 1), ("::/0", format!("fd00:{net}::1"), 1025)]
+        {
+            assert!(
+                told.contains(&json!({"dst": dst, "gw": gw, "priority": metric}).to_string()),
+                "{told:?}"
+            );
+        }
+        assert!(
+            told.iter().any(|route| route.contains(&format!("10.{net}.0.0/16")) && route.contains("table"))
+        );
+        check("eth0", &first).ok();
+        check("net1", &second).ok();
+
+        // Each may go and come back, and the other stays as it is.
+        call("eth0", "DEL", conf("eth0")).ok();
+        check("net1", &second).ok();
+        first = call("eth0", "ADD", conf("eth0")).ok();
+        check("eth0", &first).ok();
+        check("net1", &second).ok();
+        call("net1", "DEL", conf("net1")).ok();
+        check("eth0", &first).ok();
+        second = call("net1", "ADD", conf("net1")).ok();
+        for lost in ["ip -4 route del default table", "ip -6 route flush table", "ip rule del table"] {
+            let table = told_table(&second);
+            inside(&sandbox, &format!("{lost} {table}"));
+            assert_eq!(check("net1", &second).code(), 111, "{lost}");
+            call("net1", "DEL", conf("net1")).ok();
+            second = call("net1", "ADD", conf("net1")).ok();
+        }
+        check("eth0", &first).ok();
+        for interface in ["eth0", "net1", "net1"] {
+            call(interface, "DEL", conf(interface)).ok();
+        }
+        let left = inside(
+            &sandbox,
+            "ip rule list; ip -6 rule list; ip route list table all; ip -6 route list table all",
+        );
+        assert!(!left.contains("10.7") && !left.contains("fd00"), "{left}");
+    }
+    // An older version cannot tell a table or a priority; what it tells is true all the same.
+    let sandbox = world.sandbox("old");
+    let old = json!({"cniVersion": "1.0.0"});
+    let first = caller.cni_of("eth0", "ADD", "old", Some(&sandbox), old.clone()).ok();
+    let second = caller.cni_of("net1", "ADD", "old", Some(&sandbox), old).ok();
+    assert_eq!((routes(&first).len(), second.get("routes")), (2, None));
+    for (interface, result) in [("eth0", first), ("net1", second)] {
+        let check = json!({"cniVersion": "1.0.0", "prevResult": result});
+        caller.cni_of(interface, "CHECK", "old", Some(&sandbox), check).ok();
+        caller.cni_of(interface, "DEL", "old", Some(&sandbox), none()).ok();
+    }
+    world.finish();
+}
+
+fn routes(result: &Value) -> Vec<String> {
+    result["routes"].as_array().unwrap().iter().map(ToString::to_string).collect()
+}
+
+fn told_table(result: &Value) -> u64 {
+    result["routes"].as_array().unwrap().iter().find_map(|route| route["table"].as_u64()).unwrap()
+}
+
+/// Runs a line of shell in a sandbox.
+fn inside(sandbox: &Path, line: &str) -> String {
+    let run = || Command::new("sh").args(["-c", line]).output().unwrap();
+    let output = Namespace::open(sandbox).unwrap().run_blocking(run).unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn del_succeeds_whatever_is_left() {
     let mut world = World::new();
@@ -139,12 +227,26 @@ fn the_hosts_reasons_have_their_codes() {
         (Reason::MacInUse, 105),
         (Reason::NoCapacity, 106),
         (Reason::VmNotReady, 11),
+        (Reason::RateLimited, 11),
         (Reason::Fabric, 108),
     ] {
         world.host.change(|state| state.refuse = Some(reason));
         assert_eq!(world.cni("ADD", "a", Some(&sandbox), none()).code(), code, "{reason:?}");
     }
     assert_eq!(world.links_at(&sandbox), []);
+    world.finish();
+}
+
+#[test]
+fn what_a_busy_host_puts_off_is_told_again() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.host.change(|state| state.put_off = 3);
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.host.until("the NIC is confirmed", |state| {
+        state.put_off == 0 && state.attachments.values().all(|attachment| attachment.in_use)
+    });
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
     world.finish();
 }
 
@@ -232,7 +334,7 @@ fn mapped_ports_come_and_go_with_the_pod() {
     let mut world = World::new();
     let sandbox = world.sandbox("a");
     let ruleset = |world: &World| {
-        let list = || std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout;
+        let list = || Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout;
         String::from_utf8(world.vm.run_blocking(list).unwrap()).unwrap()
     };
     let mappings = json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
@@ -250,5 +352,32 @@ fn mapped_ports_come_and_go_with_the_pod() {
     world.cni("ADD", "b", Some(&sandbox), json!({"runtimeConfig": mappings})).ok();
     world.cni("DEL", "b", Some(&sandbox), none()).ok();
     assert!(!ruleset(&world).contains("dnat"));
+    world.finish();
+}
+
+#[test]
+fn a_port_that_cannot_be_mapped_is_told_in_nfts_words() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let in_vm = |line: &str| {
+        let run = || Command::new("sh").args(["-c", line]).status().unwrap();
+        assert!(world.vm.run_blocking(run).unwrap().success(), "{line}");
+    };
+    // A chain of the name that is no place for address translation.
+    in_vm(
+        "nft 'add table inet nestless; add chain inet nestless prerouting { type filter hook prerouting priority 0; }'",
+    );
+    let mappings = json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
+    let failure = world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": mappings}));
+    let details = failure.output["details"].as_str().unwrap();
+    assert!(details.starts_with("nft: "), "{failure:?}");
+    assert!(details.contains("Error: Could not process rule"), "{failure:?}");
+    assert!(details.contains("remove hostPort"), "{failure:?}");
+    assert_eq!(failure.code(), 110);
+    assert_eq!(world.links_at(&sandbox), []);
+    assert!(world.host.state().attachments.is_empty());
+    in_vm("nft delete table inet nestless");
+    world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": mappings})).ok();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
     world.finish();
 }

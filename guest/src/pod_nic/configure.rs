@@ -1,13 +1,13 @@
 //! From the parking namespace to a working pod interface.
 
-use super::{Device, PodNic, PodNicError, PodRoute, device, withdraw};
+use super::{Device, PodNic, PodNicError, SandboxRoute, device, routing, withdraw};
 use crate::{announce, identify::hardware, parking::Parking};
 use nestless_support::{
-    netlink::{AddressGeneration, Link, LinkEvent, LinkMonitor, Netlink, NetlinkError, NewAddress, Route},
+    netlink::{AddressGeneration, Link, LinkEvent, LinkMonitor, Netlink, NetlinkError, NewAddress},
     netns::Namespace,
     sysctl,
 };
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 /// A virtio NIC tells its carrier a moment after it is set up. Without one it is still configured.
 const CARRIER_DEADLINE: Duration = Duration::from_secs(3);
@@ -17,6 +17,8 @@ const CARRIER_DEADLINE: Duration = Duration::from_secs(3);
 pub struct Configured {
     /// Its place on the PCI bus and its driver.
     pub device: Device,
+    /// Its routes: in the main table, and for a NIC that is not the sandbox's only one also in a table of its own.
+    pub routes: Vec<SandboxRoute>,
 }
 
 /// Moves a waiting NIC into `sandbox` and makes it what `nic` says.
@@ -33,13 +35,16 @@ pub async fn configure(
 ) -> Result<Configured, PodNicError> {
     let look = |source| PodNicError::Look { source };
     let inside = Netlink::inside(sandbox).await.map_err(look)?;
-    if inside.link_if_any(nic.interface.as_str()).await.map_err(look)?.is_some() {
+    let there = inside.links().await.map_err(look)?;
+    if there.iter().any(|link| link.name == nic.interface.as_str()) {
         return Err(PodNicError::InterfaceExists { interface: nic.interface.clone() });
     }
     let waiting = parking.find(nic.nic_mac).await.map_err(look)?;
     let waiting = waiting.ok_or(PodNicError::Absent { nic: nic.nic_mac })?;
 
-    let outcome = bring(parking, sandbox, &inside, &waiting, nic).await;
+    let alone = there.iter().all(|link| link.loopback);
+    let place = Place { sandbox, inside: &inside, alone };
+    let outcome = bring(parking, &place, &waiting, nic).await;
     if outcome.is_err()
         && let Err(error) = withdraw(parking, sandbox, nic.nic_mac).await
     {
@@ -49,13 +54,21 @@ pub async fn configure(
     outcome
 }
 
+/// Where a NIC goes.
+struct Place<'a> {
+    sandbox: &'a Namespace,
+    inside: &'a Netlink,
+    /// No link but loopback was there before.
+    alone: bool,
+}
+
 async fn bring(
     parking: &Parking,
-    sandbox: &Namespace,
-    inside: &Netlink,
+    place: &Place<'_>,
     waiting: &Link,
     nic: &PodNic,
 ) -> Result<Configured, PodNicError> {
+    let Place { sandbox, inside, alone } = *place;
     let failed = |source| PodNicError::Configure { interface: nic.interface.clone(), source };
     let name = nic.interface.as_str();
     parking.netlink().move_to(waiting, sandbox, Some(name)).await.map_err(failed)?;
@@ -72,12 +85,16 @@ async fn bring(
         let new = NewAddress { address: *address, no_duplicate_detection: true };
         inside.add_address(&link, new).await.map_err(failed)?;
     }
-    for route in &nic.routes {
-        inside.add_route(&to_route(&link, nic, route)).await.map_err(failed)?;
-    }
+    let main = if alone { Vec::new() } else { inside.routes().await.map_err(failed)? };
+    let routing = routing::plan(link.index, nic, &main);
+    routing.apply(inside).await.map_err(failed)?;
     wait_for_carrier(carrier, &link, nic).await.map_err(failed)?;
     announce::announce(sandbox, link.index, nic.pod_mac, &nic.addresses).await;
-    Ok(Configured { device: device(sandbox, &nic.interface).await })
+    let told = routing.routes.iter().filter(|route| !routing::is_link_local(&route.destination));
+    Ok(Configured {
+        device: device(sandbox, &nic.interface).await,
+        routes: told.map(SandboxRoute::from).collect(),
+    })
 }
 
 /// The host gives addresses out and its guard vouches for them: nothing is to be asked of, or learnt from, the link.
@@ -109,15 +126,6 @@ async fn prepare_ipv6(
         inside.set_address_generation(link, eui64).await.map_err(failed)?;
     }
     Ok(())
-}
-
-fn to_route(link: &Link, nic: &PodNic, route: &PodRoute) -> Route {
-    let reachable = |gateway: &IpAddr| nic.addresses.iter().any(|address| address.contains(gateway));
-    Route {
-        gateway: route.gateway,
-        on_link: route.gateway.is_some_and(|gateway| !reachable(&gateway)),
-        ..Route::through(link.index, route.destination)
-    }
 }
 
 async fn wait_for_carrier(mut monitor: LinkMonitor, link: &Link, nic: &PodNic) -> Result<(), NetlinkError> {

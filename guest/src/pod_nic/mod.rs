@@ -4,11 +4,13 @@
 //! parking --move+rename--> sandbox --MAC, MTU--> up --addresses, routes--> announced
 //!    ^________________________|______________________|   (a failure takes it back)
 //! ```
-//! Addresses and routes belong to the NIC, so taking it back is the inverse of every step at once.
+//! Addresses and routes belong to the NIC, so taking it back is the inverse of every step at once, but for the rules of a
+//! second NIC ([`routing`]), which are deleted first.
 
 mod configure;
 mod device;
 mod inspect;
+mod routing;
 mod withdraw;
 
 pub use configure::{Configured, configure};
@@ -19,7 +21,10 @@ pub use withdraw::withdraw;
 use crate::parking::MoveError;
 use ipnet::IpNet;
 use nestless_model::identity::{InterfaceName, Mac, Mtu};
-use nestless_support::{netlink::NetlinkError, sysctl::SysctlError};
+use nestless_support::{
+    netlink::{NetlinkError, Route},
+    sysctl::SysctlError,
+};
 use std::net::IpAddr;
 
 /// What a NIC is to be in its sandbox.
@@ -46,6 +51,24 @@ pub struct PodRoute {
     pub destination: IpNet,
     /// Next hop; `None`: on the link itself.
     pub gateway: Option<IpAddr>,
+}
+
+/// A route as it stands in a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SandboxRoute {
+    /// Where to, and how.
+    pub route: PodRoute,
+    /// Lower wins; `None`: nothing was said, or the kernel says nothing, which is 0.
+    pub metric: Option<u32>,
+    /// `None`: the main table.
+    pub table: Option<u32>,
+}
+
+impl From<&Route> for SandboxRoute {
+    fn from(route: &Route) -> Self {
+        let Route { destination, gateway, metric, table, .. } = *route;
+        Self { route: PodRoute { destination, gateway }, metric, table }
+    }
 }
 
 /// A NIC could not be brought, or taken back.
@@ -87,6 +110,15 @@ pub enum PodNicError {
         /// Which, and why.
         #[source]
         source: SysctlError,
+    },
+    /// Its routing rules stay. It was not taken back.
+    #[error("delete the routing rules of the NIC with MAC address {nic}")]
+    Rules {
+        /// Plug-time address.
+        nic: Mac,
+        /// Why.
+        #[source]
+        source: NetlinkError,
     },
     /// It could not be taken back.
     #[error("take the NIC with MAC address {nic} back")]

@@ -43,6 +43,13 @@ impl Fabric {
         Parking::open(&self.directory.path().join("parking")).await.unwrap()
     }
 
+    /// Plugs a NIC and waits until it is parked.
+    pub(crate) async fn park(&self, parking: &Parking, number: u8) -> Mac {
+        let nic = self.plug(number).await;
+        parking.wait_for(nic, PATIENCE).await.unwrap();
+        nic
+    }
+
     /// Plugs a NIC: its other end is a port of the bridge.
     pub(crate) async fn plug(&self, number: u8) -> Mac {
         let mac = nic_mac(number);
@@ -80,6 +87,21 @@ impl Drop for Fabric {
     fn drop(&mut self) {
         Namespace::delete(self.directory.path().join("parking")).unwrap();
     }
+}
+
+/// A NIC that waits, and a sandbox that it may go to.
+pub(crate) struct Waiting {
+    pub(crate) fabric: Fabric,
+    pub(crate) parking: Parking,
+    pub(crate) nic: Mac,
+    pub(crate) sandbox: Namespace,
+}
+
+pub(crate) async fn waiting() -> Waiting {
+    let fabric = Fabric::new().await;
+    let parking = fabric.parking().await;
+    let nic = fabric.park(&parking, 1).await;
+    Waiting { fabric, parking, nic, sandbox: Namespace::anonymous().unwrap() }
 }
 
 pub(crate) fn nic_mac(number: u8) -> Mac {

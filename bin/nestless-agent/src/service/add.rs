@@ -7,12 +7,12 @@ use crate::{
 };
 use nestless_guest::{
     parking::ParkingError,
-    pod_nic::{self, Device, PodNicError},
+    pod_nic::{self, Configured, PodNicError, SandboxRoute},
     port_mapping,
 };
 use nestless_model::cni::{Add, CniError, CniResult, Dns, ErrorCode, Interface, Ip, NetworkConf, Route};
 use nestless_support::{netlink::Netlink, netns::Namespace, telemetry::TraceParent};
-use std::{net::IpAddr, sync::Arc};
+use std::{error::Error as _, net::IpAddr, sync::Arc};
 
 impl Agent {
     pub(super) async fn add(
@@ -41,8 +41,8 @@ impl Agent {
                 return Err(error.into());
             }
         };
-        let device = match self.set_up(&add, &offer, &sandbox, &mut record).await {
-            Ok(device) => device,
+        let configured = match self.set_up(&add, &offer, &sandbox, &mut record).await {
+            Ok(configured) => configured,
             Err(error) => {
                 self.take_back(record, &sandbox, trace).await;
                 return Err(error);
@@ -50,8 +50,8 @@ impl Agent {
         };
         tracing::info!(attachment = %add.attachment, nic = %offer.nic_mac, addresses = ?offer.addresses, warm = offer.warm,
             pod = format!("{}/{}", add.pod.namespace, add.pod.name), trace_id = trace.trace_id(), "attached");
-        self.confirm(&record, device.clone(), trace);
-        Ok(result(&add, &offer, &device).after(add.conf.prev_result.as_ref()))
+        self.confirm(&record, configured.device.clone(), trace);
+        Ok(result(&add, &offer, &configured).after(add.conf.prev_result.as_ref()))
     }
 
     /// Nothing is changed by an ADD for what is there already.
@@ -87,7 +87,7 @@ impl Agent {
         offer: &Offer,
         sandbox: &Namespace,
         record: &mut Record,
-    ) -> Result<Device, CniError> {
+    ) -> Result<Configured, CniError> {
         record.nic = Some(offer.nic_mac);
         record.mapped = !add.conf.runtime.port_mappings.is_empty();
         self.keep(record)?;
@@ -107,7 +107,7 @@ impl Agent {
         record.number = self.number(sandbox).await;
         record.phase = Phase::InUse;
         self.keep(record)?;
-        Ok(configured.device)
+        Ok(configured)
     }
 
     /// After a failure. The first failure is what the runtime is told.
@@ -154,14 +154,17 @@ async fn map_ports(add: &Add, offer: &Offer) -> Result<(), CniError> {
     tokio::task::spawn_blocking(move || port_mapping::set(&attachment, &addresses, &mappings))
         .await
         .map_err(|e| failed(e.to_string()))?
-        .map_err(|e| failed(chain(&e)))
+        .map_err(|e| match e.source() {
+            Some(cause) => failed(e.to_string()).because(chain(cause)),
+            None => failed(e.to_string()),
+        })
 }
 
 fn shown(record: &Record) -> String {
     record.nic.map_or_else(|| "not yet known".to_owned(), |nic| nic.to_string())
 }
 
-fn result(add: &Add, offer: &Offer, device: &Device) -> CniResult {
+fn result(add: &Add, offer: &Offer, configured: &Configured) -> CniResult {
     let gateway = |v4: bool| {
         let default = offer
             .routes
@@ -176,7 +179,7 @@ fn result(add: &Add, offer: &Offer, device: &Device) -> CniResult {
             mtu: Some(offer.mtu.bytes()),
             sandbox: add.sandbox.clone(),
             socket_path: String::new(),
-            pci_id: device.pci_address.clone(),
+            pci_id: configured.device.pci_address.clone(),
         }],
         ips: offer
             .addresses
@@ -187,9 +190,14 @@ fn result(add: &Add, offer: &Offer, device: &Device) -> CniResult {
                 gateway: gateway(address.addr().is_ipv4()),
             })
             .collect(),
-        routes: offer.routes.iter().map(|route| Route::new(route.destination, route.gateway)).collect(),
+        routes: configured.routes.iter().map(route).collect(),
         dns: dns(&add.conf, offer),
     }
+}
+
+fn route(there: &SandboxRoute) -> Route {
+    let SandboxRoute { route, metric, table } = *there;
+    Route { priority: metric, table, ..Route::new(route.destination, route.gateway) }
 }
 
 /// The nearest wins: the container's, the configuration's, the host network's.

@@ -2,8 +2,8 @@
 
 use super::{Agent, chain};
 use crate::attachments::Phase;
-use nestless_guest::pod_nic::{self, Observed};
-use nestless_model::cni::{Check, CniError, CniResult, ErrorCode, Interface};
+use nestless_guest::pod_nic::{self, Observed, SandboxRoute};
+use nestless_model::cni::{Check, CniError, CniResult, ErrorCode, Interface, Route};
 use nestless_support::{netns::Namespace, telemetry::TraceParent};
 
 impl Agent {
@@ -49,15 +49,8 @@ fn compare(check: &Check, observed: &Observed) -> Vec<String> {
     };
     let mut faults = compare_link(&expected.interfaces[index], observed);
     faults.extend(compare_addresses(expected, index, observed));
-    for route in &expected.routes {
-        let same = observed.routes.iter().any(|there| {
-            there.destination == route.destination.trunc()
-                && (route.gateway.is_none() || there.gateway == route.gateway)
-        });
-        if !same && route.table.is_none() {
-            faults.push(format!("the route to {} is missing", route.destination));
-        }
-    }
+    faults.extend(compare_routes(expected, observed));
+    faults.extend(compare_rules(expected, index, observed));
     faults
 }
 
@@ -78,6 +71,38 @@ fn compare_link(expected: &Interface, observed: &Observed) -> Vec<String> {
         faults.push("it is down".to_owned());
     }
     faults
+}
+
+fn compare_routes<'a>(expected: &'a CniResult, observed: &'a Observed) -> impl Iterator<Item = String> + 'a {
+    // Tables of other numbers are other plugins'.
+    let mine =
+        expected.routes.iter().filter(|route| route.table.is_none_or(|table| table == observed.own_table));
+    let missing = mine.filter(|route| !observed.routes.iter().any(|there| same_route(route, there)));
+    missing.map(|route| match route.table {
+        Some(table) => format!("the route to {} is missing in table {table}", route.destination),
+        None => format!("the route to {} is missing", route.destination),
+    })
+}
+
+fn same_route(expected: &Route, there: &SandboxRoute) -> bool {
+    let told = |value: Option<u32>, seen: Option<u32>| value.is_none() || value == seen;
+    there.table == expected.table
+        && there.route.destination == expected.destination.trunc()
+        && (expected.gateway.is_none() || there.route.gateway == expected.gateway)
+        && told(expected.priority, there.metric)
+}
+
+/// A NIC that has routes in a table of its own has them for the packets of its addresses.
+fn compare_rules<'a>(
+    expected: &'a CniResult,
+    index: usize,
+    observed: &'a Observed,
+) -> impl Iterator<Item = String> + 'a {
+    let has_own = expected.routes.iter().any(|route| route.table == Some(observed.own_table));
+    let mine = expected.ips.iter().filter(move |ip| has_own && ip.interface == Some(index));
+    let missing = mine.filter(|ip| !observed.ruled.contains(&ip.address.addr()));
+    missing
+        .map(|ip| format!("no rule sends packets from {} to table {}", ip.address.addr(), observed.own_table))
 }
 
 fn compare_addresses<'a>(

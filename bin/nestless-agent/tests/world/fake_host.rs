@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) plug_nothing: bool,
     pub(crate) refuse: Option<Reason>,
     pub(crate) faults: Vec<String>,
+    /// So many confirmations and reports are put off.
+    pub(crate) put_off: u32,
     /// Plug, and let the answer be lost with the connection this many times.
     pub(crate) lose_answers: u32,
     last_nic: u32,
@@ -109,6 +111,15 @@ impl FakeHost {
         Netlink::inside(&self.namespace).await.unwrap().delete_if_any(&format!("nl{nic:x}")).await.unwrap();
     }
 
+    fn busy(&self) -> Result<(), Status> {
+        let mut state = self.state();
+        if state.put_off == 0 {
+            return Ok(());
+        }
+        state.put_off -= 1;
+        Err(Refusal::new(Reason::RateLimited, "too many requests").into())
+    }
+
     async fn carry_out(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
         self.change(|state| state.traces.extend(trace));
@@ -149,7 +160,9 @@ impl FakeHost {
         Ok(Response::new(answer))
     }
 
+    /// Every network but the default one has addresses of its own.
     fn promise(&self, request: &AttachRequest) -> AttachResponse {
+        let net = if matches!(request.network.as_str(), "" | "pods") { 77 } else { 78 };
         let mut state = self.state();
         state.last_nic += 1;
         let nic = state.last_nic;
@@ -163,10 +176,13 @@ impl FakeHost {
             pod_mac: if request.mac.is_empty() { nic_mac.clone() } else { request.mac.clone() },
             nic_mac,
             addresses: vec![
-                format!("10.77.{}.{}/16", nic >> 8, 2 + (nic & 0xff)),
-                format!("fd00:77::1:{nic:x}/64"),
+                format!("10.{net}.{}.{}/16", nic >> 8, 2 + (nic & 0xff)),
+                format!("fd00:{net}::1:{nic:x}/64"),
             ],
-            routes: vec![route("0.0.0.0/0", "10.77.0.1"), route("::/0", "fd00:77::1")],
+            routes: vec![
+                route("0.0.0.0/0", &format!("10.{net}.0.1")),
+                route("::/0", &format!("fd00:{net}::1")),
+            ],
             mtu_bytes: 1450,
             dns_servers: vec!["10.77.0.1".into()],
             warm: false,
@@ -198,6 +214,7 @@ impl Guest for FakeHost {
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
+        self.busy()?;
         let id = key(request.into_inner().attachment);
         self.change(|state| {
             if let Some(attachment) = state.attachments.get_mut(&id) {
@@ -229,6 +246,7 @@ impl Guest for FakeHost {
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        self.busy()?;
         self.change(|state| state.free_nics = request.into_inner().free_nics.into_iter().collect());
         Ok(Response::new(ReportResponse {}))
     }

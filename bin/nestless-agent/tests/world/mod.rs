@@ -205,6 +205,18 @@ impl Outcome {
 
 impl Caller {
     pub(crate) fn cni(&self, command: &str, container: &str, netns: Option<&Path>, extra: Value) -> Outcome {
+        self.cni_of("eth0", command, container, netns, extra)
+    }
+
+    /// For an interface of any name.
+    pub(crate) fn cni_of(
+        &self,
+        interface: &str,
+        command: &str,
+        container: &str,
+        netns: Option<&Path>,
+        extra: Value,
+    ) -> Outcome {
         let mut conf = json!({
             "cniVersion": "1.1.0", "name": "pods", "type": "nestless-cni", "agentSocket": self.agent_socket,
         });
@@ -213,7 +225,7 @@ impl Caller {
             .env_clear()
             .env("CNI_COMMAND", command)
             .env("CNI_CONTAINERID", container)
-            .env("CNI_IFNAME", "eth0")
+            .env("CNI_IFNAME", interface)
             .env("CNI_NETNS", netns.unwrap_or(Path::new("")))
             .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0")
             .env("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
