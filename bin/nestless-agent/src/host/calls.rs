@@ -8,7 +8,7 @@ use nestless_model::{
 };
 use nestless_proto::{
     AttachRequest, CapacityRequest, CapacityResponse, CheckRequest, ConfirmRequest, DetachRequest,
-    ListRequest, PodRef, RateLimit, Refusal, ReportRequest, guest_client::GuestClient,
+    ListRequest, PodRef, RateLimit, Refusal, ReportRequest, guest_client::GuestClient, refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{collections::BTreeSet, time::Duration};
@@ -17,6 +17,8 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 
 /// A connection that breaks under the same call again and again is no connection.
 const MAX_ATTEMPTS: u32 = 4;
+/// How long a call rests that nobody waits for and that the host has put off. Nothing tells when the host has time.
+const PUT_OFF: Duration = Duration::from_secs(1);
 
 /// Why the host did not serve a call.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,13 @@ pub(crate) enum HostError {
     Nonsense { what: String },
 }
 
+impl HostError {
+    /// Nothing is wrong with the call: the host has too much to do for this VM just now.
+    pub(crate) fn is_put_off(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.reason() == Reason::RateLimited)
+    }
+}
+
 /// What an ADD asks of the host.
 pub(crate) struct AttachWish {
     pub(crate) attachment: AttachmentId,
@@ -47,6 +56,19 @@ pub(crate) struct AttachWish {
     pub(crate) bandwidth: Bandwidth,
     pub(crate) sandbox: String,
     pub(crate) pod: PodArgs,
+}
+
+/// Makes a call that no runtime waits for, again while the host puts it off.
+pub(crate) async fn patiently<A, F>(mut call: impl FnMut() -> F) -> Result<A, HostError>
+where
+    F: Future<Output = Result<A, HostError>>,
+{
+    loop {
+        match call().await {
+            Err(error) if error.is_put_off() => tokio::time::sleep(PUT_OFF).await,
+            answer => return answer,
+        }
+    }
 }
 
 impl Host {

@@ -5,7 +5,7 @@ mod offer;
 mod refusal;
 mod session;
 
-pub(crate) use calls::{AttachWish, HostError};
+pub(crate) use calls::{AttachWish, HostError, patiently};
 pub(crate) use offer::{Listed, Offer};
 pub(crate) use session::run;
 

@@ -3,7 +3,7 @@
 use super::{Agent, chain};
 use crate::{
     attachments::{Phase, Record},
-    host::Listed,
+    host::{Listed, patiently},
 };
 use nestless_guest::{pod_nic, port_mapping};
 use nestless_model::identity::{AttachmentId, Mac};
@@ -64,8 +64,12 @@ impl Agent {
     async fn report_until_broken(&self, generation: u64) {
         let mut free = self.parking.free();
         loop {
-            let now = free.borrow_and_update().clone();
-            if let Err(error) = self.host.report(&self.boot_id, &now).await {
+            free.mark_unchanged();
+            let report = || async {
+                let now = self.parking.free().borrow().clone();
+                self.host.report(&self.boot_id, &now).await
+            };
+            if let Err(error) = patiently(report).await {
                 tracing::debug!(%error, "the free NICs were not reported");
             }
             tokio::select! {
@@ -77,7 +81,7 @@ impl Agent {
 
     async fn compare_lists(self: &Arc<Self>) {
         let trace = TraceParent::root();
-        let list = self.host.list(trace).await.unwrap_or_else(|error| {
+        let list = patiently(|| self.host.list(trace)).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the host's list cannot be compared");
             Vec::new()
         });

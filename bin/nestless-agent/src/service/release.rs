@@ -3,7 +3,7 @@
 use super::{Agent, chain};
 use crate::{
     attachments::{Phase, Record},
-    host::HostError,
+    host::{HostError, patiently},
 };
 use nestless_guest::{
     pod_nic::{self, Device},
@@ -76,9 +76,14 @@ impl Agent {
 
     /// Tells the host that the NIC is in use, beside the caller's way. What gets lost here is told after the next connect.
     pub(super) fn confirm(self: &Arc<Self>, record: &Record, device: Device, trace: TraceParent) {
-        let (agent, attachment) = (Arc::clone(self), record.attachment.clone());
+        let (agent, attachment, nic) = (Arc::clone(self), record.attachment.clone(), record.nic);
         tokio::spawn(async move {
-            if let Err(error) = agent.host.confirm(&attachment, device, trace).await {
+            let confirm = || async {
+                // Detached meanwhile: another NIC may serve the same interface by now.
+                let current = agent.attachments.get(&attachment).is_some_and(|record| record.nic == nic);
+                if current { agent.host.confirm(&attachment, device.clone(), trace).await } else { Ok(()) }
+            };
+            if let Err(error) = patiently(confirm).await {
                 tracing::debug!(%attachment, %error, "a NIC is not confirmed yet");
             }
         });
