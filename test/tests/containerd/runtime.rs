@@ -48,7 +48,7 @@ version = 2
 const CRI_PORT: u16 = 10010;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// What users are told to install.
-const CONFLIST: &str = include_str!("../../../deploy/containerd/10-nestless.conflist");
+const CONFLIST: &str = include_str!("../../../deploy/guest/10-nestless.conflist");
 
 const START: &str = "containerd --config /etc/containerd/config.toml >>/tmp/containerd.log 2>&1 & echo $! >/run/containerd.pid";
 
