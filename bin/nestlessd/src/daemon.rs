@@ -48,6 +48,7 @@ impl Daemon {
         let boots: BTreeMap<VmName, BootId> = contents.boots.into_iter().collect();
         let mut records = BTreeMap::new();
         for record in contents.nics {
+            warn_of_mtu(&record, &shared);
             records.entry(record.vm.clone()).or_insert_with(Vec::new).push(record);
         }
         let mut tasks = JoinSet::new();
@@ -104,6 +105,17 @@ impl Daemon {
             handle.stop().await;
         }
         self.tasks.shutdown().await;
+    }
+}
+
+/// A pod that lives keeps what it was given; only its end can change that.
+fn warn_of_mtu(record: &NicRecord, shared: &Shared) {
+    let (Some(attachment), Some(network)) = (record.attachment(), shared.network(&record.network)) else {
+        return;
+    };
+    if record.mtu.bytes() > network.mtu.bytes() {
+        warn!(vm = %record.vm, pod = %attachment.id, network = %network.name, pod_mtu_bytes = record.mtu.bytes(),
+            mtu_bytes = network.mtu.bytes(), "the network's MTU is now less than this pod's: its larger packets are lost until the pod is made anew");
     }
 }
 
