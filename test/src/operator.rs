@@ -41,6 +41,13 @@ pub async fn nic_of(lab: &Lab, container: &str) -> Option<NicStatus> {
     nics.into_iter().find(|nic| serves(nic, container))
 }
 
+/// The NIC that serves one of several interfaces of a container.
+pub async fn nic_of_interface(lab: &Lab, container: &str, interface: &str) -> Option<NicStatus> {
+    let nics = status(lab).await.vms.into_iter().flat_map(|vm| vm.nics);
+    let is_it = |nic: &NicStatus| nic.attachment.as_ref().is_some_and(|id| id.interface == interface);
+    nics.filter(|nic| serves(nic, container)).find(is_it)
+}
+
 /// Whether the NIC serves that container.
 pub fn serves(nic: &NicStatus, container: &str) -> bool {
     nic.attachment.as_ref().is_some_and(|id| id.container_id == container)
