@@ -6,8 +6,10 @@
 pub mod agreement;
 pub mod census;
 pub mod cni;
+pub mod echo;
 pub mod fault;
 pub mod frame;
+pub mod guest;
 pub mod monitor;
 pub mod operator;
 pub mod site;
@@ -15,6 +17,7 @@ pub mod traffic;
 
 pub use agreement::agree;
 pub use cni::{Call, Failure};
+pub use echo::Echo;
 pub use monitor::Monitor;
 pub use site::{Site, lab};
 

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use nestless_lab::{Exec, Vmm};
 use nestless_model::cni::Version;
 use nestless_test::{
-    Call, Failure, Site, agree, agreement, cni, eventually,
+    Call, Echo, Failure, Site, agree, agreement, cni, echo, eventually,
     frame::{Raw, ethernet, udp4},
     lab, operator, traffic,
 };
@@ -189,7 +189,7 @@ async fn capabilities(site: &Site) {
     let nic = operator::nic_of(site, "able").await.unwrap();
     assert_eq!(nic.pod_mac, "02:00:5e:10:00:01");
 
-    // That the ports lead to the pod is shown with containerd, and beside the agent.
+    ports_lead_to_the_pod(site).await;
     the_rate_is_kept(site).await;
 
     let taken =
@@ -201,6 +201,31 @@ async fn capabilities(site: &Site) {
     del(site, "able").await;
     let rules = site.exec(VM, &Exec::shell("nft list ruleset")).await.unwrap().text();
     assert!(!rules.contains("10.88.77.7") && !rules.contains("8080"), "{rules}");
+    for vm in site.vm(VM).unwrap().addresses() {
+        let refused = echo::by_tcp(site.host(), (vm.addr(), 8080).into()).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{vm}: {refused}");
+    }
+}
+
+/// By both protocols and both families, from outside and from the VM itself. The pod answers to the VM, which passes it on.
+async fn ports_lead_to_the_pod(site: &Site) {
+    let forward = Exec::shell("echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+    site.exec(VM, &forward).await.unwrap().success("forward IPv6").unwrap();
+    let server = Echo::serve(site, VM, "able", 80, 53).await;
+    let families = site.vm(VM).unwrap().addresses().iter().map(IpNet::addr).collect::<Vec<_>>();
+    assert_eq!(families.iter().filter(|address| address.is_ipv4()).count(), 1, "{families:?}");
+    assert_eq!(families.len(), 2, "{families:?}");
+    for vm in families {
+        assert_eq!(echo::by_tcp(site.host(), (vm, 8080).into()).await.unwrap(), vm);
+        assert_eq!(echo::by_udp(site.host(), (vm, 5353).into()).await.unwrap(), vm);
+        // What is mapped for one protocol is not for the other.
+        let refused = echo::by_tcp(site.host(), (vm, 5353).into()).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{vm}: {refused}");
+        let inside = Exec::shell(format!("busybox nc -w 10 {vm} 8080 </dev/null"));
+        let answer = site.exec(VM, &inside).await.unwrap().success("ask from within").unwrap();
+        assert_eq!(answer.text(), vm.to_string());
+    }
+    server.end().await;
 }
 
 /// Ten thousand bytes a second after a burst of ten thousand: of a hundred times a thousand bytes at once most must go.
@@ -255,7 +280,11 @@ async fn status_tells_when_nothing_is_left(site: &Site, limit: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plugin_in_a_real_guest() {
-    let builder = lab("cni", Vmm::Qemu).nics(1, 4).own_program(Raw::PROGRAM).programs(["nft", "ip"]);
+    let builder = lab("cni", Vmm::Qemu)
+        .nics(1, 4)
+        .own_program(Raw::PROGRAM)
+        .own_program(Echo::PROGRAM)
+        .programs(["nft", "ip"]);
     let site = Site::up(builder).await;
     every_version(&site).await;
     bad_calls_change_nothing(&site).await;

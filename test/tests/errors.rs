@@ -7,7 +7,9 @@ use nestless_proto::{
     Refusal, StatusRequest, guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
 };
 use nestless_support::netns::Namespace;
-use nestless_test::{Call, Failure, Monitor, Site, agree, census, cni, eventually, lab, operator, traffic};
+use nestless_test::{
+    Call, Failure, Monitor, Site, agree, census, cni, eventually, guest, lab, operator, traffic,
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -90,17 +92,6 @@ async fn a_hypervisor_that_refuses_is_told_of() {
     deleted(&site, "one").await;
     agree(&site).await;
     site.down().await;
-}
-
-/// The way a VM speaks to its host: whoever holds the VM's socket is the VM.
-async fn guest(socket: &Path) -> GuestClient<Channel> {
-    let path = socket.to_owned();
-    let connector = tower::service_fn(move |_| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    let channel = Endpoint::from_static("http://host").connect_with_connector(connector).await.unwrap();
-    GuestClient::new(channel).max_encoding_message_size(64 << 20)
 }
 
 fn hello(boot: &str) -> HelloRequest {
@@ -250,7 +241,8 @@ async fn garble(listener: UnixListener) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_that_lie_get_nowhere() {
     let bare = Bare::up("liars").await;
-    let (mut one, mut two) = (guest(&bare.path("vm1.sock")).await, guest(&bare.path("vm2.sock")).await);
+    let (mut one, mut two) =
+        (guest::channel(&bare.path("vm1.sock")).await, guest::channel(&bare.path("vm2.sock")).await);
     for (vm, boot) in [(&mut one, BOOTS[0]), (&mut two, BOOTS[1])] {
         vm.hello(hello(boot)).await.unwrap();
     }
@@ -377,7 +369,7 @@ async fn a_vm_that_is_down(bare: &Bare, vm: &mut GuestClient<Channel>) {
 }
 
 async fn a_qemu_that_talks_nonsense(bare: &Bare) {
-    let mut evil = guest(&bare.path("evil.sock")).await;
+    let mut evil = guest::channel(&bare.path("evil.sock")).await;
     evil.hello(hello(BOOTS[0])).await.unwrap();
     let status = evil.attach(attach("e")).await.unwrap_err();
     let told = reason(&status);
