@@ -117,6 +117,30 @@ fn a_host_end_is_replaced_and_goes_with_its_descriptor() {
     });
 }
 
+/// As after a crash between the two: what is about to vanish is not taken for a NIC that is there.
+#[test]
+fn a_host_end_without_its_other_end_is_seen_as_a_half() {
+    inside(|| async {
+        let guest = Guest::new();
+        let connected = guest.open("vm-1");
+        let vm = &*connected.hypervisor;
+        let mut halves = 0;
+        for id in 100..140 {
+            let end = vm.create_host_end(&nic(id)).await.unwrap();
+            let look = async || {
+                let seen = vm.observe().await.unwrap();
+                (seen.nics.contains(&NicId(id)), seen.halves.contains(&NicId(id)))
+            };
+            assert_eq!(look().await, (true, false));
+            drop(end);
+            let (there, half) = look().await;
+            assert_eq!(there, half, "a NIC without its other end");
+            halves += u32::from(half);
+        }
+        assert!(halves > 0, "the kernel took all away at once, and nothing was shown");
+    });
+}
+
 #[test]
 fn vms_do_not_touch_one_another() {
     inside(|| async {

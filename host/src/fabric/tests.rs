@@ -71,6 +71,7 @@ fn link(index: u32, name: &str) -> Link {
         oper_state: OperState::Up,
         master: None,
         lower: None,
+        lower_namespace: None,
         alias: None,
         address_generation: None,
         bridge: None,

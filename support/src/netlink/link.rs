@@ -46,6 +46,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// The other end of a veth, or the link below. The number may be one of another namespace.
     pub lower: Option<u32>,
+    /// The number that this namespace knows the one of [`Link::lower`] by; `None`: the same namespace.
+    pub lower_namespace: Option<i32>,
     /// Free text.
     pub alias: Option<String>,
     /// How it makes its IPv6 link-local address; `None` where IPv6 is not to be had.
@@ -173,6 +175,28 @@ impl Netlink {
         }
     }
 
+    /// Whether a veth's other end is in a namespace that nothing holds any more. Both ends are about to vanish then, but the
+    /// kernel takes its time.
+    ///
+    /// # Errors
+    /// When the exchange fails.
+    pub async fn is_dying(&self, link: &Link) -> Result<bool, NetlinkError> {
+        let (Some(namespace), Some(lower)) = (link.lower_namespace, link.lower) else { return Ok(false) };
+        // No number is given to a dying namespace (`peernet2id_alloc` in net/core/net_namespace.c).
+        if namespace < 0 {
+            return Ok(true);
+        }
+        let mut request = self.handle.link().get().match_index(lower);
+        request.message_mut().attributes.push(LinkAttribute::IfNetnsId(namespace));
+        match self.find(format!("number {lower} of namespace {namespace}"), request).await {
+            // It has a number still, but cannot be looked into (`rtnl_get_net_ns_capable` in net/core/rtnetlink.c).
+            Err(error) if error.errno() == Some(libc::EINVAL) => Ok(true),
+            // The other end has moved on.
+            Err(error) if error.is_missing() => Ok(false),
+            outcome => outcome.map(|_| false),
+        }
+    }
+
     async fn find(&self, what: String, request: rtnetlink::LinkGetRequest) -> Result<Link, NetlinkError> {
         let mut answers = std::pin::pin!(request.execute());
         match answers.next().await {
@@ -221,6 +245,7 @@ impl Link {
             oper_state: OperState::Unknown,
             master: None,
             lower: None,
+            lower_namespace: None,
             alias: None,
             address_generation: None,
             bridge: None,
@@ -242,6 +267,7 @@ impl Link {
             // Zero is how a notification says "none any more".
             LinkAttribute::Controller(index) => self.master = (*index != 0).then_some(*index),
             LinkAttribute::Link(index) => self.lower = (*index != 0).then_some(*index),
+            LinkAttribute::LinkNetNsId(number) => self.lower_namespace = Some(*number),
             LinkAttribute::IfAlias(alias) => self.alias = (!alias.is_empty()).then(|| alias.clone()),
             LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| self.read_info(info)),
             LinkAttribute::AfSpecUnspec(families) => {

@@ -126,6 +126,20 @@ impl NamespaceVm {
         }
     }
 
+    /// The NICs that are there, and those of them whose other end is not: a daemon that died before it had moved took the
+    /// waiting namespace with it.
+    async fn look(&self) -> Result<(BTreeSet<NicId>, BTreeSet<NicId>), NetlinkError> {
+        let (mut nics, mut halves) = (BTreeSet::new(), BTreeSet::new());
+        for link in self.host.links().await? {
+            let Some(nic) = nic_of(&self.vm, &link) else { continue };
+            nics.insert(nic);
+            if self.host.is_dying(&link).await? {
+                halves.insert(nic);
+            }
+        }
+        Ok((nics, halves))
+    }
+
     fn endpoint(&self) -> String {
         self.path.display().to_string()
     }
@@ -161,18 +175,12 @@ impl Hypervisor for NamespaceVm {
     }
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
-        let links = self.host.links().await;
-        let links = links.map_err(|source| HypervisorError::Observe {
+        let (nics, halves) = self.look().await.map_err(|source| HypervisorError::Observe {
             endpoint: self.endpoint(),
             source: source.into(),
         })?;
         let state = if Namespace::open(&self.path).is_ok() { VmState::Running } else { VmState::Down };
-        Ok(Observation {
-            state,
-            nics: links.iter().filter_map(|link| nic_of(&self.vm, link)).collect(),
-            halves: BTreeSet::new(),
-            capacity: None,
-        })
+        Ok(Observation { state, nics, halves, capacity: None })
     }
 }
 
