@@ -11,7 +11,7 @@ use super::error::PlacementError;
 use super::exact::{Effort, Exact, solve};
 use super::hostlo::{Hostlo, post_pass};
 use super::kubernetes::{Kubernetes, as_it_is};
-use super::local_search::{LocalSearch, improved, search};
+use super::local_search::{LARGE, LocalSearch, improved, search};
 use super::packing::Packing;
 use super::plan::Plan;
 use super::pod::Client;
@@ -105,7 +105,10 @@ fn best_split<'p>(
     let mut moved = rebase(whole, problem);
     post_pass(&mut moved);
     start = better(start, moved);
-    start = better(start, improved(problem)?);
+    // Beyond that, the heuristics split too few of the items to differ from those for whole ones.
+    if problem.items.len() <= LARGE {
+        start = better(start, improved(problem)?);
+    }
     Ok(solve(problem, start, effort))
 }
 

@@ -26,6 +26,9 @@ const GRAIN: u64 = 1 << 8;
 /// How much the worths that are tried lean towards the best ones so far.
 const CENTRED: f64 = 0.75;
 
+/// The most fillings of a known packing that the programme begins with; more would only make it large.
+const MOST_SEEDS: usize = 256;
+
 /// Which part of the budget one search for a filling may use.
 const SHARE: u64 = 40;
 
@@ -57,6 +60,14 @@ pub(super) fn bound(
         if !counts.is_empty() {
             fillings.push((*size, counts));
         }
+    }
+    if fillings.len() > MOST_SEEDS {
+        fillings.iter_mut().for_each(|(_, counts)| counts.sort_unstable());
+        fillings.sort_unstable();
+        fillings.dedup();
+        // Of all kinds, rather than the first in order.
+        let every = fillings.len().div_ceil(MOST_SEEDS);
+        fillings = fillings.into_iter().step_by(every).collect();
     }
     let Some(mut generation) = Generation::new(problem, kinds, budget) else { return 0 };
     if generation.seed(fillings).is_none() {

@@ -25,16 +25,14 @@ impl Strategy for DotProduct {
 
     fn place(&self, task: Task<'_>) -> Result<Plan, PlacementError> {
         let problem = Problem::new(task)?;
-        Ok(dot_product(&problem)?.finish())
+        let base = super::best_fit::best_fit(&problem)?;
+        Ok(dot_product(&problem, base).finish())
     }
 }
 
-/// The best of the packings by size of VMs. Items that no VM holds whole, or that the heuristic cannot
-/// place because others' demands stand against it, are left to best fit.
-///
-/// # Errors
-/// The item for which there is no VM.
-pub(super) fn dot_product<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
+/// The best of the packings by size of VMs, and of `base`, which is best fit's: items that no VM holds whole, or that
+/// this heuristic cannot place because others' demands stand against it, are left to that.
+pub(super) fn dot_product<'p>(problem: &'p Problem<'p>, base: Packing<'p>) -> Packing<'p> {
     let scale = Scale::of(problem);
     let mut order = scale.order(problem, Measure::Dominant);
     if order.len() > GROUP {
@@ -42,7 +40,7 @@ pub(super) fn dot_product<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, P
         let groups = order.len().div_ceil(GROUP);
         order = (0..groups).flat_map(|first| order.iter().copied().skip(first).step_by(groups)).collect();
     }
-    let mut best = super::best_fit::best_fit(problem)?;
+    let mut best = base;
     for size in worthwhile_sizes(problem) {
         let Some(mut next) = pack(problem, scale, &order, size) else { continue };
         if problem.max_fractions() > 1 {
@@ -53,7 +51,7 @@ pub(super) fn dot_product<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, P
             best = next;
         }
     }
-    Ok(best)
+    best
 }
 
 fn pack<'p>(problem: &'p Problem<'p>, scale: Scale, order: &[usize], size: usize) -> Option<Packing<'p>> {

@@ -53,6 +53,9 @@ pub fn over(task: Task<'_>, placement: &Plan) -> Result<Plan, PlacementError> {
 /// chosen anew after as many VMs were relieved.
 const MOST_CANDIDATES: usize = 1024;
 
+/// Beyond so many items or VMs there is one pass, and few candidates: a pass looks at every candidate for every item.
+const MOST_ITEMS: usize = 20_000;
+
 /// Moves containers, and whole pods, out of VMs until none can be made cheaper.
 pub(super) fn post_pass(packing: &mut Packing<'_>) {
     let scale = Scale::of(packing.problem);
@@ -66,17 +69,21 @@ pub(super) fn post_pass(packing: &mut Packing<'_>) {
             let candidates = candidates(packing, scale);
             saved += chunk.iter().filter(|&&vm| relieve(packing, scale, vm, &candidates)).count();
         }
-        if saved == 0 || order.len() > MOST_CANDIDATES {
+        if saved == 0 || is_large(packing) {
             return;
         }
     }
+}
+
+fn is_large(packing: &Packing<'_>) -> bool {
+    packing.vms.len() > MOST_CANDIDATES || packing.problem.items.len() > MOST_ITEMS
 }
 
 /// The VMs that may take something in, ascending.
 fn candidates(packing: &Packing<'_>, scale: Scale) -> Vec<usize> {
     let mut vms: Vec<usize> =
         (0..packing.vms.len()).filter(|&vm| !packing.vms[vm].pieces.is_empty()).collect();
-    if vms.len() > MOST_CANDIDATES {
+    if is_large(packing) {
         let room = |vm: usize| scale.measure(&packing.vms[vm].room, Measure::Sum);
         vms.sort_by_key(|&vm| (std::cmp::Reverse(room(vm)), vm));
         vms.truncate(MOST_CANDIDATES / 8);
@@ -160,16 +167,13 @@ impl Moves<'_, '_> {
         }
     }
 
-    /// The other VM with least room that admits `need`; those that hold some of the item already first.
+    /// The other VM with least room that admits `need`.
     fn tightest(&self, from: usize, item: usize, need: &Amount) -> Option<usize> {
         let packing = &*self.packing;
         let others = self.candidates.iter().copied();
         let vms = others.filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
         let admitting = vms.filter(|&vm| packing.admits(vm, item, need));
-        admitting.min_by_key(|&vm| {
-            let there = packing.vms[vm].pieces.iter().any(|piece| piece.item == item);
-            (!there, self.scale.measure(&packing.vms[vm].room, Measure::Dominant), vm)
-        })
+        admitting.min_by_key(|&vm| (self.scale.measure(&packing.vms[vm].room, Measure::Dominant), vm))
     }
 
     fn move_whole(&mut self, from: usize, item: usize) -> bool {
@@ -190,6 +194,11 @@ impl Moves<'_, '_> {
             return Some(false);
         }
         let piece = self.packing.take(from, item)?;
+        let mut holders: Vec<usize> = Vec::new();
+        if !piece.units.is_empty() {
+            let holds = |vm: &usize| self.packing.vms[*vm].pieces.iter().any(|other| other.item == item);
+            holders.extend(self.candidates.iter().copied().filter(holds));
+        }
         let mut here = if piece.units.is_empty() { (0..of.units.len()).collect() } else { piece.units };
         let key = |unit: usize| self.scale.measure(&of.units[unit].need, Measure::Dominant);
         here.sort_by_key(|&unit| (std::cmp::Reverse(key(unit)), unit));
@@ -200,14 +209,14 @@ impl Moves<'_, '_> {
         let mut staying = Vec::new();
         for &unit in &here {
             let need = of.units[unit].need;
-            let to = if fits(&left, room) {
-                None
-            } else {
-                self.roomy(from, item, &need, &plus(of.fraction, need))
-            };
+            let to = if fits(&left, room) { None } else { self.roomy(from, item, &need, &holders) };
             let moved = to.is_some_and(|to| {
                 self.remember(to);
-                self.packing.add_units(to, item, &[unit])
+                let added = self.packing.add_units(to, item, &[unit]);
+                if added && !holders.contains(&to) {
+                    holders.push(to);
+                }
+                added
             });
             if moved { left = minus(left, need) } else { staying.push(unit) }
         }
@@ -218,13 +227,14 @@ impl Moves<'_, '_> {
         (back && few).then_some(staying.is_empty())
     }
 
-    /// A VM for one more unit: one that holds some of the item, else the one with most room, so that few
+    /// A VM for one more unit: one of those that hold some of the item, else the one with most room, so that few
     /// fractions arise.
-    fn roomy(&self, from: usize, item: usize, unit: &Amount, fraction: &Amount) -> Option<usize> {
+    fn roomy(&self, from: usize, item: usize, unit: &Amount, holders: &[usize]) -> Option<usize> {
         let packing = &*self.packing;
+        let fraction = &plus(packing.problem.items[item].fraction, *unit);
         let others = self.candidates.iter().copied();
         let vms = others.filter(|&vm| vm != from && !packing.vms[vm].pieces.is_empty());
-        let holds = |vm: usize| packing.vms[vm].pieces.iter().any(|piece| piece.item == item);
+        let holds = |vm: usize| holders.contains(&vm);
         let admitting = vms.filter(|&vm| {
             if holds(vm) { fits(unit, &packing.vms[vm].room) } else { packing.admits(vm, item, fraction) }
         });

@@ -25,8 +25,8 @@ const MOST_ROUNDS: usize = 1500;
 /// The most items whose VMs are taken together.
 pub(super) const MOST_ITEMS: usize = 80;
 
-/// Beyond this many items only the fastest constructive heuristic is used.
-const LARGE: usize = 20_000;
+/// Beyond this many items the post-pass is no starting point: it is tried on its own.
+pub(super) const LARGE: usize = 20_000;
 
 /// Local search from the best of the other heuristics; the default.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,16 +54,14 @@ pub(super) fn improved<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, Plac
 }
 
 fn constructed<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementError> {
-    let mut found = vec![best_fit(problem)];
-    if problem.items.len() <= LARGE {
-        found.push(as_it_is(problem));
-        found.push(dot_product(problem));
-        if problem.max_fractions() > 1
-            && let Ok(mut packing) = as_it_is(problem)
-        {
+    let (fitted, scheduled) = (best_fit(problem), as_it_is(problem));
+    let mut found = vec![fitted.clone(), scheduled.clone()];
+    found.push(fitted.map(|base| dot_product(problem, base)));
+    if problem.items.len() <= LARGE && problem.max_fractions() > 1 {
+        found.extend(scheduled.map(|mut packing| {
             post_pass(&mut packing);
-            found.push(Ok(packing));
-        }
+            Ok(packing)
+        }));
     }
     let refusal = found.iter().find_map(|packing| packing.as_ref().err()).cloned();
     let valid = found.into_iter().flatten().filter(Packing::hosts_hold);

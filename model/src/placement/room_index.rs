@@ -1,9 +1,15 @@
 //! Finds a VM with room without looking at all of them: for each size a tree over its VMs, whose nodes
-//! know the most room of any VM below and the highest score. A search leaves out every subtree that cannot
+//! know which room there is below and the highest score. A search leaves out every subtree that cannot
 //! hold the item or cannot beat what was found, so it touches about log n nodes for each VM it tries.
+//!
+//! Most VMs of a large fleet are full in one respect and have room in another. A node therefore keeps not
+//! the most CPU and the most memory below it, but a few pairs of both.
 
 use super::packing::Packing;
 use super::problem::{Amount, Problem, fits};
+
+/// How many pairs of CPU and memory a node keeps.
+const CORNERS: usize = 6;
 
 /// The VMs of a packing by size, searchable by room.
 pub(super) struct RoomIndex {
@@ -12,18 +18,66 @@ pub(super) struct RoomIndex {
     places: Vec<usize>,
 }
 
-/// What is known of the VMs below a node: the most room in each respect, and the highest score.
+/// What is known of the VMs below a node.
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
-    room: Amount,
+    /// CPU and memory: what any VM below has room for, one of these has. By decreasing CPU; those not used are zero.
+    corners: [[u64; 2]; CORNERS],
+    /// The most room for pods and for NICs.
+    places: [u64; 2],
+    /// The highest score.
     points: u64,
 }
 
 impl Node {
-    fn join(self, other: Self) -> Self {
-        let room = std::array::from_fn(|d| self.room[d].max(other.room[d]));
-        Self { room, points: self.points.max(other.points) }
+    fn of(room: &Amount, points: u64) -> Self {
+        let mut corners = [[0; 2]; CORNERS];
+        corners[0] = [room[0], room[1]];
+        Self { corners, places: [room[2], room[3]], points }
     }
+
+    /// Whether a VM below may hold `need`; if not, none does.
+    fn may_hold(&self, need: &Amount) -> bool {
+        need[2] <= self.places[0]
+            && need[3] <= self.places[1]
+            && self.corners.iter().any(|corner| need[0] <= corner[0] && need[1] <= corner[1])
+    }
+
+    fn join(&self, other: &Self) -> Self {
+        Self {
+            corners: joined(&self.corners, &other.corners),
+            places: [0, 1].map(|d| self.places[d].max(other.places[d])),
+            points: self.points.max(other.points),
+        }
+    }
+}
+
+/// The pairs of both that no other has more of in both respects; where they are too many, neighbours that lose least
+/// by it are taken together.
+fn joined(a: &[[u64; 2]; CORNERS], b: &[[u64; 2]; CORNERS]) -> [[u64; 2]; CORNERS] {
+    let mut all = [[0; 2]; 2 * CORNERS];
+    all[..CORNERS].copy_from_slice(a);
+    all[CORNERS..].copy_from_slice(b);
+    all.sort_unstable_by(|one, other| other.cmp(one));
+    let mut count = 0;
+    for index in 0..all.len() {
+        let [cpu, memory] = all[index];
+        if (count == 0 || memory > all[count - 1][1]) && (cpu, memory) != (0, 0) {
+            all[count] = [cpu, memory];
+            count += 1;
+        }
+    }
+    while count > CORNERS {
+        let loss = |&at: &usize| {
+            let ([cpu, less], [less_cpu, memory]) = (all[at], all[at + 1]);
+            u128::from(cpu - less_cpu) * u128::from(memory - less)
+        };
+        let at = (0..count - 1).min_by_key(loss).unwrap_or(0);
+        all[at][1] = all[at + 1][1];
+        all.copy_within(at + 2..count, at + 1);
+        count -= 1;
+    }
+    std::array::from_fn(|index| if index < count { all[index] } else { [0; 2] })
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,7 +104,7 @@ impl RoomIndex {
         }
         let room = &packing.problem.sizes[at.size].room;
         let used = [room[0] - at.room[0], room[1] - at.room[1]];
-        tree.set(self.places[vm], Node { room: at.room, points: fine_points(room, used) });
+        tree.set(self.places[vm], Node::of(&at.room, fine_points(room, used)));
     }
 
     /// The VM with the highest score once `need` is in it, of those that admit it; the oldest of equals.
@@ -108,7 +162,7 @@ impl Search<'_, '_> {
     fn descend(&self, node: usize, best: &mut Option<(u64, usize)>) {
         let here = &self.tree.nodes[node];
         let leaves = self.tree.nodes.len() / 2;
-        if !fits(self.need, &here.room) {
+        if !here.may_hold(self.need) {
             return;
         }
         if node < leaves {
@@ -151,7 +205,7 @@ impl Tree {
         self.nodes[node] = value;
         while node > 1 {
             node /= 2;
-            self.nodes[node] = self.nodes[2 * node].join(self.nodes[2 * node + 1]);
+            self.nodes[node] = self.nodes[2 * node].join(&self.nodes[2 * node + 1]);
         }
     }
 
@@ -161,7 +215,7 @@ impl Tree {
         let mut nodes = vec![Node::default(); 2 * leaves];
         nodes[leaves..leaves + old].copy_from_slice(&self.nodes[old..]);
         for node in (1..leaves).rev() {
-            nodes[node] = nodes[2 * node].join(nodes[2 * node + 1]);
+            nodes[node] = nodes[2 * node].join(&nodes[2 * node + 1]);
         }
         self.nodes = nodes;
     }
@@ -182,7 +236,7 @@ impl Tree {
         budget: &mut usize,
         node: usize,
     ) -> Option<usize> {
-        if *budget == 0 || !fits(need, &self.nodes[node].room) {
+        if *budget == 0 || !self.nodes[node].may_hold(need) {
             return None;
         }
         *budget -= 1;
@@ -193,5 +247,28 @@ impl Tree {
         }
         let vm = *self.vms.get(node - leaves)?;
         packing.admits(vm, item, need).then_some(vm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What a VM holds, the nodes above it do not deny; and where few VMs are below, they claim no more.
+        #[test]
+        fn corners_deny_nothing_that_fits(
+            rooms in proptest::collection::vec((0_u64..50, 0_u64..50), 1..20), need in (0_u64..50, 0_u64..50)
+        ) {
+            let nodes = rooms.iter().map(|&(cpu, memory)| Node::of(&[cpu, memory, 1, 1], 0));
+            let above = nodes.reduce(|one, other| one.join(&other)).expect("at least one");
+            let need = [need.0, need.1, 1, 1];
+            let held = rooms.iter().any(|&(cpu, memory)| need[0] <= cpu && need[1] <= memory);
+            prop_assert!(above.may_hold(&need) || !held);
+            if rooms.len() <= CORNERS && (need[0], need[1]) != (0, 0) {
+                prop_assert_eq!(above.may_hold(&need), held);
+            }
+        }
     }
 }

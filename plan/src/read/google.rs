@@ -371,6 +371,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_grows_with_the_tasks_alive_and_not_with_the_events() {
+        let mut tasks = Tasks::new(Window::At(u64::MAX));
+        let mut most = 0;
+        for round in 0..2_000 {
+            let come = event(round, round, 0, 0, "0.5,0.5");
+            let gone = round.checked_sub(10).map_or(String::new(), |job| event(round, job, 0, 4, "0.5,0.5"));
+            read_task_events(
+                format!("{come}{gone}").as_bytes(),
+                &"x".into(),
+                &mut Ledger::strict(),
+                |event| tasks.apply(event),
+            )
+            .unwrap();
+            most = most.max(tasks.lives.len());
+        }
+        assert_eq!((most, tasks.users.len()), (10, 1));
+    }
+
+    #[test]
     fn large_jobs_are_dropped_or_separated_but_never_lost() {
         let text =
             [event(0, 1, 0, 0, "0.6,0.1"), event(0, 1, 1, 0, "0.6,0.1"), event(0, 2, 0, 0, "1,1")].concat();

@@ -176,7 +176,7 @@ function whatIf() {
   const fraction = byId("fraction").valueAsNumber / 1000;
   byId("o-discount").textContent = `${discount} %`;
   byId("o-hours").textContent = String(hours);
-  byId("o-fraction").textContent = `${usd(fraction, 3)} an hour`;
+  byId("o-fraction").textContent = `${usd(fraction, 3)}/h`;
   const factor = 1 - discount / 100;
   let [whole, split, pays] = [0, 0, 0];
   for (const { costs, fractions, split_pods } of report.clients) {

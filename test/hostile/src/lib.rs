@@ -7,6 +7,7 @@
 mod cni;
 mod config;
 mod guest_api;
+mod planner;
 mod qmp;
 mod serial_link;
 
@@ -20,10 +21,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "cni", attack: cni::attack },
     Target { name: "config", attack: config::attack },
     Target { name: "guest_api", attack: guest_api::attack },
+    Target { name: "planner", attack: planner::attack },
     Target { name: "qmp", attack: qmp::attack },
     Target { name: "serial_link", attack: serial_link::attack },
 ];

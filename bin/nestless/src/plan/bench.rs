@@ -10,7 +10,10 @@ use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Measure planning on generated fleets, each of one client.
+/// Clusters of many nodes are not made of the smallest: sizes below this are not bought.
+const LEAST_CPU_MILLI: u64 = 16_000;
+
+/// Measure planning on generated fleets, each of one client, that buys m5 VMs of 16 vCPUs and more.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Sizes of the fleets, in pods.
@@ -30,7 +33,7 @@ pub(super) struct Args {
 /// `nestless plan bench --json`
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
-    /// Price list.
+    /// Price list, of which sizes of 16 vCPUs and more are bought.
     catalogue: String,
     /// "best of all", or a strategy's name.
     strategy: String,
@@ -63,7 +66,8 @@ struct Point {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let offer = builtin("m5").ok_or_else(|| anyhow::anyhow!("the price list m5 is built in"))?;
+        let mut offer = builtin("m5").ok_or_else(|| anyhow::anyhow!("the price list m5 is built in"))?;
+        offer.sizes.retain(|size| size.capacity.cpu_milli >= LEAST_CPU_MILLI);
         let catalogue = offer.catalogue(Reserve::Eks, &[])?;
         let chosen = self.strategy.as_deref().and_then(nestless_model::placement::strategy);
         let question = Question {
