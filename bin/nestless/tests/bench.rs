@@ -37,8 +37,14 @@ fn expected(metrics: &[&str], sides: &[&str], count: usize) -> Vec<(String, Stri
     metrics.iter().flat_map(of).collect()
 }
 
-const TRAFFIC: [&str; 6] = ["throughput-out", "throughput-in", "tcp-p50", "tcp-p99", "udp-p50", "udp-p99"];
 const WAYS: [&str; 3] = ["single", "nested", "brfusion"];
+
+/// One transfer each way a round, and so many series of requests.
+fn traffic(rounds: usize, series: usize) -> Vec<(String, String, usize)> {
+    let mut all = expected(&["throughput-out", "throughput-in"], &WAYS, rounds);
+    all.extend(expected(&["tcp-p50", "tcp-p99", "udp-p50", "udp-p99"], &WAYS, rounds * series));
+    all
+}
 
 #[test]
 fn attach_measures_every_plugin_and_the_burst_is_warm() {
@@ -63,13 +69,15 @@ fn nic_measures_every_way() {
         "1",
         "--transfer",
         "1",
+        "--series",
+        "4",
         "--requests",
         "50",
         "--json",
         "-",
     ];
     let report = run(&arguments);
-    assert_eq!(sorted(rows(&report)), sorted(expected(&TRAFFIC, &WAYS, 1)));
+    assert_eq!(sorted(rows(&report)), sorted(traffic(1, 4)));
     let ratios = report["metrics"][0]["ratios"].as_array().unwrap();
     let pairs: Vec<_> =
         ratios.iter().map(|r| (r["side"].as_str().unwrap(), r["to"].as_str().unwrap())).collect();
@@ -79,7 +87,7 @@ fn nic_measures_every_way() {
 #[test]
 fn the_demonstration_shows_the_ways_and_what_they_cost() {
     let demo = run(&["lab", "demo", "--vmm", "namespace", "--json"]);
-    let mut all = expected(&TRAFFIC, &WAYS, 3);
+    let mut all = traffic(3, 3);
     all.extend(expected(&["add"], &["warm", "cold"], 5));
     assert_eq!(sorted(rows(&demo)), sorted(all));
     let kinds = |side: &str| -> Vec<String> {
