@@ -4,5 +4,6 @@ pub mod fabric;
 pub mod guard;
 pub mod hypervisor;
 pub mod ledger;
+pub mod loopback;
 pub mod ports;
 pub mod vm;

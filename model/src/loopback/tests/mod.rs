@@ -1,0 +1,4 @@
+mod network;
+mod properties;
+mod rules;
+mod stack;
