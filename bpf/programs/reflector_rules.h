@@ -43,26 +43,33 @@ static __always_inline verdict judge_packet(struct reflection *r, void *flows, c
 	__u32 number = udp ? 0 : r->packet.acknowledged;
 	struct reflector_flow ahead, flow;
 	bool known = find_row(r, flows, &ways->there, &ahead);
+	bool own = known && ahead.asker == r->place;
 	struct reflector_flow *row;
 	__u16 to;
 
-	if (known && ahead.asker == r->place) {
-		if (ahead.kind == REFLECTOR_BOUND)
-			return to_place(outcome_forwarded, ahead.answerer);
+	if (own && ahead.kind == REFLECTOR_BOUND)
+		return to_place(outcome_forwarded, ahead.answerer);
+	row = find_row(r, flows, &ways->back, &flow);
+	if (row && flow.asker == r->place)
+		row = NULL;
+	if (row && flow.kind == REFLECTOR_BOUND && flow.answerer == r->place)
+		return to_place(outcome_forwarded, flow.asker);
+	if (row && flow.kind != REFLECTOR_BOUND && (udp || flow.kind == REFLECTOR_RESUMING)) {
+		if (own)
+			bpf_map_delete_elem(flows, &ways->there);
+		return bind(r, row, &flow);
+	}
+	if (own) {
 		to = ahead.waiting & members_since(r, ahead.since);
 		/* Of a SYN's question only the SYN is asked again. */
 		if ((!udp && ahead.kind == REFLECTOR_OPENING) || (ahead.since == r->epoch && to))
 			return to_set(outcome_forwarded, to);
 		return ask(r, flows, &ways->there, kind, number);
 	}
-	row = find_row(r, flows, &ways->back, &flow);
-	if (row && flow.asker != r->place) {
-		if (flow.kind == REFLECTOR_BOUND && flow.answerer != r->place)
-			return udp ? outcome_clash : outcome_stray;
-		if (flow.kind == REFLECTOR_BOUND || (flow.kind == REFLECTOR_OPENING && !udp))
-			return to_place(outcome_forwarded, flow.asker);
-		return bind(r, row, &flow);
-	}
+	if (row && flow.kind != REFLECTOR_BOUND)
+		return to_place(outcome_forwarded, flow.asker);
+	if (row)
+		return udp ? outcome_clash : outcome_stray;
 	if (known && !udp)
 		return outcome_stray;
 	return ask(r, flows, &ways->there, kind, number);
@@ -73,11 +80,14 @@ static __always_inline verdict judge_syn_ack(struct reflection *r, void *flows, 
 	struct reflector_flow flow;
 	struct reflector_flow *row = find_row(r, flows, &ways->back, &flow);
 
-	if (!row || flow.asker == r->place)
-		return judge_packet(r, flows, ways);
+	if (!row || flow.asker == r->place) {
+		if (find_row(r, flows, &ways->there, &flow) && flow.asker == r->place && flow.kind == REFLECTOR_BOUND)
+			return to_place(outcome_forwarded, flow.answerer);
+		return outcome_stray;
+	}
 	if (flow.kind == REFLECTOR_BOUND)
 		return flow.answerer == r->place ? to_place(outcome_forwarded, flow.asker) : outcome_clash;
-	if (flow.kind == REFLECTOR_OPENING && !acknowledges(r->packet.acknowledged, flow.number))
+	if (flow.kind == REFLECTOR_RESUMING || !acknowledges(r->packet.acknowledged, flow.number))
 		return to_place(outcome_forwarded, flow.asker);
 	return bind(r, row, &flow);
 }

@@ -95,11 +95,16 @@ impl Group {
     fn syn_ack(&mut self, from: Place, tuple: Tuple, acknowledged: u32) -> Verdict {
         let asked = tuple.reversed();
         let Some(flow) = self.row(&asked).filter(|flow| flow.asker != from) else {
-            return self.packet(from, tuple, acknowledged);
+            return match self.row(&tuple) {
+                Some(Flow { asker, state: State::Bound { answerer, .. }, .. }) if asker == from => {
+                    Verdict::to(Outcome::Forwarded, answerer)
+                }
+                _ => Verdict::drop(Outcome::Stray),
+            };
         };
         match flow.state {
             State::Asked { kind, .. } => {
-                if kind == Kind::Opening && !acknowledges(acknowledged, flow.number) {
+                if kind == Kind::Resuming || !acknowledges(acknowledged, flow.number) {
                     return Verdict::to(Outcome::Forwarded, flow.asker);
                 }
                 self.bind(asked, flow, from)
@@ -137,33 +142,40 @@ impl Group {
         let udp = tuple.protocol == Protocol::Udp;
         let kind = if udp { Kind::Opening } else { Kind::Resuming };
         let ahead = self.row(&tuple);
-        if let Some(flow) = ahead.filter(|flow| flow.asker == from) {
-            return match flow.state {
-                State::Bound { answerer, .. } => Verdict::to(Outcome::Forwarded, answerer),
-                State::Asked { waiting, epoch, kind: asked } => {
-                    let to = waiting.and(self.since(epoch));
-                    // Of a SYN's question only the SYN is asked again.
-                    let fixed = !udp && asked == Kind::Opening;
-                    if fixed || (epoch == self.epoch() && !to.is_empty()) {
-                        Verdict { outcome: Outcome::Forwarded, to }
-                    } else {
-                        self.ask(from, tuple, kind, number)
-                    }
-                }
-            };
+        let own = ahead.filter(|flow| flow.asker == from);
+        if let Some(Flow { state: State::Bound { answerer, .. }, .. }) = own {
+            return Verdict::to(Outcome::Forwarded, answerer);
         }
         let back = tuple.reversed();
-        match self.row(&back).filter(|flow| flow.asker != from) {
-            Some(flow) => match flow.state {
-                State::Asked { kind: Kind::Opening, .. } if !udp => {
-                    Verdict::to(Outcome::Forwarded, flow.asker)
+        let asked = self.row(&back).filter(|flow| flow.asker != from);
+        match asked {
+            Some(Flow { asker, state: State::Bound { answerer, .. }, .. }) if answerer == from => {
+                return Verdict::to(Outcome::Forwarded, asker);
+            }
+            Some(flow @ Flow { state: State::Asked { kind: question, .. }, .. })
+                if udp || question == Kind::Resuming =>
+            {
+                // Both asked for each other.
+                if own.is_some() {
+                    self.flows.remove(&tuple);
                 }
-                State::Asked { .. } => self.bind(back, flow, from),
-                State::Bound { answerer, .. } if answerer == from => {
-                    Verdict::to(Outcome::Forwarded, flow.asker)
-                }
-                State::Bound { .. } => Verdict::drop(if udp { Outcome::Clash } else { Outcome::Stray }),
-            },
+                return self.bind(back, flow, from);
+            }
+            _ => {}
+        }
+        if let Some(Flow { state: State::Asked { waiting, epoch, kind: question }, .. }) = own {
+            let to = waiting.and(self.since(epoch));
+            // Of a SYN's question only the SYN is asked again.
+            let fixed = !udp && question == Kind::Opening;
+            return if fixed || (epoch == self.epoch() && !to.is_empty()) {
+                Verdict { outcome: Outcome::Forwarded, to }
+            } else {
+                self.ask(from, tuple, kind, number)
+            };
+        }
+        match asked {
+            Some(Flow { asker, state: State::Asked { .. }, .. }) => Verdict::to(Outcome::Forwarded, asker),
+            Some(_) => Verdict::drop(if udp { Outcome::Clash } else { Outcome::Stray }),
             None if ahead.is_some() && !udp => Verdict::drop(Outcome::Stray),
             None => self.ask(from, tuple, kind, number),
         }

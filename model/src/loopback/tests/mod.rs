@@ -1,3 +1,4 @@
+mod judge;
 mod network;
 mod properties;
 mod rules;

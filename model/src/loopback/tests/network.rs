@@ -1,8 +1,11 @@
 //! Fractions joined by a group, with packets under way, and what must never happen there.
 
-use super::stack::{CHALLENGES, Event, Ghost, Socket, Stack, Wire};
+use super::{
+    judge::Judge,
+    stack::{CHALLENGES, Event, Ghost, Socket, Stack, Wire},
+};
 use crate::loopback::*;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Default)]
 pub(super) struct Network {
@@ -11,10 +14,7 @@ pub(super) struct Network {
     /// Packets that a fraction sent and packets for it, each in order.
     up: BTreeMap<Place, VecDeque<Wire>>,
     down: BTreeMap<Place, VecDeque<Wire>>,
-    /// Who was asked by each open attempt, and who refused it. Nothing tells an ICMP error about one datagram from that
-    /// about the next, so for UDP every refusal so far is held against the attempt.
-    asked: BTreeMap<(Tuple, u32), BTreeSet<Ghost>>,
-    refused_by: BTreeMap<(Tuple, u32), BTreeSet<Ghost>>,
+    judge: Judge,
     ghosts: Ghost,
     next_port: u16,
     pub(super) refusals: usize,
@@ -37,7 +37,10 @@ impl Network {
         }
         self.up.remove(&place);
         self.down.remove(&place);
-        for farewell in self.group.leave(place) {
+        let farewells = self.group.leave(place);
+        self.judge.left(&self.group, place);
+        for farewell in farewells {
+            self.judge.farewell(&farewell, &self.ghosts_by_place());
             let (to, body) = match farewell {
                 // Fits nowhere: no socket has these numbers.
                 Farewell::Provoke { to, tuple } => (to, Body::Segment { tuple, acknowledged: 1 }),
@@ -67,10 +70,42 @@ impl Network {
         self.retransmit(place, tuple);
     }
 
+    /// Not while a client of the same fraction waits for that port's answer: its SYN is with the others, and its next SYN
+    /// would stay here (the module's caveat).
+    pub(super) fn listen(&mut self, place: Place, protocol: Protocol, port: u16) {
+        let Some(stack) = self.stacks.get_mut(&place) else { return };
+        let waits = |(tuple, socket): (&Tuple, &Socket)| {
+            tuple.destination.port() == port && matches!(socket, Socket::Opening { .. })
+        };
+        if protocol == Protocol::Udp || !stack.sockets.iter().any(waits) {
+            stack.listeners.insert((protocol, port));
+        }
+    }
+
+    /// Not between a SYN's first answer and its arrival, nor while the SYN is under way once more (the module's caveat).
+    pub(super) fn evict(&mut self, row: &Tuple) {
+        let bound =
+            |(tuple, flow): (&Tuple, &Flow)| tuple == row && matches!(flow.state, State::Bound { .. });
+        let opening = |stack: &Stack| matches!(stack.sockets.get(row), Some(Socket::Opening { .. }));
+        let syn = |wire: &Wire| matches!(wire.body, Body::Syn { tuple, .. } if tuple == *row);
+        let young = self.stacks.values().any(opening) || self.up.values().flatten().any(syn);
+        if !(young && self.group.flows().any(bound)) {
+            self.group.evict(row);
+        }
+    }
+
     pub(super) fn retransmit(&mut self, place: Place, tuple: Tuple) {
         let Some(stack) = self.stacks.get(&place) else { return };
-        if let Some(wire) = stack.syn(tuple).or_else(|| stack.segment(tuple)) {
+        if let Some(wire) = stack.again(tuple) {
             self.send(place, wire);
+        }
+    }
+
+    /// A program ends: its kernel says so for connections that are open.
+    pub(super) fn abort(&mut self, place: Place, tuple: Tuple) {
+        let Some(stack) = self.stacks.get_mut(&place) else { return };
+        if let Some(reset) = stack.abort(tuple) {
+            self.send(place, reset);
         }
     }
 
@@ -96,16 +131,9 @@ impl Network {
     /// Lets the reflector take a packet of this fraction's.
     pub(super) fn reflect(&mut self, place: Place) -> bool {
         let Some(wire) = self.up.get_mut(&place).and_then(VecDeque::pop_front) else { return false };
+        let before = self.group.clone();
         let verdict = self.group.receive(place, &wire.body.into());
-        let key = match wire.body {
-            Body::Syn { tuple, sequence } => Some((tuple, sequence)),
-            Body::Datagram { tuple } => Some((tuple, 0)),
-            _ => None,
-        };
-        if let Some(key) = key.filter(|_| verdict.outcome == Outcome::Asked) {
-            let ghosts = verdict.to.iter().map(|to| self.stacks[&to].ghost).collect();
-            self.asked.insert(key, ghosts);
-        }
+        self.judge.verdict(&before, place, &wire.body, verdict, &self.ghosts_by_place());
         for to in verdict.to.iter() {
             self.down.entry(to).or_default().push_back(wire);
         }
@@ -127,24 +155,17 @@ impl Network {
         true
     }
 
+    fn ghosts_by_place(&self) -> BTreeMap<Place, Ghost> {
+        self.stacks.iter().map(|(place, stack)| (*place, stack.ghost)).collect()
+    }
+
     fn check(&mut self, ghost: Ghost, event: Event) {
         match event {
-            Event::Refuses { tuple, number } => {
-                self.refused_by.entry((tuple, number)).or_default().insert(ghost);
-            }
-            Event::Refused { tuple, number } => {
-                self.refusals += 1;
-                let live: BTreeSet<Ghost> = self.stacks.values().map(|s| s.ghost).collect();
-                let asked = self.asked.get(&(tuple, number)).cloned().unwrap_or_default();
-                let refused = self.refused_by.get(&(tuple, number)).cloned().unwrap_or_default();
-                let silent: Vec<_> = asked.intersection(&live).filter(|g| !refused.contains(g)).collect();
-                assert!(silent.is_empty(), "{tuple:?} was refused, but not by {silent:?}");
-            }
-            Event::Reset { tuple, peer } => {
-                let there = self.stacks.values().find(|s| s.ghost == peer);
-                let socket = there.and_then(|stack| stack.sockets.get(&tuple.reversed()));
-                let alive = matches!(socket, Some(Socket::Open { peer, .. }) if *peer == ghost);
-                assert!(!alive, "{tuple:?} was reset though its other end lives");
+            Event::Refuses { tuple, number } => self.judge.refuses(ghost, tuple, number),
+            Event::Refused { .. } => self.refusals += 1,
+            Event::Reset { tuple, socket } => {
+                let whole = self.is_whole(ghost, &tuple, &socket);
+                assert!(!whole, "{tuple:?} was reset though its other end lives");
             }
             Event::Opened { .. } => self.opened += 1,
             Event::Got { .. } => {}
@@ -178,6 +199,24 @@ impl Network {
         }
     }
 
+    /// Whether the other end of `own`'s socket is there: of this very connection, not of another attempt's.
+    fn is_whole(&self, own: Ghost, tuple: &Tuple, socket: &Socket) -> bool {
+        let Socket::Open { isn, peer_isn, peer, .. } = *socket else { return false };
+        let there = self.stacks.values().find(|stack| stack.ghost == peer);
+        let other = there.and_then(|stack| stack.sockets.get(&tuple.reversed()));
+        matches!(other, Some(Socket::Open { isn: i, peer_isn: p, peer: g, .. }) if (*i, *p, *g) == (peer_isn, isn, own))
+    }
+
+    /// Whether the flow is one of others by now (the module's caveat).
+    fn is_taken(&self, place: Place, tuple: &Tuple) -> bool {
+        self.group.flows().any(|(row, flow)| match flow.state {
+            State::Bound { answerer, .. } => {
+                (row == tuple || *row == tuple.reversed()) && flow.asker != place && answerer != place
+            }
+            State::Asked { .. } => false,
+        })
+    }
+
     /// Connections that are not whole.
     pub(super) fn loose_ends(&self) -> Vec<(Place, Tuple, Socket)> {
         let sockets = self.stacks.iter().flat_map(|(p, s)| s.sockets.iter().map(|(t, s)| (*p, *t, *s)));
@@ -185,11 +224,8 @@ impl Network {
             .filter(|(place, tuple, socket)| match socket {
                 Socket::Opening { .. } => true,
                 Socket::Open { confirmed: false, .. } => false,
-                Socket::Open { peer, .. } => {
-                    let own = self.stacks[place].ghost;
-                    let other = self.stacks.values().find(|s| s.ghost == *peer);
-                    let other = other.and_then(|stack| stack.sockets.get(&tuple.reversed()));
-                    !matches!(other, Some(Socket::Open { peer, .. }) if *peer == own)
+                Socket::Open { .. } => {
+                    !self.is_whole(self.stacks[place].ghost, tuple, socket) && !self.is_taken(*place, tuple)
                 }
             })
             .collect()

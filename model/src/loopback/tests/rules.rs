@@ -131,6 +131,20 @@ fn an_evicted_flow_is_asked_for_and_bound_again() {
 }
 
 #[test]
+fn a_second_listeners_syn_ack_does_not_bind_a_flow_that_is_resumed() {
+    let (mut g, p) = group(3);
+    receive(&mut g, p[0], syn());
+    receive(&mut g, p[1], syn_ack());
+    g.evict(&there());
+    assert_eq!(receive(&mut g, p[0], segment(there())), (Outcome::Asked, vec![p[1], p[2]]));
+    assert_eq!(receive(&mut g, p[2], syn_ack()), (Outcome::Forwarded, vec![p[0]]));
+    // It refuses the first one's acknowledgement: one refusal of two.
+    let rst = Body::Reset { tuple: back(), acknowledged: None };
+    assert_eq!(receive(&mut g, p[2], rst), (Outcome::Withheld, vec![]));
+    assert_eq!(receive(&mut g, p[1], segment(back())), (Outcome::Answered, vec![p[0]]));
+}
+
+#[test]
 fn a_new_connection_from_an_old_port_is_a_new_question() {
     let (mut g, p) = group(3);
     receive(&mut g, p[0], syn());
@@ -179,6 +193,28 @@ fn udp_binds_to_the_first_answer_and_is_unbound_by_unreachable() {
     assert_eq!(receive(&mut g, p[0], datagram(ask)), (Outcome::Asked, vec![p[1], p[2]]));
     assert_eq!(receive(&mut g, p[1], unreachable), (Outcome::Withheld, vec![]));
     assert_eq!(receive(&mut g, p[2], unreachable), (Outcome::Refused, vec![p[0]]));
+}
+
+#[test]
+fn who_ask_for_each_other_are_bound_by_the_first_answer() {
+    let (mut g, p) = group(3);
+    let there = tuple(Protocol::Udp, 40000, 53);
+    let datagram = |tuple| Body::Datagram { tuple };
+    receive(&mut g, p[0], datagram(there));
+    g.evict(&there);
+    receive(&mut g, p[1], datagram(there.reversed()));
+    // The first's question again, as its datagram overtook the other's.
+    let own = Flow {
+        asker: p[0],
+        asker_life: g.life(p[0]),
+        number: 0,
+        state: State::Asked { kind: Kind::Opening, waiting: Places::only(p[1]).with(p[2]), epoch: g.epoch() },
+    };
+    g.flows.insert(there, own);
+    assert_eq!(receive(&mut g, p[0], datagram(there)), (Outcome::Answered, vec![p[1]]));
+    assert_eq!(g.flows().count(), 1);
+    assert_eq!(receive(&mut g, p[1], datagram(there.reversed())), (Outcome::Forwarded, vec![p[0]]));
+    assert_eq!(receive(&mut g, p[0], datagram(there)), (Outcome::Forwarded, vec![p[1]]));
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) enum Event {
     },
     Reset {
         tuple: Tuple,
-        peer: Ghost,
+        socket: Socket,
     },
     Opened {
         tuple: Tuple,
@@ -83,15 +83,19 @@ impl Stack {
         self.next_isn << 4
     }
 
-    /// The packet that opens a connection, or opens it again.
-    pub(super) fn syn(&self, tuple: Tuple) -> Option<Wire> {
-        match self.sockets.get(&tuple) {
-            Some(Socket::Opening { isn }) => Some(self.wire(Body::Syn { tuple, sequence: *isn }, *isn)),
-            _ => None,
-        }
+    /// What a socket sends until it is answered.
+    pub(super) fn again(&self, tuple: Tuple) -> Option<Wire> {
+        let (body, isn) = match *self.sockets.get(&tuple)? {
+            Socket::Opening { isn } => (Body::Syn { tuple, sequence: isn }, isn),
+            Socket::Open { isn, peer_isn, confirmed: false, .. } => {
+                (Body::SynAck { tuple, acknowledged: peer_isn + 1 }, isn)
+            }
+            Socket::Open { .. } => return self.segment(tuple),
+        };
+        Some(self.wire(body, isn))
     }
 
-    pub(super) fn segment(&self, tuple: Tuple) -> Option<Wire> {
+    fn segment(&self, tuple: Tuple) -> Option<Wire> {
         match self.sockets.get(&tuple) {
             Some(Socket::Open { isn, peer_isn, .. }) => {
                 Some(self.wire(Body::Segment { tuple, acknowledged: peer_isn + 1 }, *isn))
@@ -103,6 +107,16 @@ impl Stack {
     fn challenge(&mut self, own: Tuple) -> Option<Wire> {
         self.challenges = self.challenges.checked_sub(1)?;
         self.segment(own)
+    }
+
+    pub(super) fn abort(&mut self, tuple: Tuple) -> Option<Wire> {
+        match self.sockets.remove(&tuple)? {
+            Socket::Open { isn, peer_isn, confirmed: true, .. } => {
+                let body = Body::Reset { tuple, acknowledged: Some(peer_isn + 1) };
+                Some(self.wire(body, isn + 1))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn datagram(&self, tuple: Tuple) -> Wire {
@@ -179,6 +193,8 @@ impl Stack {
                 self.segment(own)
             }
             Some(Socket::Open { peer_isn, .. }) if *peer_isn == wire.sequence => self.segment(own),
+            // An open connection is not impressed by another's SYN (RFC 5961, 4.2).
+            Some(Socket::Open { .. }) => self.challenge(own),
             _ => Some(self.wire(Body::Reset { tuple: own, acknowledged: None }, acknowledged)),
         }
     }
@@ -189,8 +205,16 @@ impl Stack {
                 let fits = *isn + 1 == acknowledged && *peer_isn == wire.sequence;
                 assert!(!fits || *peer == wire.sender, "{own:?} took a stranger's packet: {wire:?}");
                 *confirmed |= fits;
-                // What does not fit is answered with where we stand, so that the other end can reset us.
-                if fits { None } else { self.challenge(own) }
+                if fits {
+                    None
+                } else if !*confirmed && *isn + 1 != acknowledged {
+                    // A half-open one is not a socket yet: its listener refuses what is of another attempt (RFC 9293,
+                    // 3.10.7.4, fifth, SYN-RECEIVED).
+                    Some(self.wire(Body::Reset { tuple: own, acknowledged: None }, acknowledged))
+                } else {
+                    // Else the answer says where we stand, so that the other end can reset us.
+                    self.challenge(own)
+                }
             }
             _ => {
                 self.events.push(Event::Refuses { tuple: own.reversed(), number: acknowledged });
@@ -205,9 +229,9 @@ impl Stack {
                 self.sockets.remove(&own);
                 self.events.push(Event::Refused { tuple: own, number: isn });
             }
-            Some(Socket::Open { peer_isn, peer, .. }) if sequence == peer_isn + 1 => {
+            Some(socket @ Socket::Open { peer_isn, .. }) if sequence == peer_isn + 1 => {
                 self.sockets.remove(&own);
-                self.events.push(Event::Reset { tuple: own, peer });
+                self.events.push(Event::Reset { tuple: own, socket });
             }
             _ => {}
         }
