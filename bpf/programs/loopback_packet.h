@@ -232,7 +232,8 @@ __noinline int parse(struct __sk_buff *skb, __u32 type, struct loopback_packet *
 		return parse_tcp(skb, &extent, packet);
 	if (extent.protocol == PROTOCOL_UDP)
 		return parse_udp(skb, &extent, packet);
-	if (extent.protocol == (packet->ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP))
+	/* The kernel cuts errors down to a size that every link carries. */
+	if (extent.protocol == (packet->ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP) && !packet->first_fragment)
 		return parse_error(skb, &extent, packet);
 	return parsed_unsupported;
 }

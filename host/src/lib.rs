@@ -1,5 +1,6 @@
 //! Effects on the host: hypervisors, the fabric, the ledger. What to do is decided in `nestless-model`.
 
+mod ebpf_file_system;
 pub mod fabric;
 pub mod guard;
 pub mod hypervisor;

@@ -35,8 +35,19 @@ pub enum LoopbackError {
         #[source]
         source: io::Error,
     },
+    /// There is no file system to pin in.
+    #[error(
+        "no eBPF file system for {path}: mount one (mount -t bpf bpf /sys/fs/bpf); the kernel needs CONFIG_BPF_SYSCALL"
+    )]
+    FileSystem {
+        /// Where pins should go.
+        path: PathBuf,
+        /// The failed call.
+        #[source]
+        source: io::Error,
+    },
     /// A pin's file or directory could not be made, read or removed.
-    #[error("pin at {path}: is it on an eBPF file system (mount -t bpf bpf /sys/fs/bpf)?")]
+    #[error("pin at {path}")]
     Pin {
         /// The pin.
         path: PathBuf,

@@ -19,11 +19,14 @@ mod inject;
 mod inner;
 mod pins;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use error::LoopbackError;
 pub use nestless_bpf::reflector::Counters;
 pub use tables::{GroupId, ObservedGroup, ObservedMember};
 
+use inject::Injector;
 use nestless_bpf::reflector::{Endpoint, Group as GroupRow};
 use nestless_model::{
     identity::LinkName,
@@ -134,13 +137,12 @@ impl Loopback {
         }
         crash_point::reached("loopback.leave.after");
         let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
-        let mut told = 0;
-        let mut failure = None;
+        let (mut told, mut failure, mut injector) = (0, None, None);
         for (key, tuple, flow) in tables::flows(&pinned, group)? {
             let Some(farewell) = farewell(&view, &tuple, &flow, leaver) else { continue };
             tables::remove_flow(&pinned, group, &key)?;
             let Some(farewell) = farewell else { continue };
-            match tell(&left, &farewell) {
+            match tell(&mut injector, &left, &farewell) {
                 Ok(()) => told += 1,
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -225,10 +227,14 @@ fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), Loop
 }
 
 /// Sends what an endpoint that stays shall hear, out of its host end.
-fn tell(group: &GroupRow, farewell: &Farewell) -> Result<(), LoopbackError> {
+fn tell(injector: &mut Option<Injector>, group: &GroupRow, farewell: &Farewell) -> Result<(), LoopbackError> {
     let (Farewell::Provoke { to, .. } | Farewell::Refuse { to, .. }) = farewell;
     let ifindex = group.link[to.index()];
-    inject::send(ifindex, &frame::of(farewell)).map_err(|source| LoopbackError::Tell { ifindex, source })
+    let failed = |source| LoopbackError::Tell { ifindex, source };
+    if injector.is_none() {
+        *injector = Some(Injector::open().map_err(failed)?);
+    }
+    injector.as_ref().map_or(Ok(()), |injector| injector.send(ifindex, &frame::of(farewell))).map_err(failed)
 }
 
 fn program_id(pinned: &Pinned) -> Result<u32, LoopbackError> {

@@ -1,6 +1,7 @@
 //! The program and its tables in the eBPF file system, where they outlive the daemon.
 
 use super::error::LoopbackError;
+use crate::ebpf_file_system;
 use aya::{
     EbpfLoader,
     maps::{HashMap, HashOfMaps, Map, MapData, MapError, PerCpuHashMap},
@@ -27,6 +28,8 @@ pub(super) struct Pinned {
 
 /// Takes up what is pinned below `dir`, and loads what is not.
 pub(super) fn open(dir: &Path) -> Result<Pinned, LoopbackError> {
+    let file_system = |source| LoopbackError::FileSystem { path: dir.to_owned(), source };
+    ebpf_file_system::ensure(dir).map_err(file_system)?;
     let tables = dir.join(format!("tables-{LAYOUT}"));
     let programs = dir.join(format!("programs-{VERSION}"));
     for path in [&tables, &programs] {
