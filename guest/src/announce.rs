@@ -2,9 +2,13 @@
 //! (RFC 4861, section 7.2.6). Without it neighbours go on sending to the pod that had the address before.
 #![expect(unsafe_code, reason = "the address of a packet socket has no safe constructor")]
 
+use crate::identify::hardware;
 use ipnet::IpNet;
 use nestless_model::identity::Mac;
-use nestless_support::netns::Namespace;
+use nestless_support::{
+    netlink::{Netlink, NetlinkError},
+    netns::Namespace,
+};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -16,22 +20,40 @@ use std::{
 /// not forward yet when the first one comes.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Announces every address on the link of number `link` in `sandbox`: now, and once more in a task. A failure is only
-/// logged: neighbours then learn it from the pod's first packet.
+/// Announces every address on the link of number `link` in `sandbox`: now, and what of it is still true once more in a
+/// task. A failure is only logged: neighbours then learn it from the pod's first packet.
 pub async fn announce(sandbox: &Namespace, link: u32, mac: Mac, addresses: &[IpNet]) {
-    let frames: Vec<Vec<u8>> = addresses.iter().map(|address| frame(mac, address.addr())).collect();
-    let sent = sandbox
-        .run(move || open().and_then(|socket| send(&socket, link, &frames).map(|()| (socket, frames))))
-        .await;
-    match sent {
-        Ok(Ok((socket, frames))) => drop(tokio::spawn(async move {
-            tokio::time::sleep(INTERVAL).await;
-            // The NIC may have left the sandbox meanwhile, which is what a failure would say.
-            let _ = send(&socket, link, &frames);
-        })),
-        Ok(Err(error)) => tracing::debug!(%error, "addresses were not announced"),
-        Err(error) => tracing::debug!(%error, "addresses were not announced"),
+    let sent = sandbox.run(open).await.map_err(io::Error::other).flatten();
+    let sent = sent.and_then(|socket| send(&socket, link, mac, addresses).map(|()| socket));
+    let socket = match sent {
+        Ok(socket) => socket,
+        Err(error) => return tracing::debug!(%error, "addresses were not announced"),
+    };
+    let (sandbox, addresses) = (sandbox.clone(), addresses.to_vec());
+    tokio::spawn(async move {
+        tokio::time::sleep(INTERVAL).await;
+        // The NIC may have left meanwhile, and even be back for another pod: nothing may claim what it has no more.
+        match still_there(&sandbox, link, mac, &addresses).await {
+            Ok(addresses) => drop(send(&socket, link, mac, &addresses)),
+            Err(error) => tracing::debug!(%error, "addresses were not announced again"),
+        }
+    });
+}
+
+async fn still_there(
+    sandbox: &Namespace,
+    link: u32,
+    mac: Mac,
+    addresses: &[IpNet],
+) -> Result<Vec<IpNet>, NetlinkError> {
+    let inside = Netlink::inside(sandbox).await?;
+    let link = inside.link_by_index(link).await?;
+    if link.mac != Some(hardware(mac)) {
+        return Ok(Vec::new());
     }
+    let present = inside.addresses_of(&link).await?;
+    let is_present = |address: &IpNet| present.iter().any(|own| own.address.addr() == address.addr());
+    Ok(addresses.iter().copied().filter(is_present).collect())
 }
 
 /// The frame that announces one address.
@@ -111,12 +133,13 @@ fn open() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-fn send(socket: &OwnedFd, link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
+fn send(socket: &OwnedFd, link: u32, mac: Mac, addresses: &[IpNet]) -> io::Result<()> {
     // SAFETY: all bytes zero are a valid `sockaddr_ll`, which is plain data.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_ifindex = link.cast_signed();
-    for frame in frames {
+    for announced in addresses {
+        let frame = frame(mac, announced.addr());
         // SAFETY: the frame and the address are valid for the lengths given.
         let sent = unsafe {
             libc::sendto(

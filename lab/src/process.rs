@@ -83,7 +83,8 @@ impl ProcessRecord {
         let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
         let raw = match Errno::result(raw) {
             Ok(raw) => i32::try_from(raw).map_err(io::Error::other)?,
-            Err(Errno::ESRCH) => return Ok(None),
+            // EINVAL: the id leads no process, as when its own has just been reaped and the id not yet given back.
+            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
         // SAFETY: the kernel just made it for us.
