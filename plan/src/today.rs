@@ -6,7 +6,8 @@ use crate::fleet::Fleet;
 use crate::read::kubernetes::Node;
 use nestless_model::placement::constraint::{HOSTNAME, Labels};
 use nestless_model::placement::{
-    Client, Fraction, Plan, PlannedVm, Pod, Price, Resources, Rules, Task, VmSize, hostlo,
+    Client, Fraction, PlacementError, Plan, PlannedVm, Pod, Price, Resources, Rules, Task, Violation, VmSize,
+    hostlo,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -126,7 +127,7 @@ fn size_of(node: &Node, price: Price, keys: &BTreeSet<&str>) -> VmSize {
 }
 
 /// The labels of nodes that decide where any of the pods may go.
-fn label_keys<'a>(pods: impl Iterator<Item = &'a Pod>) -> BTreeSet<&'a str> {
+pub fn label_keys<'a>(pods: impl Iterator<Item = &'a Pod>) -> BTreeSet<&'a str> {
     let mut keys = BTreeSet::new();
     for constraints in pods.map(|pod| &pod.constraints) {
         keys.extend(constraints.node_selector.keys().map(String::as_str));
@@ -194,7 +195,7 @@ fn after_hostlo(fleet: &Fleet, present: Present<'_>, rules: Rules) -> Result<Aft
         sizes.offer.catalogue(Reserve::None, present.daemons).map_err(|error| in_words(&error))?;
     let placement = placement(&client, present, &sizes)?;
     let task = Task { client: &client, catalogue: &catalogue, rules };
-    let after = hostlo::over(task, &placement).map_err(|error| in_words(&error))?;
+    let after = hostlo::over(task, &placement).map_err(|error| broken(&client, &error))?;
     let cost = after.cost(&catalogue).dollars();
     Ok(AfterHostlo {
         nodes: after.vms.len(),
@@ -219,6 +220,20 @@ fn placement(client: &Client, present: Present<'_>, sizes: &NodeSizes) -> Result
     match held.keys().next() {
         Some(node) => Err(format!("pods run on node {node}, which is not in the input")),
         None => Ok(Plan { vms }),
+    }
+}
+
+/// Which rule the placement breaks, with the pod's name. Kubernetes keeps most rules only when it schedules, so that a
+/// cluster may break them later.
+fn broken(client: &Client, error: &PlacementError) -> String {
+    let PlacementError::NoPlan { source, .. } = error else { return in_words(error) };
+    let name = |pod: &usize| client.pods.get(*pod).map_or("", |pod| pod.name.as_str());
+    match source {
+        Violation::Relation { pod, demand } => {
+            format!("the {demand} of pod {} does not hold in it", name(pod))
+        }
+        Violation::NotAdmitted { pod, .. } => format!("pod {} is on a node that it may not be on", name(pod)),
+        other => format!("it breaks a rule: {other}"),
     }
 }
 

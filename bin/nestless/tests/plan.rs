@@ -202,6 +202,25 @@ fn a_cluster_s_own_nodes_are_what_can_be_used() {
 }
 
 #[test]
+fn zones_and_the_usual_labels_are_there() {
+    let folder = Folder::new();
+    let pod = |name: &str| {
+        format!(
+            "kind: Pod\nmetadata: {{name: {name}, labels: {{app: web}}}}\nspec:\n  nodeSelector: {{kubernetes.io/os: linux}}\n  \
+             topologySpreadConstraints: [{{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, \
+             labelSelector: {{matchLabels: {{app: web}}}}}}]\n  containers: [{{name: a, resources: {{requests: {{cpu: 1}}}}}}]\n"
+        )
+    };
+    let pods = folder.file("pods.yaml", [pod("a"), pod("b"), pod("c")].join("---\n"));
+    assert!(refusal(&["--kubernetes", &pods]).contains("--zones"));
+    let report = report(&["--kubernetes", &pods, "--zones", "a,b,c"]);
+    let sizes: Vec<&str> =
+        report["plan"].as_array().unwrap().iter().map(|vm| vm["size"].as_str().unwrap()).collect();
+    assert_eq!(sizes.len(), 3, "one pod in each zone: {sizes:?}");
+    assert!(sizes.iter().any(|size| size.ends_with(" in a")), "{sizes:?}");
+}
+
+#[test]
 fn a_private_cloud_has_so_many_hosts() {
     let folder = Folder::new();
     let rows: String = (0..3).map(|pod| format!("p{pod},1300m,1Gi\np{pod},1300m,1Gi\n")).collect();

@@ -61,6 +61,19 @@ mod tests {
     }
 
     #[test]
+    fn nodes_have_the_labels_that_pods_select_by() {
+        let zones = ["a".to_owned(), "b".to_owned()];
+        let plain = builtin("m5").unwrap().with_node_labels(&[]);
+        assert_eq!(plain.sizes.len(), 8);
+        let labels = &plain.sizes[0].labels;
+        assert_eq!(labels["kubernetes.io/os"], "linux");
+        assert_eq!(labels["node.kubernetes.io/instance-type"], "m5.large");
+        let zoned = builtin("m5").unwrap().with_node_labels(&zones);
+        assert_eq!((zoned.sizes.len(), zoned.sizes[1].name.as_str()), (16, "m5.large in b"));
+        assert_eq!(zoned.sizes[1].labels[crate::catalogue::ZONE], "b");
+    }
+
+    #[test]
     fn six_sizes_then_and_eight_now() {
         let (then, now) = (builtin("m5-2019").unwrap(), builtin("m5").unwrap());
         assert_eq!((then.sizes.len(), now.sizes.len()), (6, 8));

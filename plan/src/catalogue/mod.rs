@@ -97,7 +97,40 @@ pub enum CatalogueError {
     },
 }
 
+/// The label of nodes whose values are a cloud's zones.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 impl Offer {
+    /// The same sizes with the labels that nodes of such VMs have, as far as a price list tells: operating system, instance
+    /// type and, for those that are built in, the processor. With `zones`, every size is there once in each zone.
+    #[must_use]
+    pub fn with_node_labels(mut self, zones: &[String]) -> Self {
+        let is_builtin = !self.provider.is_empty();
+        for size in &mut self.sizes {
+            let mut add = |key: &str, value: &str| {
+                size.labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+            };
+            add("kubernetes.io/os", "linux");
+            add("node.kubernetes.io/instance-type", &size.name);
+            if is_builtin {
+                add("kubernetes.io/arch", "amd64");
+            }
+        }
+        if !zones.is_empty() {
+            let sizes = std::mem::take(&mut self.sizes);
+            let in_zones = |size: VmSize| {
+                zones.iter().map(move |zone| {
+                    let mut size = size.clone();
+                    size.name = format!("{} in {zone}", size.name);
+                    size.labels.insert(ZONE.to_owned(), zone.clone());
+                    size
+                })
+            };
+            self.sizes = sizes.into_iter().flat_map(in_zones).collect();
+        }
+        self
+    }
+
     /// What the planner buys from: `reserve` and the `daemons` that a size admits are kept back on every VM.
     ///
     /// # Errors

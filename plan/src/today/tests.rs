@@ -66,7 +66,7 @@ fn a_placement_that_breaks_a_rule_is_told_and_not_used() {
     cluster.homes.insert("default/api".into(), "n1".into());
     let today = today_of(&cluster);
     assert!(today.hostlo.is_none());
-    assert!(today.note.contains("breaks a rule") && today.note.contains("CPU or memory"), "{}", today.note);
+    assert!(today.note.contains("breaks a rule: VM 0 holds more CPU or memory"), "{}", today.note);
     cluster.homes.insert("default/api".into(), "n9".into());
     assert!(today_of(&cluster).note.contains("node n9"));
 }

@@ -6,7 +6,7 @@ use nestless_model::placement::{Pod, Rules};
 use nestless_plan::read::google::{LargeJobs, Tasks, Window, read_task_events};
 use nestless_plan::read::kubernetes::{Node, Objects, Payer};
 use nestless_plan::read::{Fault, Ledger, Problem, alibaba, decompressed, table};
-use nestless_plan::today::{Present, Today, today};
+use nestless_plan::today::{Present, Today, label_keys, today};
 use nestless_plan::{Fleet, Lifetime};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -92,6 +92,12 @@ impl Input {
 
     pub(super) fn is_cluster(&self) -> bool {
         self.format == "kubernetes"
+    }
+
+    /// Whether any pod asks for a label of nodes.
+    pub(super) fn asks_for(&self, label: &str) -> bool {
+        let pods = self.fleet.clients().iter().flat_map(|client| &client.pods);
+        label_keys(pods.chain(&self.daemons)).contains(label)
     }
 
     /// The cluster as it runs today, where the input has its nodes.

@@ -128,7 +128,10 @@ impl Run {
         let bar = progress::clients(input.fleet.clients().len());
         let outcomes = analyse(&input.fleet, question, &|| bar.inc(1));
         bar.finish_and_clear();
-        let outcomes = outcomes?;
+        let outcomes = outcomes.map_err(|error| match self.purchase.hint(input) {
+            Some(hint) => anyhow::Error::new(error).context(hint),
+            None => error.into(),
+        })?;
         let (needed, homeless) = limits_kept(&outcomes, bought, self.lenient)?;
         let rules = Rules { splitting: Splitting::Split { max_fractions }, hosts: host_model };
         let simulation =

@@ -4,9 +4,12 @@ use super::input::Input;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use nestless_model::placement::{Catalogue, Resources};
-use nestless_plan::catalogue::{CatalogueError, Hosts, Offer, Reserve, builtin, names, read_csv, read_toml};
+use nestless_plan::catalogue::{
+    CatalogueError, Hosts, Offer, Reserve, ZONE, builtin, names, read_csv, read_toml,
+};
 use nestless_plan::read::Quantity;
 use nestless_plan::today::node_sizes;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The name of the catalogue that is the cluster's own nodes.
@@ -18,6 +21,9 @@ pub(super) struct Purchase {
     /// .toml or .csv, or `nodes`: the nodes in a Kubernetes input, and no others.
     #[arg(long, value_name = "NAME|FILE", default_value = "m5")]
     catalogue: String,
+    /// Zones that every size can be bought in, for pods that are spread over them: the zones of the input's nodes by default.
+    #[arg(long, value_name = "ZONE", value_delimiter = ',')]
+    zones: Vec<String>,
     /// What a VM keeps for itself beside DaemonSets. With --kubernetes the default is that of the catalogue's provider (eks
     /// for your own), otherwise none.
     #[arg(long, value_enum)]
@@ -82,6 +88,7 @@ impl Purchase {
         let (offer, catalogue) = match offer {
             None => self.nodes(input)?,
             Some(offer) => {
+                let offer = if input.is_cluster() { self.labelled(offer, input) } else { offer };
                 let catalogue = self.sizes(&offer, input)?;
                 (offer, catalogue)
             }
@@ -136,6 +143,28 @@ impl Purchase {
             .into(),
         );
         Ok((sizes.offer, catalogue))
+    }
+
+    /// Sizes with the labels of nodes; in zones only where some pod asks for one, since each zone has every size.
+    fn labelled(&self, offer: Offer, input: &mut Input) -> Offer {
+        if !input.asks_for(ZONE) || offer.sizes.iter().any(|size| size.labels.contains_key(ZONE)) {
+            return offer.with_node_labels(&[]);
+        }
+        let mut zones = self.zones.clone();
+        if zones.is_empty() {
+            let of_nodes = input.nodes.iter().filter_map(|node| node.labels.get(ZONE));
+            zones = of_nodes.collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        }
+        if !zones.is_empty() {
+            input.assumptions.push(format!("every size can be bought in the zones {}", zones.join(", ")));
+        }
+        offer.with_node_labels(&zones)
+    }
+
+    /// What may have been forgotten, where no plan was found.
+    pub(super) fn hint(&self, input: &Input) -> Option<&'static str> {
+        (self.catalogue != NODES && self.zones.is_empty() && input.asks_for(ZONE))
+            .then_some("no plan (pods ask for zones: --zones names those that VMs can be bought in)")
     }
 
     /// Sizes of a price list.
