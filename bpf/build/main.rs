@@ -15,18 +15,34 @@ struct Object {
     shared: &'static [&'static str],
 }
 
-const OBJECTS: &[Object] = &[Object {
-    name: "guard",
-    shared: &[
-        "guard_rate",
-        "guard_ipv6",
-        "guard_entry",
-        "guard_buckets",
-        "guard_dropped",
-        "guard_counters",
-        "guard_instance",
-    ],
-}];
+const OBJECTS: &[Object] = &[
+    Object {
+        name: "guard",
+        shared: &[
+            "guard_rate",
+            "guard_ipv6",
+            "guard_entry",
+            "guard_buckets",
+            "guard_dropped",
+            "guard_counters",
+            "guard_instance",
+        ],
+    },
+    Object {
+        name: "reflector",
+        shared: &[
+            "reflector_endpoint",
+            "reflector_group",
+            "reflector_flow_key",
+            "reflector_flow",
+            "reflector_fragment_key",
+            "reflector_course",
+            "reflector_counters_key",
+            "reflector_counters",
+        ],
+    },
+    Object { name: "steer", shared: &["steer_counters"] },
+];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=programs");

@@ -3,7 +3,6 @@
 
 #include "guard_verdict.h"
 
-#define IPV4_FRAGMENT_OFFSET 0x1fff
 #define DHCP_SERVER_PORT 67
 
 #define ARP_ETHERNET 1

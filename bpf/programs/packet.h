@@ -12,6 +12,9 @@
 #define ETHER_TYPE_ARP 0x0806
 #define ETHER_TYPE_IPV6 0x86dd
 
+#define IPV4_FRAGMENT_OFFSET 0x1fff
+
+#define PROTOCOL_ICMP 1
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define PROTOCOL_ICMPV6 58
@@ -47,6 +50,18 @@ struct ipv6_header {
 	__u8 hop_limit;
 	struct ipv6_address source;
 	struct ipv6_address destination;
+};
+
+struct tcp_header {
+	__be16 source;
+	__be16 destination;
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 data_offset;
+	__u8 flags;
+	__be16 window;
+	__be16 checksum;
+	__be16 urgent;
 };
 
 struct udp_header {

@@ -9,6 +9,7 @@
 pub mod announce;
 pub mod digest;
 pub mod identify;
+pub mod loopback_endpoint;
 pub mod parking;
 pub mod pod_nic;
 pub mod port_mapping;

@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod cni;
 pub mod guard;
 pub mod identity;
+pub mod loopback;
 pub mod network;
 pub mod placement;
 pub mod topology;

@@ -15,7 +15,6 @@
 //! Calls block for a few system calls and act in the network namespace of the calling thread, which must be the same
 //! for all calls of one instance.
 
-mod clsact;
 mod entry;
 mod error;
 mod observe;
@@ -29,10 +28,12 @@ pub use error::GuardError;
 pub use nestless_bpf::guard::{Counters, Dropped};
 pub use observe::{LinkState, Observed};
 
-use clsact::{Filter, Hook};
 use nestless_bpf::guard::Entry;
 use nestless_model::{guard::GuardRules, identity::LinkName};
-use nestless_support::crash_point;
+use nestless_support::{
+    clsact::{self, Filter, Hook},
+    crash_point,
+};
 use pins::Pinned;
 use std::{
     io,

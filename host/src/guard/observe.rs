@@ -1,7 +1,8 @@
 //! What the kernel has, against which the ledger is compared.
 
-use super::{clsact::Hook, error::GuardError, filter, id, is_obeyed, pins::Pinned, tables};
+use super::{error::GuardError, filter, id, is_obeyed, pins::Pinned, tables};
 use nestless_model::identity::{LinkName, NicId};
+use nestless_support::clsact::Hook;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

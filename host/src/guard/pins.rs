@@ -8,6 +8,7 @@
 //! Removing a pin never opens a link: its filters hold their program, and the program its tables.
 
 use super::error::GuardError;
+use crate::ebpf_file_system;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap},
@@ -18,20 +19,9 @@ use nestless_bpf::guard::{
     VERSION,
 };
 use nestless_support::crash_point;
-use nix::{
-    mount::{MsFlags, mount},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
-};
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 const TABLES: [&str; 4] = [ENTRIES, BUCKETS, COUNTERS, INSTANCE];
-
-/// Where eBPF file systems are mounted by custom.
-const MOUNT_POINT: &str = "/sys/fs/bpf";
 
 /// Programs and tables, in the kernel and pinned.
 pub(super) struct Pinned {
@@ -45,7 +35,10 @@ pub(super) struct Pinned {
 
 /// Takes up what is pinned below `dir`, and loads what is not.
 pub(super) fn open(dir: &Path) -> Result<Pinned, GuardError> {
-    ensure_file_system(dir)?;
+    ebpf_file_system::ensure(dir).map_err(|source| match source.raw_os_error() {
+        Some(libc::EPERM) => GuardError::load(source),
+        _ => GuardError::FileSystem { path: dir.to_owned(), source },
+    })?;
     let tables = dir.join(format!("tables-{LAYOUT}"));
     let programs = dir.join(format!("programs-{VERSION}"));
     for path in [&tables, &programs] {
@@ -126,22 +119,6 @@ fn load(tables: &Path, programs: &Path) -> Result<(), GuardError> {
         crash_point::reached("guard.load.after");
     }
     Ok(())
-}
-
-/// Mounts an eBPF file system at the customary place when `dir` lies there and there is none.
-fn ensure_file_system(dir: &Path) -> Result<(), GuardError> {
-    let error = |source: io::Error| GuardError::FileSystem { path: dir.to_owned(), source };
-    let is_bpf = |path: &Path| statfs(path).is_ok_and(|s| s.filesystem_type() == BPF_FS_MAGIC);
-    let existing: PathBuf = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
-    if is_bpf(&existing) {
-        return Ok(());
-    }
-    if !dir.starts_with(MOUNT_POINT) {
-        return Err(error(io::Error::other(format!("{} is on another file system", existing.display()))));
-    }
-    mount(Some("bpf"), MOUNT_POINT, Some("bpf"), MsFlags::empty(), None::<&str>).map_err(|e| {
-        if e == nix::errno::Errno::EPERM { GuardError::load(io::Error::from(e)) } else { error(e.into()) }
-    })
 }
 
 fn pin_error(path: &Path, source: io::Error) -> GuardError {

@@ -4,5 +4,5 @@ mod frame;
 mod life;
 mod rate;
 mod rules;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod world;

@@ -21,11 +21,11 @@ fn mark() -> Vec<u8> {
 }
 
 /// A packet socket on one link.
-struct Port(OwnedFd);
+pub(crate) struct Port(OwnedFd);
 
 impl Port {
     #[allow(unsafe_code, reason = "nix has no way to make a packet socket's address")]
-    fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         let all = Some(SockProtocol::EthAll);
         let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, all).unwrap();
         // SAFETY: an all-zero sockaddr_ll is a valid value of that plain structure.
@@ -42,11 +42,11 @@ impl Port {
         Self(fd)
     }
 
-    fn send(&self, frame: &[u8]) {
+    pub(crate) fn send(&self, frame: &[u8]) {
         assert_eq!(nix::unistd::write(&self.0, frame).unwrap(), frame.len());
     }
 
-    fn receive(&self) -> Vec<u8> {
+    pub(crate) fn receive(&self) -> Vec<u8> {
         let mut frame = vec![0; 2048];
         let bytes = nix::unistd::read(&self.0, &mut frame).unwrap();
         frame.truncate(bytes);

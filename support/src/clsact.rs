@@ -1,7 +1,7 @@
 //! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link.
 
 use aya::programs::{
-    ProgramError, SchedClassifier, TcAttachType, TcHandle,
+    Link as _, ProgramError, SchedClassifier, TcAttachType, TcHandle,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact},
 };
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
@@ -19,10 +19,10 @@ const HANDLE: TcHandle = TcHandle::new(0, 0x4e4c);
 
 /// Which of the two hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hook {
-    /// What the pod sends.
+pub enum Hook {
+    /// What comes in by the link: on a NIC's host end, what the VM sends.
     Ingress,
-    /// What the pod receives.
+    /// What goes out by it.
     Egress,
 }
 
@@ -45,14 +45,19 @@ impl Hook {
 
 /// A filter of ours, of this version or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) program_id: u32,
-    /// The class id: the generation of the entry that it obeys.
-    pub(super) generation: u32,
+pub struct Filter {
+    /// The kernel's number of its program.
+    pub program_id: u32,
+    /// The class id, which the one who sets it is free to use: the program sees it.
+    pub generation: u32,
 }
 
-/// Puts `program` on a hook; a filter of ours that is there already is exchanged in one step.
-pub(super) fn set(
+/// Puts `program` on a hook; a filter of ours that is there already is exchanged in one step. Acts in the calling
+/// thread's network namespace.
+///
+/// # Errors
+/// When there is no such link, or the kernel refuses.
+pub fn set(
     program: &mut SchedClassifier,
     link: &str,
     hook: Hook,
@@ -78,7 +83,10 @@ pub(super) fn set(
 }
 
 /// Our filter on a hook, if there is one. A link that does not exist has none.
-pub(super) fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -97,6 +105,20 @@ pub(super) fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
             return Ok(found);
         }
     }
+}
+
+/// Takes our filter off a hook; succeeds when there is none.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn clear(link: &str, hook: Hook) -> io::Result<()> {
+    let ifindex = nix::net::if_::if_nametoindex(link)?;
+    if get(ifindex, hook)?.is_some() {
+        SchedClassifierLink::attached(link, hook.attach_type(), PRIORITY, HANDLE, None)?
+            .detach()
+            .map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 /// Reads one datagram; true when it was the last.

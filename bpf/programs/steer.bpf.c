@@ -1,0 +1,185 @@
+/*
+ * Steer: does a loopback packet of this sandbox stay, or go to the host?
+ *
+ *   steer_out  clsact egress of lo. What the sandbox has a socket for stays, at native speed.
+ *   steer_in   clsact ingress of the endpoint. Puts what the host delivers into lo, so that the kernel takes
+ *              127.0.0.1 and ::1 for what they are.
+ *
+ * Loaded once for each sandbox.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include "loopback_packet.h"
+#include "steer_types.h"
+
+#define LO_IFINDEX 1
+#define MAX_FRAGMENTED 1024
+
+/* enum of include/net/tcp_states.h */
+#define TCP_STATE_TIME_WAIT 6
+#define TCP_STATE_LISTEN 10
+
+/* The endpoint's index in the sandbox; set when the program is loaded. */
+volatile const __u32 endpoint_ifindex = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_counters);
+} steer_counters SEC(".maps");
+
+/* Whether the rest of a datagram stays (1). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FRAGMENTED);
+	__type(key, struct steer_fragment_key);
+	__type(value, __u32);
+} steer_fragments SEC(".maps");
+
+/* Fills the tuple for the socket that the packet is for, or, of an error, that sent what it quotes; its size. */
+static __always_inline __u32 socket_tuple(const struct loopback_packet *packet, struct bpf_sock_tuple *tuple)
+{
+	bool turned = packet->kind == packet_error;
+	__be16 remote_port = turned ? packet->destination_port : packet->source_port;
+	__be16 local_port = turned ? packet->source_port : packet->destination_port;
+
+	if (packet->ipv6) {
+		tuple->ipv6.saddr[3] = tuple->ipv6.daddr[3] = bpf_htonl(1);
+		tuple->ipv6.sport = remote_port;
+		tuple->ipv6.dport = local_port;
+		return sizeof(tuple->ipv6);
+	}
+	tuple->ipv4.saddr = turned ? packet->destination : packet->source;
+	tuple->ipv4.daddr = turned ? packet->source : packet->destination;
+	tuple->ipv4.sport = remote_port;
+	tuple->ipv4.dport = local_port;
+	return sizeof(tuple->ipv4);
+}
+
+/* -1: no socket. */
+static __always_inline int tcp_state(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 size)
+{
+	struct bpf_sock *socket = bpf_skc_lookup_tcp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	int state;
+
+	if (!socket)
+		return -1;
+	state = socket->state;
+	bpf_sk_release(socket);
+	return state;
+}
+
+/*
+ * A listener may claim a SYN only: a packet of a connection that lives elsewhere must not be swallowed by a listener
+ * that took its port here later. What a finished connection left (TIME_WAIT) may claim all but a SYN, which is for
+ * a listener, here or elsewhere.
+ */
+static __always_inline bool has_tcp_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
+{
+	bool syn = packet->kind == packet_syn;
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = socket_tuple(packet, &tuple);
+	int state = tcp_state(skb, &tuple, size);
+
+	if (state == TCP_STATE_TIME_WAIT && syn) {
+		/* No connection comes from port 0, so only a listener is found. */
+		if (packet->ipv6)
+			tuple.ipv6.sport = 0;
+		else
+			tuple.ipv4.sport = 0;
+		state = tcp_state(skb, &tuple, size);
+	}
+	return state == TCP_STATE_LISTEN ? syn : state >= 0;
+}
+
+static __always_inline bool has_udp_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = socket_tuple(packet, &tuple);
+	struct bpf_sock *socket = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
+static __always_inline bool has_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
+{
+	if (packet->protocol == PROTOCOL_TCP)
+		return has_tcp_socket(skb, packet);
+	return has_udp_socket(skb, packet);
+}
+
+static __always_inline bool stays(struct __sk_buff *skb, const struct loopback_packet *packet)
+{
+	struct steer_fragment_key key = {
+		.source = packet->source,
+		.destination = packet->destination,
+		.id = packet->fragment_id,
+		.protocol = packet->protocol,
+		.ipv6 = packet->ipv6,
+	};
+	__u32 *known, local;
+
+	if (packet->kind == packet_later_fragment) {
+		known = bpf_map_lookup_elem(&steer_fragments, &key);
+		/* Of other protocols, nothing leaves. */
+		return !known || *known;
+	}
+	local = has_socket(skb, packet);
+	if (packet->first_fragment)
+		bpf_map_update_elem(&steer_fragments, &key, &local, BPF_ANY);
+	return local;
+}
+
+static __always_inline struct steer_counters *counters(void)
+{
+	__u32 only = 0;
+
+	return bpf_map_lookup_elem(&steer_counters, &only);
+}
+
+SEC("classifier")
+int steer_out(struct __sk_buff *skb)
+{
+	__u16 everybody[3] = { 0xffff, 0xffff, 0xffff };
+	struct loopback_packet packet = {};
+	struct steer_counters *counted = counters();
+
+	if (parse(skb, skb->protocol, &packet) != parsed_whole)
+		return TC_ACT_UNSPEC;
+	if (stays(skb, &packet)) {
+		if (counted)
+			counted->stayed++;
+		return TC_ACT_UNSPEC;
+	}
+	if (counted)
+		counted->sent++;
+	/* Passes every NIC's receive filter. */
+	if (bpf_skb_store_bytes(skb, 0, everybody, sizeof(everybody), 0))
+		return TC_ACT_SHOT;
+	return bpf_redirect(endpoint_ifindex, 0);
+}
+
+SEC("classifier")
+int steer_in(struct __sk_buff *skb)
+{
+	__u16 nobody[6] = {};
+	struct loopback_packet packet = {};
+	struct steer_counters *counted = counters();
+
+	if (skb->vlan_present || parse(skb, skb->protocol, &packet) != parsed_whole ||
+	    bpf_skb_store_bytes(skb, 0, nobody, sizeof(nobody), 0)) {
+		if (counted)
+			counted->dropped++;
+		return TC_ACT_SHOT;
+	}
+	if (counted)
+		counted->received++;
+	return bpf_redirect(LO_IFINDEX, BPF_F_INGRESS);
+}
+
+char _license[] SEC("license") = "Dual MIT/GPL";

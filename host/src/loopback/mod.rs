@@ -1,0 +1,247 @@
+//! Loopback groups: the host ends of a split pod's fractions, and the reflector that passes frames between them.
+//!
+//! ```text
+//! <pin_dir>/tables-<layout>/reflector_groups, ...       kept as long as the layout of the types is the same
+//! <pin_dir>/programs-<version>/reflector_reflect        of exactly the object that this daemon embeds
+//! ```
+//!
+//! Tables and program are pinned and the filters are the links' own, so that frames flow while no daemon runs. A
+//! group is what its rows in the tables say; there is no other memory of it. The rules are those of
+//! [`nestless_model::loopback`].
+//!
+//! Calls block for a few system calls and act in the network namespace of the calling thread, which must be the same
+//! for all calls of one instance.
+
+mod convert;
+mod error;
+mod frame;
+mod inject;
+mod inner;
+mod pins;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use error::LoopbackError;
+pub use nestless_bpf::reflector::Counters;
+pub use tables::{GroupId, ObservedGroup, ObservedMember};
+
+use inject::Injector;
+use nestless_bpf::reflector::{Endpoint, Group as GroupRow};
+use nestless_model::{
+    identity::LinkName,
+    loopback::{Farewell, Flow, MAX_FRACTIONS, Place, Tuple, farewell},
+};
+use nestless_support::{
+    clsact::{self, Filter, Hook},
+    crash_point,
+};
+use pins::Pinned;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+const _: () = assert!(MAX_FRACTIONS == size_of::<[u8; 16]>(), "the tables have as many places as the model");
+
+/// The class id of the reflector's filters; the guard's are generations, and its program is another.
+const CLASS: u32 = 1;
+
+/// The reflector of one daemon instance. All calls may be made at the same time, and repeated.
+pub struct Loopback {
+    dir: PathBuf,
+    pinned: Mutex<Pinned>,
+}
+
+impl std::fmt::Debug for Loopback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loopback").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Loopback {
+    /// Loads the reflector, or takes up what an earlier run pinned below `pin_dir`, which must be on an eBPF file
+    /// system: groups, flows and counters are kept.
+    ///
+    /// # Errors
+    /// Without the right to load programs, or when a pin cannot be made.
+    pub fn open(pin_dir: &Path) -> Result<Self, LoopbackError> {
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pins::open(pin_dir)?) })
+    }
+
+    /// Takes a NIC's host end into a group, which is made with its first endpoint, and returns its place there.
+    /// A guard's filter on the link is exchanged for the reflector in one step.
+    ///
+    /// # Errors
+    /// [`LoopbackError::Full`], and [`LoopbackError::Elsewhere`] when the link is in another group, before anything is
+    /// changed; others when the kernel refuses.
+    pub fn join(&self, group: GroupId, link: &LinkName) -> Result<Place, LoopbackError> {
+        let ifindex = index(link)?;
+        let mut pinned = self.pinned();
+        let row = tables::group(&pinned, group)?;
+        if let Some(endpoint) = tables::endpoint(&pinned, ifindex)? {
+            let lives = |row: &GroupRow| tables::is_member(row, &endpoint, ifindex);
+            if endpoint.group != group.get() {
+                let other = GroupId::new(endpoint.group);
+                if let Some(other) = other
+                    && tables::group(&pinned, other)?.as_ref().is_some_and(lives)
+                {
+                    return Err(LoopbackError::Elsewhere { link: link.clone(), group: other });
+                }
+            } else if row.as_ref().is_some_and(lives) {
+                attach(&mut pinned, link, ifindex)?;
+                return Ok(Place::new(endpoint.place).expect("the row's place is below the limit"));
+            }
+        }
+        let mut row = match row {
+            Some(row) => row,
+            None => tables::create(&mut pinned, group)?,
+        };
+        let free = Place::all().find(|place| row.members & 1 << place.number() == 0);
+        let place = free.ok_or(LoopbackError::Full { group })?;
+        tables::reset_counters(&mut pinned, group, place)?;
+        row.epoch = row.epoch.wrapping_add(1);
+        row.life[place.index()] = row.epoch;
+        row.link[place.index()] = ifindex;
+        row.members |= 1 << place.number();
+        let endpoint =
+            Endpoint { group: group.get(), place: place.number(), life: row.epoch, ..Endpoint::default() };
+        crash_point::reached("loopback.join.before");
+        // Without effect until the group says the same.
+        tables::set_endpoint(&mut pinned, ifindex, endpoint)?;
+        tables::set_group(&mut pinned, group, row)?;
+        attach(&mut pinned, link, ifindex)?;
+        crash_point::reached("loopback.join.after");
+        Ok(place)
+    }
+
+    /// Takes an endpoint out of its group, whether its link is still there or not, and tells those who stay: its
+    /// connections are reset, and the questions that waited for it alone are refused. Returns how many were told.
+    /// Succeeds when the place is free.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the endpoint is out, and calling again tells those that were not told.
+    pub fn leave(&self, group: GroupId, leaver: Place) -> Result<usize, LoopbackError> {
+        let mut pinned = self.pinned();
+        let Some(row) = tables::group(&pinned, group)? else { return Ok(0) };
+        let link = row.link[leaver.index()];
+        let left = GroupRow { members: row.members & !(1 << leaver.number()), ..row };
+        crash_point::reached("loopback.leave.before");
+        tables::set_group(&mut pinned, group, left)?;
+        if let Some(endpoint) = tables::endpoint(&pinned, link)?
+            && endpoint.group == group.get()
+            && endpoint.place == leaver.number()
+        {
+            tables::remove_endpoint(&mut pinned, link)?;
+        }
+        crash_point::reached("loopback.leave.after");
+        let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
+        let (mut told, mut failure, mut injector) = (0, None, None);
+        for (key, tuple, flow) in tables::flows(&pinned, group)? {
+            let Some(farewell) = farewell(&view, &tuple, &flow, leaver) else { continue };
+            tables::remove_flow(&pinned, group, &key)?;
+            let Some(farewell) = farewell else { continue };
+            match tell(&mut injector, &left, &farewell) {
+                Ok(()) => told += 1,
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(told), Err)
+    }
+
+    /// Lets all endpoints go without a word, and forgets the group. Succeeds when there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn dissolve(&self, group: GroupId) -> Result<(), LoopbackError> {
+        tables::dissolve(&mut self.pinned(), group)
+    }
+
+    /// Every group with its members, as the tables have it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn observe(&self) -> Result<Vec<ObservedGroup>, LoopbackError> {
+        let pinned = self.pinned();
+        let program = program_id(&pinned)?;
+        tables::observe(&pinned, |ifindex| {
+            let filter = clsact::get(ifindex, Hook::Ingress)
+                .map_err(|source| LoopbackError::Filters { ifindex, source })?;
+            Ok(filter == Some(Filter { program_id: program, generation: CLASS }))
+        })
+    }
+
+    /// A group's flows and open questions.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn flows(&self, group: GroupId) -> Result<Vec<(Tuple, Flow)>, LoopbackError> {
+        let rows = tables::flows(&self.pinned(), group)?;
+        Ok(rows.into_iter().map(|(_, tuple, flow)| (tuple, flow)).collect())
+    }
+
+    /// What the endpoint at a place has sent, by how it was judged, since it joined; with `None`, the whole group's, those
+    /// that left included.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn counters(&self, group: GroupId, place: Option<Place>) -> Result<Counters, LoopbackError> {
+        tables::counters(&self.pinned(), group, place)
+    }
+
+    /// Frames dropped because their link is in no group.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn strangers(&self) -> Result<Counters, LoopbackError> {
+        tables::strangers(&self.pinned())
+    }
+
+    /// Removes the pins. Links that are still there keep their filters, and their groups, until they go.
+    ///
+    /// # Errors
+    /// When a pin cannot be removed.
+    pub fn remove(self) -> Result<(), LoopbackError> {
+        pins::remove(&self.dir)
+    }
+
+    fn pinned(&self) -> MutexGuard<'_, Pinned> {
+        // The tables are whole between any two steps.
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), LoopbackError> {
+    let wanted = Filter { program_id: program_id(pinned)?, generation: CLASS };
+    let there =
+        clsact::get(ifindex, Hook::Ingress).map_err(|source| LoopbackError::Filters { ifindex, source })?;
+    if there == Some(wanted) {
+        return Ok(());
+    }
+    crash_point::reached("loopback.attach.before");
+    clsact::set(&mut pinned.reflect, link.as_str(), Hook::Ingress, CLASS, there.is_some())
+        .map_err(|source| LoopbackError::Attach { link: link.clone(), source: Box::new(source) })?;
+    crash_point::reached("loopback.attach.after");
+    Ok(())
+}
+
+/// Sends what an endpoint that stays shall hear, out of its host end.
+fn tell(injector: &mut Option<Injector>, group: &GroupRow, farewell: &Farewell) -> Result<(), LoopbackError> {
+    let (Farewell::Provoke { to, .. } | Farewell::Refuse { to, .. }) = farewell;
+    let ifindex = group.link[to.index()];
+    let failed = |source| LoopbackError::Tell { ifindex, source };
+    if injector.is_none() {
+        *injector = Some(Injector::open().map_err(failed)?);
+    }
+    injector.as_ref().map_or(Ok(()), |injector| injector.send(ifindex, &frame::of(farewell))).map_err(failed)
+}
+
+fn program_id(pinned: &Pinned) -> Result<u32, LoopbackError> {
+    Ok(pinned.reflect.info().map_err(LoopbackError::load)?.id())
+}
+
+fn index(link: &LinkName) -> Result<u32, LoopbackError> {
+    nix::net::if_::if_nametoindex(link.as_str())
+        .map_err(|e| LoopbackError::NoLink { link: link.clone(), source: io::Error::from(e) })
+}

@@ -1,0 +1,236 @@
+//! The in-kernel tables.
+
+use super::{convert, error::LoopbackError, inner, pins::Pinned};
+use aya::{
+    maps::{HashMap, Map, MapData, MapError, PerCpuValues},
+    util::nr_cpus,
+};
+use nestless_bpf::reflector::{
+    Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
+    FragmentKey, Group as GroupRow,
+};
+use nestless_model::loopback::{Flow, MAX_FRACTIONS, Place, Tuple};
+use std::{fmt, num::NonZeroU32};
+
+/// A group's number on this host. 0 is no group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(NonZeroU32);
+
+impl GroupId {
+    /// `None` for 0.
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loopback group {}", self.0)
+    }
+}
+
+/// A group as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedGroup {
+    /// Which.
+    pub group: GroupId,
+    /// Who is in it.
+    pub members: Vec<ObservedMember>,
+}
+
+/// An endpoint as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObservedMember {
+    /// Its place.
+    pub place: Place,
+    /// Its host end, which may be gone.
+    pub ifindex: u32,
+    /// The link is there and has this version's reflector.
+    pub attached: bool,
+}
+
+/// The counters of those that left are added up here, behind the last place.
+const FORMER: u32 = MAX_FRACTIONS as u32;
+
+type FlowTable = HashMap<MapData, FlowKey, FlowRow>;
+
+pub(super) fn group(pinned: &Pinned, group: GroupId) -> Result<Option<GroupRow>, LoopbackError> {
+    optional(pinned.groups.get(&group.get(), 0)).map_err(failed("read", "groups"))
+}
+
+pub(super) fn set_group(pinned: &mut Pinned, group: GroupId, row: GroupRow) -> Result<(), LoopbackError> {
+    pinned.groups.insert(group.get(), row, 0).map_err(failed("write", "groups"))
+}
+
+/// Gives a group its own tables; it has no members yet.
+pub(super) fn create(pinned: &mut Pinned, group: GroupId) -> Result<GroupRow, LoopbackError> {
+    let flows = inner::lru_hash::<FlowKey, FlowRow>(FLOWS_PER_GROUP)
+        .map_err(MapError::IoError)
+        .and_then(MapData::from_fd)
+        .map_err(failed("write", "flows"))?;
+    pinned.flows.insert(group.get(), &flows, 0).map_err(failed("write", "flows"))?;
+    let fragments = inner::lru_hash::<FragmentKey, Course>(FRAGMENTED_PER_GROUP)
+        .map_err(MapError::IoError)
+        .and_then(MapData::from_fd)
+        .map_err(failed("write", "fragments"))?;
+    pinned.fragments.insert(group.get(), &fragments, 0).map_err(failed("write", "fragments"))?;
+    write_counters(pinned, group.get(), FORMER, Counters::default())?;
+    Ok(GroupRow::default())
+}
+
+pub(super) fn dissolve(pinned: &mut Pinned, group: GroupId) -> Result<(), LoopbackError> {
+    let row = self::group(pinned, group)?;
+    absent(pinned.groups.remove(&group.get())).map_err(failed("write", "groups"))?;
+    for place in Place::all() {
+        let link = row.map_or(0, |row| row.link[place.index()]);
+        if endpoint(pinned, link)?.is_some_and(|endpoint| endpoint.group == group.get()) {
+            remove_endpoint(pinned, link)?;
+        }
+    }
+    absent(pinned.flows.remove(&group.get())).map_err(failed("write", "flows"))?;
+    absent(pinned.fragments.remove(&group.get())).map_err(failed("write", "fragments"))?;
+    for place in 0..=FORMER {
+        absent(pinned.counters.remove(&key(group.get(), place))).map_err(failed("write", "counters"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn endpoint(pinned: &Pinned, ifindex: u32) -> Result<Option<Endpoint>, LoopbackError> {
+    optional(pinned.endpoints.get(&ifindex, 0)).map_err(failed("read", "endpoints"))
+}
+
+pub(super) fn set_endpoint(pinned: &mut Pinned, ifindex: u32, row: Endpoint) -> Result<(), LoopbackError> {
+    pinned.endpoints.insert(ifindex, row, 0).map_err(failed("write", "endpoints"))
+}
+
+pub(super) fn remove_endpoint(pinned: &mut Pinned, ifindex: u32) -> Result<(), LoopbackError> {
+    absent(pinned.endpoints.remove(&ifindex)).map_err(failed("write", "endpoints"))
+}
+
+/// Whether the endpoint's row and the group's say the same.
+pub(super) fn is_member(group: &GroupRow, endpoint: &Endpoint, ifindex: u32) -> bool {
+    let place = usize::from(endpoint.place);
+    group.members & 1 << endpoint.place != 0
+        && group.life[place] == endpoint.life
+        && group.link[place] == ifindex
+}
+
+pub(super) fn flows(pinned: &Pinned, group: GroupId) -> Result<Vec<(FlowKey, Tuple, Flow)>, LoopbackError> {
+    let Some(table) = flow_table(pinned, group)? else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for row in table.iter() {
+        let (key, row) = row.map_err(failed("read", "flows"))?;
+        rows.extend(convert::tuple(&key).zip(convert::flow(&row)).map(|(tuple, flow)| (key, tuple, flow)));
+    }
+    Ok(rows)
+}
+
+pub(super) fn remove_flow(pinned: &Pinned, group: GroupId, key: &FlowKey) -> Result<(), LoopbackError> {
+    let Some(mut table) = flow_table(pinned, group)? else { return Ok(()) };
+    absent(table.remove(key)).map_err(failed("write", "flows"))
+}
+
+fn flow_table(pinned: &Pinned, group: GroupId) -> Result<Option<FlowTable>, LoopbackError> {
+    let data = optional(pinned.flows.get(&group.get(), 0)).map_err(failed("read", "flows"))?;
+    data.map(|data| FlowTable::try_from(Map::LruHashMap(data))).transpose().map_err(failed("read", "flows"))
+}
+
+/// Starts a place's counters again; what it had counted stays the group's.
+pub(super) fn reset_counters(pinned: &mut Pinned, group: GroupId, place: Place) -> Result<(), LoopbackError> {
+    let mut former = read_counters(pinned, group.get(), FORMER)?;
+    former.add(&read_counters(pinned, group.get(), place.number().into())?);
+    write_counters(pinned, group.get(), FORMER, former)?;
+    write_counters(pinned, group.get(), place.number().into(), Counters::default())
+}
+
+pub(super) fn counters(
+    pinned: &Pinned,
+    group: GroupId,
+    place: Option<Place>,
+) -> Result<Counters, LoopbackError> {
+    if let Some(place) = place {
+        return read_counters(pinned, group.get(), place.number().into());
+    }
+    let mut sum = Counters::default();
+    for place in 0..=FORMER {
+        sum.add(&read_counters(pinned, group.get(), place)?);
+    }
+    Ok(sum)
+}
+
+pub(super) fn strangers(pinned: &Pinned) -> Result<Counters, LoopbackError> {
+    read_counters(pinned, 0, 0)
+}
+
+/// Makes the row in which frames from links of no group are counted.
+pub(super) fn count_strangers(pinned: &mut Pinned) -> Result<(), LoopbackError> {
+    if optional(pinned.counters.get(&key(0, 0), 0)).map_err(failed("read", "counters"))?.is_some() {
+        return Ok(());
+    }
+    write_counters(pinned, 0, 0, Counters::default())
+}
+
+pub(super) fn observe(
+    pinned: &Pinned,
+    is_attached: impl Fn(u32) -> Result<bool, LoopbackError>,
+) -> Result<Vec<ObservedGroup>, LoopbackError> {
+    let mut all = Vec::new();
+    for row in pinned.groups.iter() {
+        let (number, row) = row.map_err(failed("read", "groups"))?;
+        let Some(group) = GroupId::new(number) else { continue };
+        let mut members = Vec::new();
+        for place in Place::all().filter(|place| row.members & 1 << place.number() != 0) {
+            let ifindex = row.link[place.index()];
+            members.push(ObservedMember { place, ifindex, attached: is_attached(ifindex)? });
+        }
+        all.push(ObservedGroup { group, members });
+    }
+    all.sort_by_key(|observed| observed.group);
+    Ok(all)
+}
+
+fn key(group: u32, place: u32) -> CountersKey {
+    CountersKey { group, place }
+}
+
+fn read_counters(pinned: &Pinned, group: u32, place: u32) -> Result<Counters, LoopbackError> {
+    let shares = optional(pinned.counters.get(&key(group, place), 0)).map_err(failed("read", "counters"))?;
+    let mut sum = Counters::default();
+    shares.iter().flat_map(|shares| shares.iter()).for_each(|share| sum.add(share));
+    Ok(sum)
+}
+
+/// Writes the whole as the first CPU's share.
+fn write_counters(pinned: &mut Pinned, group: u32, place: u32, sum: Counters) -> Result<(), LoopbackError> {
+    let write = failed("write", "counters");
+    let cpus = nr_cpus().map_err(|(_, source)| write(MapError::IoError(source)))?;
+    let mut shares = vec![Counters::default(); cpus];
+    shares[0] = sum;
+    let shares = PerCpuValues::try_from(shares).map_err(|source| write(MapError::IoError(source)))?;
+    pinned.counters.insert(key(group, place), shares, 0).map_err(write)
+}
+
+fn failed(operation: &'static str, table: &'static str) -> impl Fn(MapError) -> LoopbackError {
+    move |source| LoopbackError::Table { operation, table, source: Box::new(source) }
+}
+
+fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn absent(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,161 @@
+//! Groups that fill, part, and outlive the daemon.
+
+use super::{
+    super::{Loopback, LoopbackError, tables},
+    encode::{self, Form},
+    site::{Site, group},
+};
+use crate::guard::tests::world::{World, ip, link};
+use nestless_bpf::reflector::FLOWS_PER_GROUP;
+use nestless_model::loopback::{Body, MAX_FRACTIONS, Place, Protocol, Tuple};
+
+const PLAIN: Form = Form {
+    option_words: 0,
+    extensions: Vec::new(),
+    payload: Vec::new(),
+    padding: 0,
+    noise: 0,
+    atomic: false,
+};
+
+fn tuple(protocol: Protocol, from: u16, to: u16) -> Tuple {
+    let end = |port| ([127, 0, 0, 1], port).into();
+    Tuple { protocol, source: end(from), destination: end(to) }
+}
+
+fn datagram(from: u16, to: u16) -> Vec<u8> {
+    let tuple = tuple(Protocol::Udp, from, to);
+    encode::frame(&Body::Datagram { tuple }.into(), &tuple, &PLAIN)
+}
+
+#[test]
+fn groups_never_mix_and_a_link_in_none_reaches_nobody() {
+    let site = Site::with_links(5);
+    let (one, two) = (group(1), group(2));
+    let places = [(one, 0), (one, 1), (two, 2), (two, 3)].map(|(group, end)| (group, site.join(group, end)));
+    assert_eq!(site.send(0, Some(places[0]), &datagram(5, 6)), "asked");
+    assert_eq!(site.arrived(), [vec![], vec![datagram(5, 6)], vec![], vec![], vec![]]);
+    assert_eq!(site.send(3, Some(places[3]), &datagram(6, 5)), "asked", "the same flow, in another group");
+    assert_eq!(site.arrived(), [vec![], vec![], vec![datagram(6, 5)], vec![], vec![]]);
+    site.join(two, 4);
+    site.loopback.leave(two, Place::new(2).unwrap()).unwrap();
+    assert_eq!(site.send(4, None, &datagram(5, 6)), "closed");
+    assert!(site.arrived().concat().is_empty());
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_changes() {
+    let site = Site::with_links(MAX_FRACTIONS + 1);
+    let one = group(1);
+    for end in 0..MAX_FRACTIONS {
+        assert_eq!(usize::from(site.join(one, end).number()), end);
+        assert_eq!(usize::from(site.join(one, end).number()), end, "joining again changes nothing");
+    }
+    let before = site.loopback.observe().unwrap();
+    let last = link(&format!("nl{MAX_FRACTIONS}"));
+    let full = site.loopback.join(one, &last).unwrap_err();
+    assert!(matches!(full, LoopbackError::Full { .. }), "{full}");
+    assert!(
+        full.to_string().contains("16 fractions") && full.to_string().contains("MAX_FRACTIONS"),
+        "{full}"
+    );
+    let elsewhere = site.loopback.join(group(2), &link("nl3")).unwrap_err();
+    assert_eq!(elsewhere.to_string(), "nl3 is an endpoint of loopback group 1: let it leave that one first");
+    let nobody = site.loopback.join(group(2), &link("nl99")).unwrap_err();
+    assert!(matches!(nobody, LoopbackError::NoLink { .. }), "{nobody}");
+    assert_eq!(site.loopback.observe().unwrap(), before);
+    // A full group takes one in when another has left, and when a link has gone.
+    site.loopback.leave(one, Place::new(7).unwrap()).unwrap();
+    site.loopback.leave(one, Place::new(7).unwrap()).unwrap();
+    assert_eq!(site.join(one, MAX_FRACTIONS).number(), 7);
+}
+
+#[test]
+fn a_flood_of_flows_is_bounded_and_stays_in_its_group() {
+    let site = Site::with_links(4);
+    let (flooded, quiet) = (group(1), group(2));
+    let at = |group, end| Some((group, site.join(group, end)));
+    let (flooder, _) = (at(flooded, 0), at(flooded, 1));
+    let (asker, answerer) = (at(quiet, 2), at(quiet, 3));
+    site.send(2, asker, &datagram(5, 6));
+    site.send(3, answerer, &datagram(6, 5));
+    for port in 1024..=u16::MAX {
+        site.send(0, flooder, &datagram(port, 6));
+        if port % 64 == 0 {
+            site.arrived();
+        }
+    }
+    let rows = site.loopback.flows(flooded).unwrap().len();
+    assert!((1..=FLOWS_PER_GROUP as usize).contains(&rows), "{rows} rows");
+    assert_eq!(site.loopback.flows(quiet).unwrap().len(), 1);
+    assert_eq!(
+        site.send(2, asker, &datagram(5, 6)),
+        "forwarded",
+        "a flood in one group evicts nothing of another"
+    );
+}
+
+#[test]
+fn groups_flows_and_counters_outlive_the_daemon() {
+    let site = Site::with_links(3);
+    let one = group(1);
+    let at: Vec<_> = (0..3).map(|end| Some((one, site.join(one, end)))).collect();
+    site.send(0, at[0], &datagram(5, 6));
+    site.send(1, at[1], &datagram(6, 5));
+    let (rows, groups) = (site.loopback.flows(one).unwrap(), site.loopback.observe().unwrap());
+    let counters = site.loopback.counters(one, None).unwrap();
+    let site = site.reopened();
+    assert_eq!(site.loopback.flows(one).unwrap(), rows);
+    assert_eq!(site.loopback.observe().unwrap(), groups);
+    assert!(groups[0].members.iter().all(|member| member.attached));
+    assert_eq!(site.loopback.counters(one, None).unwrap(), counters);
+    site.arrived();
+    assert_eq!(site.send(0, at[0], &datagram(5, 6)), "forwarded");
+    assert_eq!(site.arrived(), [vec![], vec![datagram(5, 6)], vec![]]);
+}
+
+#[test]
+fn a_link_that_is_gone_leaves_and_its_successor_of_the_same_index_is_in_no_group() {
+    let site = Site::with_links(2);
+    let one = group(1);
+    ip("link add nl7 index 77 type veth peer name fr7");
+    site.join(one, 0);
+    let gone = site.loopback.join(one, &link("nl7")).unwrap();
+    ip("link del nl7");
+    let member = site.loopback.observe().unwrap()[0].members[1];
+    assert_eq!((member.place, member.attached), (gone, false));
+    site.loopback.leave(one, gone).unwrap();
+    ip("link add nl7 index 77 type veth peer name fr7");
+    assert!(tables::endpoint(&site.loopback.pinned(), 77).unwrap().is_none());
+    let again = site.loopback.join(group(2), &link("nl7")).unwrap();
+    assert_eq!(again.number(), 0);
+}
+
+#[test]
+fn leaving_counts_on_for_the_group_and_dissolving_forgets_it() {
+    let site = Site::with_links(2);
+    let one = group(1);
+    let at = Some((one, site.join(one, 0)));
+    site.join(one, 1);
+    site.send(0, at, &datagram(5, 6));
+    site.loopback.leave(one, at.unwrap().1).unwrap();
+    site.join(one, 0);
+    assert_eq!(site.counters(at).asked, 0, "a new endpoint's counters are its own");
+    assert_eq!(site.loopback.counters(one, None).unwrap().asked, 1);
+    site.loopback.dissolve(one).unwrap();
+    site.loopback.dissolve(one).unwrap();
+    assert_eq!(site.loopback.observe().unwrap(), []);
+    assert_eq!(site.loopback.counters(one, None).unwrap().asked, 0);
+    assert_eq!(site.send(0, None, &datagram(5, 6)), "closed");
+}
+
+#[test]
+fn a_place_without_an_ebpf_file_system_is_named() {
+    let world = World::enter();
+    let dir = tempfile::tempdir().unwrap();
+    let error = Loopback::open(&dir.path().join("pins")).unwrap_err();
+    assert!(matches!(error, LoopbackError::FileSystem { .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("eBPF file system") && words.contains("mount -t bpf"), "{words}");
+    drop(world);
+}

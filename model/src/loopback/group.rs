@@ -1,0 +1,104 @@
+//! Who is in a group, and what the group remembers.
+
+use super::{
+    departure::{Farewell, Fate, fate},
+    flow::{Flow, MAX_FRACTIONS, Place, Places},
+    packet::{FragmentId, Tuple},
+};
+use std::collections::BTreeMap;
+
+/// No place is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the group has {MAX_FRACTIONS} fractions already, which is the most: let one leave first")]
+pub struct GroupFull;
+
+/// Where the fragments of a datagram go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    pub(super) to: Places,
+    pub(super) epoch: u8,
+}
+
+/// A loopback group. The table of rows is without limit here; [`Group::evict`] plays the limit.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    members: Places,
+    /// Counts joins; wraps.
+    epoch: u8,
+    /// The epoch that each place's endpoint came with.
+    lives: [u8; MAX_FRACTIONS],
+    pub(super) flows: BTreeMap<Tuple, Flow>,
+    pub(super) courses: BTreeMap<(Place, FragmentId), Course>,
+}
+
+impl Group {
+    /// Takes a new endpoint in.
+    ///
+    /// # Errors
+    /// When no place is free.
+    pub fn join(&mut self) -> Result<Place, GroupFull> {
+        let place = Place::all().find(|place| !self.members.contains(*place)).ok_or(GroupFull)?;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.lives[place.index()] = self.epoch;
+        self.members = self.members.with(place);
+        Ok(place)
+    }
+
+    /// Lets an endpoint go, and says what to tell the others. Nothing happens when it is not there.
+    pub fn leave(&mut self, leaver: Place) -> Vec<Farewell> {
+        let was = self.clone();
+        self.members = self.members.without(leaver);
+        let mut farewells = Vec::new();
+        for (tuple, flow) in &was.flows {
+            match fate(&was, tuple, flow, leaver) {
+                Fate::Stays => {}
+                Fate::Goes(farewell) => {
+                    self.flows.remove(tuple);
+                    farewells.extend(farewell);
+                }
+            }
+        }
+        farewells
+    }
+
+    /// Forgets a row, as the in-kernel table may at any moment.
+    pub fn evict(&mut self, tuple: &Tuple) {
+        self.flows.remove(tuple);
+    }
+
+    /// Who is in it.
+    pub fn members(&self) -> Places {
+        self.members
+    }
+
+    /// The number of the last join.
+    pub fn epoch(&self) -> u8 {
+        self.epoch
+    }
+
+    /// Which of the endpoints that had this place is, or was, the last.
+    pub fn life(&self, place: Place) -> u8 {
+        self.lives[place.index()]
+    }
+
+    /// What it remembers, by the direction in which the asker sends.
+    pub fn flows(&self) -> impl Iterator<Item = (&Tuple, &Flow)> {
+        self.flows.iter()
+    }
+
+    /// A group as the kernel's tables show it, without rows.
+    pub fn observed(members: Places, epoch: u8, lives: [u8; MAX_FRACTIONS]) -> Self {
+        Self { members, epoch, lives, ..Self::default() }
+    }
+
+    /// Members that were there at this epoch already.
+    pub fn since(&self, epoch: u8) -> Places {
+        let there = |place: &Place| epoch.wrapping_sub(self.life(*place)) < 128;
+        self.members.iter().filter(there).fold(Places::default(), Places::with)
+    }
+
+    /// Whether the endpoint of that life is still there.
+    pub(super) fn lives(&self, place: Place, life: u8) -> bool {
+        self.members.contains(place) && self.life(place) == life
+    }
+}

@@ -1,0 +1,5 @@
+mod judge;
+mod network;
+mod properties;
+mod rules;
+mod stack;
