@@ -4,12 +4,14 @@ use crate::{
     fabric::{Fabric, FabricError, FabricState},
     guard::{Counters, Guard, GuardError, LinkState},
     hypervisor::link_alias,
+    loopback::{Loopback, LoopbackError},
     vm::{HostEndSeen, PortError, Ports},
 };
 use async_trait::async_trait;
 use nestless_model::{
     guard::GuardRules,
-    identity::{LinkName, NetworkName, NicId, VmName},
+    identity::{LinkName, Mtu, NetworkName, NicId, VmName},
+    loopback::Membership,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct HostPorts {
     fabric: Fabric,
     guard: Guard,
+    loopback: Loopback,
 }
 
 /// One look at the fabric.
@@ -35,14 +38,30 @@ impl Look {
 }
 
 impl HostPorts {
-    /// Over a fabric that is up and a guard that is loaded.
-    pub fn new(fabric: Fabric, guard: Guard) -> Self {
-        Self { fabric, guard }
+    /// Over a fabric that is up, and programs that are loaded.
+    pub fn new(fabric: Fabric, guard: Guard, loopback: Loopback) -> Self {
+        Self { fabric, guard, loopback }
     }
 
     /// The bridges.
     pub fn fabric(&self) -> &Fabric {
         &self.fabric
+    }
+
+    /// The loopback groups.
+    pub fn loopback(&self) -> &Loopback {
+        &self.loopback
+    }
+
+    /// Lets those leave their loopback groups whose links are gone, so that their peers hear of it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn sweep(&self) -> Result<(), LoopbackError> {
+        for (group, place) in self.loopback.sweep()? {
+            tracing::info!(%group, %place, "an endpoint's link is gone: its connections are reset");
+        }
+        Ok(())
     }
 
     /// Looks, for people.
@@ -73,11 +92,26 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(
 #[async_trait]
 impl Ports for HostPorts {
     async fn close(&self, link: &LinkName) -> Result<(), PortError> {
+        self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
         self.guard.close(link).map_err(failed("close guard", link))
     }
 
     async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+        self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
         self.guard.protect(link, rules).map_err(failed("open guard", link))
+    }
+
+    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), PortError> {
+        let (link, alias) = (nic.link_name(), link_alias(vm, nic));
+        self.fabric.isolate(&link, mtu, &alias).await.map_err(failed("leave bridge", &link))
+    }
+
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
+        self.loopback
+            .join_at(membership.id, membership.place, link)
+            .map_err(failed("join loopback group", link))?;
+        // It would limit and count what comes from the other endpoints.
+        self.guard.give_way(link).map_err(failed("take guard off", link))
     }
 
     async fn join(&self, vm: &VmName, nic: NicId, name: &NetworkName) -> Result<(), PortError> {
@@ -103,15 +137,23 @@ impl Ports for HostPorts {
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
         let guarded = self.guarded().map_err(failed("look at guards", &"all links"))?;
         let links = self.fabric.links().await.map_err(failed("look at links", &"all links"))?;
+        let reflected = self.reflected().map_err(failed("look at loopback groups", &"all links"))?;
         let ports = links.into_iter().map(|(nic, link)| {
-            let bridge = link.master.filter(|_| link.up);
-            (nic, HostEndSeen { bridge, guarded: guarded.contains(&nic) })
+            let (guarded, reflected) = (guarded.contains(&nic), reflected.contains(&link.index));
+            (nic, HostEndSeen { up: link.up, bridge: link.master, guarded, reflected })
         });
         Ok(ports.collect())
     }
 }
 
 impl HostPorts {
+    /// The links that are endpoints. Those that are gone leave on the way.
+    fn reflected(&self) -> Result<BTreeSet<u32>, LoopbackError> {
+        self.sweep()?;
+        let members = self.loopback.observe()?.into_iter().flat_map(|group| group.members);
+        Ok(members.filter(|member| member.attached).map(|member| member.ifindex).collect())
+    }
+
     /// The NICs whose guard is whole. Entries of links that are gone are forgotten on the way.
     fn guarded(&self) -> Result<BTreeSet<NicId>, GuardError> {
         let mut guarded = BTreeSet::new();
@@ -146,7 +188,52 @@ mod tests {
 
     async fn seen(ports: &HostPorts) -> (Option<String>, bool) {
         let end = Ports::observe(ports).await.unwrap().remove(&NIC).unwrap();
-        (end.bridge, end.guarded)
+        (end.bridge.filter(|_| end.up), end.guarded)
+    }
+
+    fn endpoint(place: u8) -> Membership {
+        Membership {
+            group: "shop".parse().unwrap(),
+            id: nestless_model::loopback::GroupId::new(1).unwrap(),
+            fraction: "web".parse().unwrap(),
+            place: nestless_model::loopback::Place::new(place).unwrap(),
+        }
+    }
+
+    /// A spare NIC becomes an endpoint and is spare again, and one that vanishes leaves its group.
+    #[test]
+    fn guard_and_reflector_take_turns() {
+        let world = World::enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ports =
+                HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard(), world.loopback());
+            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
+            ports.fabric().up().await.unwrap();
+            ip("link add nl1 type veth peer name pod");
+            let link = NIC.link_name();
+            let seen = async || Ports::observe(&ports).await.unwrap().remove(&NIC).unwrap();
+            let isolated = HostEndSeen { up: true, reflected: true, ..HostEndSeen::default() };
+            for place in [3, 3, 5] {
+                ports.close(&link).await.unwrap();
+                ports.join(&vm, NIC, &pods).await.unwrap();
+                assert!(seen().await.guarded);
+                ports.isolate(&vm, NIC, Mtu::default()).await.unwrap();
+                ports.reflect(&link, &endpoint(place)).await.unwrap();
+                ports.reflect(&link, &endpoint(place)).await.unwrap();
+                assert_eq!(seen().await, isolated);
+                assert_eq!(ports.loopback().observe().unwrap()[0].members[0].place.number(), place);
+                assert!(ports.counters(&link).unwrap().is_none(), "the guard still counts");
+            }
+            ports.close(&link).await.unwrap();
+            assert_eq!(ports.loopback().observe().unwrap(), [], "a group of nobody");
+            assert!(seen().await.guarded);
+
+            ports.reflect(&link, &endpoint(0)).await.unwrap();
+            ip("link delete nl1");
+            ports.sweep().unwrap();
+            assert_eq!(ports.loopback().observe().unwrap(), []);
+        });
     }
 
     /// Whatever an administrator's hand takes away is seen, and put back by the steps that follow from it.
@@ -155,7 +242,8 @@ mod tests {
         let world = World::enter();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let ports = HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard());
+            let ports =
+                HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard(), world.loopback());
             let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
             ports.fabric().up().await.unwrap();
             ip("link add nl1 type veth peer name pod");

@@ -80,6 +80,9 @@ pub(crate) fn operator_socket(lab: &LabName) -> PathBuf {
     lab.dir().join("run/nestlessd.sock")
 }
 
+/// All VMs of a lab are one tenant's.
+const TENANT: &str = "lab";
+
 /// What the daemon is told besides the topology.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -115,6 +118,7 @@ struct Vm<'a> {
     default_network: Option<&'a NetworkName>,
     warm_pool: u32,
     nic_limit: u32,
+    tenant: &'a str,
 }
 
 #[derive(Serialize)]
@@ -145,7 +149,7 @@ pub(crate) fn configuration(state: &LabState, settings: &Settings) -> String {
         };
         let default_network = settings.networks.first().map(|network| &network.name);
         let Settings { warm_pool, nic_limit, .. } = *settings;
-        Vm { name: &vm.name, hypervisor, channel, default_network, warm_pool, nic_limit }
+        Vm { name: &vm.name, hypervisor, channel, default_network, warm_pool, nic_limit, tenant: TENANT }
     });
     let config = Config {
         state_dir: lab.dir().join("state"),

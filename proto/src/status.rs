@@ -20,10 +20,15 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
         let code = match refusal.reason() {
             Reason::Invalid | Reason::UnknownNetwork => Code::InvalidArgument,
-            Reason::AlreadyAttached | Reason::AddressInUse | Reason::MacInUse => Code::AlreadyExists,
-            Reason::NoFreeAddress | Reason::NoCapacity | Reason::RateLimited => Code::ResourceExhausted,
+            Reason::AlreadyAttached | Reason::FractionTaken | Reason::AddressInUse | Reason::MacInUse => {
+                Code::AlreadyExists
+            }
+            Reason::NoFreeAddress | Reason::NoCapacity | Reason::GroupFull | Reason::RateLimited => {
+                Code::ResourceExhausted
+            }
             Reason::NicTimeout => Code::DeadlineExceeded,
             Reason::VmNotReady => Code::Unavailable,
+            Reason::OtherTenant => Code::PermissionDenied,
             Reason::NotFound => Code::NotFound,
             Reason::Hypervisor | Reason::Fabric | Reason::Internal | Reason::Unspecified => Code::Internal,
         };

@@ -43,7 +43,7 @@ fn agree_links(nics: &[&NicStatus], links: &BTreeMap<String, Link>) {
     assert_eq!(wanted, there, "ledger and links");
     for nic in nics.iter().filter(|nic| nic.phase == "InUse") {
         let link = &links[&nic.link];
-        assert!(link.up && link.master.is_some(), "{link:?}");
+        assert!(link.up && link.master.is_some() == nic.membership.is_none(), "{link:?}");
     }
 }
 
@@ -65,27 +65,27 @@ async fn agree_devices(lab: &Lab, status: &StatusResponse) {
 /// No entry without a link, and none missing where a pod is.
 async fn agree_guards(lab: &Lab, nics: &[&NicStatus], links: &BTreeMap<String, Link>) {
     let indexes: BTreeSet<u32> = links.values().map(|link| link.index).collect();
-    let entries = table(lab, "guard_entries").await;
+    let entries = table(lab, "guard/tables-*/guard_entries").await;
+    let endpoints = table(lab, "loopback/tables-*/reflector_endpoints").await;
     for name in ["guard_entries", "guard_buckets", "guard_counters"] {
-        let orphans: Vec<u32> = table(lab, name).await.difference(&indexes).copied().collect();
+        let orphans: Vec<u32> =
+            table(lab, &format!("guard/tables-*/{name}")).await.difference(&indexes).copied().collect();
         assert!(orphans.is_empty(), "{name} of links that are gone: {orphans:?}");
     }
     for nic in nics {
         let index = links[&nic.link].index;
-        assert_eq!(
-            entries.contains(&index),
-            nic.phase == "InUse",
-            "guard entry of {} ({})",
-            nic.link,
-            nic.phase
-        );
+        let (used, is_endpoint) = (nic.phase == "InUse", nic.membership.is_some());
+        let text = format!("{} ({})", nic.link, nic.phase);
+        assert_eq!(entries.contains(&index), used && !is_endpoint, "guard entry of {text}");
+        assert_eq!(endpoints.contains(&index), used && is_endpoint, "endpoint at {text}");
     }
+    let strays: Vec<u32> = endpoints.difference(&indexes).copied().collect();
+    assert!(strays.is_empty(), "endpoints of links that are gone: {strays:?}");
 }
 
 /// The keys of a pinned table. Read by bpftool, so that what the daemon believes has no part in it.
 async fn table(lab: &Lab, name: &str) -> BTreeSet<u32> {
-    let script =
-        format!("bpftool -j map dump pinned /sys/fs/bpf/nestless/lab-{}/tables-*/{name}", lab.name());
+    let script = format!("bpftool -j map dump pinned /sys/fs/bpf/nestless/lab-{}/{name}", lab.name());
     let output = lab.host_exec(&Exec::shell(script)).await.expect("bpftool runs");
     let output = output.success("bpftool map dump").expect("the table is pinned");
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("bpftool speaks JSON");

@@ -4,11 +4,15 @@ use crate::eventually;
 use hyper_util::rt::TokioIo;
 use nestless_lab::Lab;
 use nestless_proto::{
-    AttachmentId, NicStatus, ReconcileRequest, ReconcileResponse, ReleaseRequest, StatusRequest,
-    StatusResponse, TraceRequest, TraceResponse, VmStatus, operator_client::OperatorClient,
+    AttachmentId, NicStatus, ReconcileRequest, ReconcileResponse, ReleaseRequest, ShowGroupRequest,
+    ShowGroupResponse, StatusRequest, StatusResponse, TraceRequest, TraceResponse, VmStatus,
+    operator_client::OperatorClient,
 };
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 
 /// A connection of its own: the daemon may have been another one a moment ago.
 pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, tonic::transport::Error> {
@@ -61,6 +65,15 @@ pub async fn reconcile(lab: &Lab) -> ReconcileResponse {
 /// The path of a pod's packets.
 pub async fn trace(lab: &Lab, pod: &str) -> TraceResponse {
     client(lab).await.trace(TraceRequest { pod: pod.to_owned() }).await.expect("trace").into_inner()
+}
+
+/// One loopback group with its flows.
+///
+/// # Errors
+/// When there is none of that name.
+pub async fn group(lab: &Lab, name: &str) -> Result<ShowGroupResponse, Status> {
+    let request = ShowGroupRequest { name: name.to_owned() };
+    client(lab).await.show_group(request).await.map(tonic::Response::into_inner)
 }
 
 /// Takes a pod's eth0 away; whether there was one.

@@ -7,6 +7,7 @@
 mod bench;
 mod doctor;
 mod lab;
+mod loopback;
 mod mend;
 mod operator;
 mod output;
@@ -39,6 +40,9 @@ enum Command {
     #[command(subcommand)]
     Bench(bench::Command),
     Status(status::Args),
+    /// Look at the localhosts of split pods.
+    #[command(subcommand)]
+    Loopback(loopback::Command),
     Trace(trace::Args),
     Doctor(doctor::Args),
     Topology(topology::Args),
@@ -56,6 +60,7 @@ impl Command {
             Self::Lab(command) => command.run().await,
             Self::Bench(command) => command.run().await,
             Self::Status(args) => args.run().await,
+            Self::Loopback(command) => command.run().await,
             Self::Trace(args) => args.run().await,
             Self::Doctor(args) => args.run(),
             Self::Topology(args) => args.run(),

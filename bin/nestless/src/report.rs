@@ -64,6 +64,17 @@ pub(crate) struct Nic {
     /// In the guest; empty where there is no PCI.
     pub(crate) pci_address: String,
     pub(crate) guard: Guard,
+    /// Of a fraction's endpoint, which has no guard and no addresses.
+    pub(crate) membership: Option<Membership>,
+}
+
+/// A fraction's place in its loopback group.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Membership {
+    pub(crate) group: String,
+    pub(crate) fraction: String,
+    /// 0 to 15.
+    pub(crate) place: u32,
 }
 
 /// Packets since the NIC was attached.
@@ -129,7 +140,7 @@ pub(crate) struct Hop {
     /// "pod", "guest", "hypervisor", "host", "outside"
     pub(crate) place: String,
     pub(crate) device: String,
-    /// "virtio-net", "tap", "veth", "bridge", "nat", "interface"
+    /// "virtio-net", "tap", "veth", "bridge", "nat", "interface", "steer"
     pub(crate) kind: String,
     pub(crate) detail: String,
     /// Whether the daemon saw it in place just now.
@@ -179,6 +190,7 @@ impl From<proto::NicStatus> for Nic {
             addresses: p.addresses,
             pci_address: p.pci_address,
             guard: p.guard.map(Guard::from).unwrap_or_default(),
+            membership: p.membership.map(Membership::from),
         }
     }
 }
@@ -186,6 +198,12 @@ impl From<proto::NicStatus> for Nic {
 impl From<proto::GuardCounters> for Guard {
     fn from(p: proto::GuardCounters) -> Self {
         Self { passed: p.passed, passed_bytes: p.passed_bytes, dropped: p.dropped.into_iter().collect() }
+    }
+}
+
+impl From<proto::Membership> for Membership {
+    fn from(p: proto::Membership) -> Self {
+        Self { group: p.group, fraction: p.fraction, place: p.place }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
 
-use crate::{Cli, doctor, lab, output, plan, report, topology};
+use crate::{Cli, doctor, lab, loopback, output, plan, report, topology};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
@@ -58,6 +58,8 @@ pub(crate) struct Schema {
 enum Documented {
     Status,
     Trace,
+    LoopbackLs,
+    LoopbackShow,
     Doctor,
     Topology,
     Plan,
@@ -73,6 +75,8 @@ impl Documented {
         match self {
             Self::Status => schemars::schema_for!(report::Status),
             Self::Trace => schemars::schema_for!(report::Trace),
+            Self::LoopbackLs => schemars::schema_for!(loopback::Groups),
+            Self::LoopbackShow => schemars::schema_for!(loopback::Shown),
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),

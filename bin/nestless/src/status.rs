@@ -77,7 +77,10 @@ fn render(status: &Status) -> String {
                 nic.phase.clone(),
                 nic.link.clone(),
                 who(nic),
-                dash(nic.addresses.join(",")),
+                nic.membership.as_ref().map_or_else(
+                    || dash(nic.addresses.join(",")),
+                    |membership| format!("loopback:{}/{}", membership.group, membership.fraction),
+                ),
                 dash(nic.pci_address.clone()),
                 nic.guard.passed.to_string(),
                 nic.guard.dropped.values().sum::<u64>().to_string(),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Show the way of a pod's packets, device by device.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// "namespace/name", "name", the beginning of a container id, or an address.
+    /// "namespace/name", "name", the beginning of a container id, an address, or a split pod's "loopback:GROUP/FRACTION".
     pod: String,
     #[command(flatten)]
     daemon: Daemon,

@@ -3,7 +3,7 @@
 use nestless_host::hypervisor::{HypervisorConfig, qemu::MAX_QUEUES};
 use nestless_model::{
     attachment::Limits,
-    identity::{NetworkName, VmName},
+    identity::{NetworkName, TenantName, VmName},
     network::Network,
 };
 use serde::Deserialize;
@@ -52,6 +52,8 @@ pub(crate) struct Vm {
     /// NICs at most, spare ones included.
     #[serde(default = "default_nic_limit")]
     pub(crate) nic_limit: u32,
+    /// VMs of one tenant may have fractions of one pod. Without it, a VM shares loopback groups with no other.
+    pub(crate) tenant: Option<TenantName>,
     /// Pairs of queues per NIC.
     #[serde(default = "default_queues")]
     pub(crate) queues: u16,
@@ -142,6 +144,11 @@ impl Config {
             default_network: network.name.clone(),
             mtu: network.mtu,
         }
+    }
+
+    /// Whose the VMs are.
+    pub(crate) fn tenants(&self) -> BTreeMap<VmName, TenantName> {
+        self.vms.iter().filter_map(|vm| Some((vm.name.clone(), vm.tenant.clone()?))).collect()
     }
 
     fn check(&self) -> Result<(), Fault> {

@@ -7,13 +7,15 @@ use nestless_host::{
     guard::Guard,
     hypervisor,
     ledger::{Ledger, LedgerError},
+    loopback::Loopback,
     ports::HostPorts,
     vm::{self, Ports, Shared, VmConfig, VmHandle},
 };
 use nestless_model::{
     attachment::NicRecord,
-    identity::{BootId, VmName},
+    identity::{BootId, NicId, VmName},
 };
+use nestless_support::netlink::{LinkEvent, LinkMonitor};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{task::JoinSet, time::Duration};
 use tracing::{error, info, warn};
@@ -44,7 +46,8 @@ impl Daemon {
         let contents = ledger.read()?;
         let ports = Arc::new(open_ports(config).await?);
         let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
-        let shared = Arc::new(Shared::new(ledger, host_id, config.networks.clone(), &contents));
+        let shared =
+            Arc::new(Shared::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));
         let boots: BTreeMap<VmName, BootId> = contents.boots.into_iter().collect();
         let mut records = BTreeMap::new();
         for record in contents.nics {
@@ -82,6 +85,7 @@ impl Daemon {
         shared.forget_strangers()?;
         let departed = settle_departed(&ports, &shared, departed).await?;
         tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared), departed));
+        tasks.spawn(notice_departures(Arc::clone(&ports)));
         let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Agents::default() };
         Ok(Self { host: Arc::new(host), tasks })
     }
@@ -125,8 +129,9 @@ async fn open_ports(config: &Config) -> anyhow::Result<HostPorts> {
     for step in steps {
         info!("fabric: {step}");
     }
-    let guard = Guard::open(&config.pin_dir).context("load the guard")?;
-    Ok(HostPorts::new(fabric, guard))
+    let guard = Guard::open(&config.pin_dir.join("guard")).context("load the guard")?;
+    let loopback = Loopback::open(&config.pin_dir.join("loopback")).context("load the reflector")?;
+    Ok(HostPorts::new(fabric, guard, loopback))
 }
 
 fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinError>) -> anyhow::Error {
@@ -157,6 +162,25 @@ async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>, mut departed: Vec<N
             Err(failure) => {
                 return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
             }
+        }
+    }
+}
+
+/// Peers of a VM that dies shall not wait until somebody looks: the kernel tells at once that a host end is gone.
+async fn notice_departures(ports: Arc<HostPorts>) -> anyhow::Error {
+    let mut links = match LinkMonitor::here() {
+        Ok(links) => links,
+        Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
+    };
+    loop {
+        match links.next().await {
+            Ok(LinkEvent::Gone(link)) if NicId::from_link_name(&link.name).is_some() => {
+                if let Err(failure) = ports.sweep() {
+                    error!("loopback groups: {:#}", anyhow::Error::new(failure));
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
         }
     }
 }

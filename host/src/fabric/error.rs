@@ -67,6 +67,15 @@ pub enum FabricError {
         #[source]
         source: NetlinkError,
     },
+    /// A NIC's host end could not be taken out of its bridge, or set up.
+    #[error("take {link} out of any bridge and set it up")]
+    Isolate {
+        /// The NIC's host end.
+        link: LinkName,
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
     /// A NIC's host end could not join.
     #[error("join {link} to {bridge}")]
     Join {

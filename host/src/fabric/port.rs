@@ -1,7 +1,10 @@
 //! NICs' host ends as ports of a network's bridge.
 
 use super::{Fabric, FabricError};
-use nestless_model::{identity::LinkName, network::Network};
+use nestless_model::{
+    identity::{LinkName, Mtu},
+    network::Network,
+};
 use nestless_support::{
     crash_point,
     netlink::{AddressGeneration, Link, NetlinkError},
@@ -25,21 +28,44 @@ impl Fabric {
             .await
             .map_err(|source| FabricError::NoBridge { bridge: network.bridge.clone(), source })?;
         let port = netlink.link(link.as_str()).await.map_err(join)?;
-        if port.mtu_bytes != network.mtu.bytes() {
-            effect("set-mtu", netlink.set_mtu(&port, network.mtu.bytes())).await.map_err(join)?;
-        }
-        if port.alias.as_deref() != Some(alias) {
-            effect("set-alias", netlink.set_alias(&port, alias)).await.map_err(join)?;
-        }
-        if !matches!(port.address_generation, Some(AddressGeneration::None) | None) {
-            let change = netlink.set_address_generation(&port, AddressGeneration::None);
-            effect("set-address-generation", change).await.map_err(join)?;
-        }
+        self.prepare(&port, network.mtu, alias).await.map_err(join)?;
         if port.master != Some(bridge.index) {
             effect("set-master", netlink.set_master(&port, &bridge)).await.map_err(join)?;
         }
         if !port.up {
             effect("set-up", netlink.set_up(&port)).await.map_err(join)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a NIC's host end out of whatever bridge it is in, and sets it up as [`Fabric::join`] does.
+    ///
+    /// # Errors
+    /// When the link does not exist, or the kernel refuses. The link may be half-way then: repeat.
+    pub async fn isolate(&self, link: &LinkName, mtu: Mtu, alias: &str) -> Result<(), FabricError> {
+        let isolate = |source| FabricError::Isolate { link: link.clone(), source };
+        let port = self.netlink.link(link.as_str()).await.map_err(isolate)?;
+        if port.master.is_some() {
+            effect("clear-master", self.netlink.clear_master(&port)).await.map_err(isolate)?;
+        }
+        self.prepare(&port, mtu, alias).await.map_err(isolate)?;
+        if !port.up {
+            effect("set-up", self.netlink.set_up(&port)).await.map_err(isolate)?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(&self, port: &Link, mtu: Mtu, alias: &str) -> Result<(), NetlinkError> {
+        let netlink = &self.netlink;
+        if port.mtu_bytes != mtu.bytes() {
+            effect("set-mtu", netlink.set_mtu(port, mtu.bytes())).await?;
+        }
+        if port.alias.as_deref() != Some(alias) {
+            effect("set-alias", netlink.set_alias(port, alias)).await?;
+        }
+        if !matches!(port.address_generation, Some(AddressGeneration::None) | None) {
+            let change = netlink.set_address_generation(port, AddressGeneration::None);
+            effect("set-address-generation", change).await?;
         }
         Ok(())
     }

@@ -118,6 +118,17 @@ impl Guard {
         tables::remove(&mut self.pinned(), ifindex)
     }
 
+    /// Takes the rest of the guard off a link whose ingress another program has taken over.
+    ///
+    /// # Errors
+    /// When there is no such link, or the kernel refuses.
+    pub fn give_way(&self, link: &LinkName) -> Result<(), GuardError> {
+        let ifindex = index(link)?;
+        clsact::clear(link.as_str(), Hook::Egress)
+            .map_err(|source| GuardError::Filters { ifindex, source })?;
+        tables::remove(&mut self.pinned(), ifindex)
+    }
+
     /// What the link's filters counted since it was protected or closed; `None` when it is not known.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ fn record(nic: u32) -> NicRecord {
         mac: "4e:4c:00:01:00:01".parse().unwrap(),
         mtu: Default::default(),
         goal: Goal::Spare,
-        held: Held { addresses: vec!["10.0.0.2/24".parse().unwrap()], pod_mac: None },
+        held: Held { addresses: vec!["10.0.0.2/24".parse().unwrap()], ..Held::default() },
         quarantined: false,
     }
 }

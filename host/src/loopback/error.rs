@@ -1,7 +1,9 @@
 //! What can go wrong with loopback groups.
 
-use super::tables::GroupId;
-use nestless_model::{identity::LinkName, loopback::MAX_FRACTIONS};
+use nestless_model::{
+    identity::LinkName,
+    loopback::{GroupId, MAX_FRACTIONS},
+};
 use std::{io, path::PathBuf};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -76,6 +78,13 @@ pub enum LoopbackError {
     Filters {
         /// Its index.
         ifindex: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The namespace's links could not be listed.
+    #[error("list the links of this network namespace")]
+    Links {
         /// Why.
         #[source]
         source: io::Error,

@@ -24,7 +24,8 @@ mod tests;
 
 pub use error::LoopbackError;
 pub use nestless_bpf::reflector::Counters;
-pub use tables::{GroupId, ObservedGroup, ObservedMember};
+pub use nestless_model::loopback::GroupId;
+pub use tables::{ObservedGroup, ObservedMember};
 
 use inject::Injector;
 use nestless_bpf::reflector::{Endpoint, Group as GroupRow};
@@ -38,6 +39,7 @@ use nestless_support::{
 };
 use pins::Pinned;
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -79,41 +81,38 @@ impl Loopback {
     pub fn join(&self, group: GroupId, link: &LinkName) -> Result<Place, LoopbackError> {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
-        let row = tables::group(&pinned, group)?;
-        if let Some(endpoint) = tables::endpoint(&pinned, ifindex)? {
-            let lives = |row: &GroupRow| tables::is_member(row, &endpoint, ifindex);
-            if endpoint.group != group.get() {
-                let other = GroupId::new(endpoint.group);
-                if let Some(other) = other
-                    && tables::group(&pinned, other)?.as_ref().is_some_and(lives)
-                {
-                    return Err(LoopbackError::Elsewhere { link: link.clone(), group: other });
-                }
-            } else if row.as_ref().is_some_and(lives) {
+        match tables::seat(&pinned, ifindex)? {
+            Some((there, place)) if there == group => {
                 attach(&mut pinned, link, ifindex)?;
-                return Ok(Place::new(endpoint.place).expect("the row's place is below the limit"));
+                return Ok(place);
             }
+            Some((group, _)) => return Err(LoopbackError::Elsewhere { link: link.clone(), group }),
+            None => {}
         }
-        let mut row = match row {
-            Some(row) => row,
-            None => tables::create(&mut pinned, group)?,
-        };
-        let free = Place::all().find(|place| row.members & 1 << place.number() == 0);
+        let members = tables::group(&pinned, group)?.map_or(0, |row| row.members);
+        let free = Place::all().find(|place| members & 1 << place.number() == 0);
         let place = free.ok_or(LoopbackError::Full { group })?;
-        tables::reset_counters(&mut pinned, group, place)?;
-        row.epoch = row.epoch.wrapping_add(1);
-        row.life[place.index()] = row.epoch;
-        row.link[place.index()] = ifindex;
-        row.members |= 1 << place.number();
-        let endpoint =
-            Endpoint { group: group.get(), place: place.number(), life: row.epoch, ..Endpoint::default() };
-        crash_point::reached("loopback.join.before");
-        // Without effect until the group says the same.
-        tables::set_endpoint(&mut pinned, ifindex, endpoint)?;
-        tables::set_group(&mut pinned, group, row)?;
-        attach(&mut pinned, link, ifindex)?;
-        crash_point::reached("loopback.join.after");
+        enter(&mut pinned, group, place, link, ifindex)?;
         Ok(place)
+    }
+
+    /// The same at a place that was chosen before. Whoever has that place, and wherever the link is otherwise, leaves:
+    /// the caller knows better than the tables.
+    ///
+    /// # Errors
+    /// When the kernel refuses; calling again goes on from there.
+    pub fn join_at(&self, group: GroupId, place: Place, link: &LinkName) -> Result<(), LoopbackError> {
+        let ifindex = index(link)?;
+        let mut pinned = self.pinned();
+        match tables::seat(&pinned, ifindex)? {
+            Some(seat) if seat == (group, place) => return attach(&mut pinned, link, ifindex),
+            Some((group, place)) => drop(depart(&mut pinned, group, place)?),
+            None => {}
+        }
+        if tables::group(&pinned, group)?.is_some_and(|row| row.members & 1 << place.number() != 0) {
+            depart(&mut pinned, group, place)?;
+        }
+        enter(&mut pinned, group, place, link, ifindex)
     }
 
     /// Takes an endpoint out of its group, whether its link is still there or not, and tells those who stay: its
@@ -123,31 +122,38 @@ impl Loopback {
     /// # Errors
     /// When the kernel refuses; the endpoint is out, and calling again tells those that were not told.
     pub fn leave(&self, group: GroupId, leaver: Place) -> Result<usize, LoopbackError> {
+        depart(&mut self.pinned(), group, leaver)
+    }
+
+    /// Takes a link out of whatever group it is in, and forgets a group that nobody is left in. Succeeds when it is in none,
+    /// or gone: then [`Loopback::sweep`] finds it.
+    ///
+    /// # Errors
+    /// As [`Loopback::leave`].
+    pub fn leave_all(&self, link: &LinkName) -> Result<(), LoopbackError> {
+        let Ok(ifindex) = index(link) else { return Ok(()) };
         let mut pinned = self.pinned();
-        let Some(row) = tables::group(&pinned, group)? else { return Ok(0) };
-        let link = row.link[leaver.index()];
-        let left = GroupRow { members: row.members & !(1 << leaver.number()), ..row };
-        crash_point::reached("loopback.leave.before");
-        tables::set_group(&mut pinned, group, left)?;
-        if let Some(endpoint) = tables::endpoint(&pinned, link)?
-            && endpoint.group == group.get()
-            && endpoint.place == leaver.number()
-        {
-            tables::remove_endpoint(&mut pinned, link)?;
-        }
-        crash_point::reached("loopback.leave.after");
-        let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
-        let (mut told, mut failure, mut injector) = (0, None, None);
-        for (key, tuple, flow) in tables::flows(&pinned, group)? {
-            let Some(farewell) = farewell(&view, &tuple, &flow, leaver) else { continue };
-            tables::remove_flow(&pinned, group, &key)?;
-            let Some(farewell) = farewell else { continue };
-            match tell(&mut injector, &left, &farewell) {
-                Ok(()) => told += 1,
-                Err(error) => failure = failure.or(Some(error)),
+        let Some((group, place)) = tables::seat(&pinned, ifindex)? else { return Ok(()) };
+        depart(&mut pinned, group, place)?;
+        tables::dissolve_empty(&mut pinned, group)
+    }
+
+    /// Takes out every endpoint whose link is gone, and forgets groups that nobody is left in. Returns who left.
+    ///
+    /// # Errors
+    /// As [`Loopback::leave`].
+    pub fn sweep(&self) -> Result<Vec<(GroupId, Place)>, LoopbackError> {
+        let mut pinned = self.pinned();
+        let (links, mut left) = (links()?, Vec::new());
+        for observed in tables::observe(&pinned, |_| Ok(false))? {
+            let gone = observed.members.iter().filter(|member| !links.contains(&member.ifindex));
+            for member in gone {
+                depart(&mut pinned, observed.group, member.place)?;
+                left.push((observed.group, member.place));
             }
+            tables::dissolve_empty(&mut pinned, observed.group)?;
         }
-        failure.map_or(Ok(told), Err)
+        Ok(left)
     }
 
     /// Lets all endpoints go without a word, and forgets the group. Succeeds when there is none.
@@ -210,6 +216,69 @@ impl Loopback {
         // The tables are whole between any two steps.
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the link the group's endpoint at a place that is free.
+fn enter(
+    pinned: &mut Pinned,
+    group: GroupId,
+    place: Place,
+    link: &LinkName,
+    ifindex: u32,
+) -> Result<(), LoopbackError> {
+    let mut row = match tables::group(pinned, group)? {
+        Some(row) => row,
+        None => tables::create(pinned, group)?,
+    };
+    tables::reset_counters(pinned, group, place)?;
+    row.epoch = row.epoch.wrapping_add(1);
+    row.life[place.index()] = row.epoch;
+    row.link[place.index()] = ifindex;
+    row.members |= 1 << place.number();
+    let endpoint =
+        Endpoint { group: group.get(), place: place.number(), life: row.epoch, ..Endpoint::default() };
+    crash_point::reached("loopback.join.before");
+    // Without effect until the group says the same.
+    tables::set_endpoint(pinned, ifindex, endpoint)?;
+    tables::set_group(pinned, group, row)?;
+    attach(pinned, link, ifindex)?;
+    crash_point::reached("loopback.join.after");
+    Ok(())
+}
+
+/// Takes an endpoint out, and tells the others. Returns how many were told.
+fn depart(pinned: &mut Pinned, group: GroupId, leaver: Place) -> Result<usize, LoopbackError> {
+    let Some(row) = tables::group(pinned, group)? else { return Ok(0) };
+    let link = row.link[leaver.index()];
+    let left = GroupRow { members: row.members & !(1 << leaver.number()), ..row };
+    crash_point::reached("loopback.leave.before");
+    tables::set_group(pinned, group, left)?;
+    if let Some(endpoint) = tables::endpoint(pinned, link)?
+        && endpoint.group == group.get()
+        && endpoint.place == leaver.number()
+    {
+        tables::remove_endpoint(pinned, link)?;
+    }
+    crash_point::reached("loopback.leave.after");
+    let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
+    let (mut told, mut failure, mut injector) = (0, None, None);
+    for (key, tuple, flow) in tables::flows(pinned, group)? {
+        let Some(farewell) = farewell(&view, &tuple, &flow, leaver) else { continue };
+        tables::remove_flow(pinned, group, &key)?;
+        let Some(farewell) = farewell else { continue };
+        match tell(&mut injector, &left, &farewell) {
+            Ok(()) => told += 1,
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(told), Err)
+}
+
+/// The indexes of all links of this network namespace.
+fn links() -> Result<BTreeSet<u32>, LoopbackError> {
+    let all = nix::net::if_::if_nameindex()
+        .map_err(|error| LoopbackError::Links { source: io::Error::from(error) })?;
+    Ok(all.iter().map(nix::net::if_::Interface::index).collect())
 }
 
 fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), LoopbackError> {

@@ -9,30 +9,7 @@ use nestless_bpf::reflector::{
     Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
     FragmentKey, Group as GroupRow,
 };
-use nestless_model::loopback::{Flow, MAX_FRACTIONS, Place, Tuple};
-use std::{fmt, num::NonZeroU32};
-
-/// A group's number on this host. 0 is no group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(NonZeroU32);
-
-impl GroupId {
-    /// `None` for 0.
-    pub fn new(number: u32) -> Option<Self> {
-        NonZeroU32::new(number).map(Self)
-    }
-
-    /// The number.
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "loopback group {}", self.0)
-    }
-}
+use nestless_model::loopback::{Flow, GroupId, MAX_FRACTIONS, Place, Tuple};
 
 /// A group as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +89,26 @@ pub(super) fn remove_endpoint(pinned: &mut Pinned, ifindex: u32) -> Result<(), L
     absent(pinned.endpoints.remove(&ifindex)).map_err(failed("write", "endpoints"))
 }
 
+/// Where a link is an endpoint, if it is one.
+pub(super) fn seat(pinned: &Pinned, ifindex: u32) -> Result<Option<(GroupId, Place)>, LoopbackError> {
+    let Some(endpoint) = endpoint(pinned, ifindex)? else { return Ok(None) };
+    let (Some(id), Some(place)) = (GroupId::new(endpoint.group), Place::new(endpoint.place)) else {
+        return Ok(None);
+    };
+    let row = group(pinned, id)?;
+    Ok(row.is_some_and(|row| is_member(&row, &endpoint, ifindex)).then_some((id, place)))
+}
+
+/// Forgets a group that nobody is in.
+pub(super) fn dissolve_empty(pinned: &mut Pinned, group: GroupId) -> Result<(), LoopbackError> {
+    match self::group(pinned, group)? {
+        Some(row) if row.members == 0 => dissolve(pinned, group),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the endpoint's row and the group's say the same.
-pub(super) fn is_member(group: &GroupRow, endpoint: &Endpoint, ifindex: u32) -> bool {
+fn is_member(group: &GroupRow, endpoint: &Endpoint, ifindex: u32) -> bool {
     let place = usize::from(endpoint.place);
     group.members & 1 << endpoint.place != 0
         && group.life[place] == endpoint.life

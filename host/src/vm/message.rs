@@ -5,6 +5,7 @@ use nestless_model::{
     attachment::{Capacity, Granted, NicRecord, Phase, PodRef, Refusal, VmState},
     guard::RateLimit,
     identity::{AttachmentId, BootId, Mac, NetworkName, RequestId, VmName},
+    loopback::{JoinError, JoinWish},
 };
 use std::collections::BTreeSet;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,8 @@ pub struct AttachRequest {
     pub network: Option<NetworkName>,
     /// What it must have.
     pub addresses: AddressRequest,
+    /// It is no pod's interface but a fraction's endpoint, on the VM's default network's NICs and without an address.
+    pub loopback: Option<JoinWish>,
     /// Limit on what the pod sends.
     pub egress: Option<RateLimit>,
     /// Limit on what the pod receives.
@@ -40,6 +43,9 @@ pub enum RequestError {
     /// No addresses.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// No place in the loopback group.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The VM's NICs.
     #[error("VM {vm}: {refusal}")]
     Refused { vm: VmName, refusal: Refusal },

@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use nestless_model::{
     guard::GuardRules,
-    identity::{LinkName, NetworkName, NicId, VmName},
+    identity::{LinkName, Mtu, NetworkName, NicId, VmName},
+    loopback::Membership,
 };
 use std::collections::BTreeMap;
 
 /// The host's ends of all NICs, whichever VM they belong to.
 #[async_trait]
 pub trait Ports: Send + Sync {
-    /// Hangs the guard on a link and lets it drop everything.
+    /// Hangs the guard on a link and lets it drop everything. A loopback group that the link was in hears of its end.
     async fn close(&self, link: &LinkName) -> Result<(), PortError>;
 
     /// Hangs the guard on a link with these rules.
@@ -19,17 +20,27 @@ pub trait Ports: Send + Sync {
     /// Makes the guarded host end of a VM's NIC a port of the network's bridge, and brings it up.
     async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError>;
 
+    /// Takes the host end of a VM's NIC out of any bridge, and brings it up.
+    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), PortError>;
+
+    /// Makes a link that is in no bridge an endpoint of a loopback group, in the guard's stead.
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError>;
+
     /// All host's ends that exist. What is left of others is forgotten.
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError>;
 }
 
 /// A host's end that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEndSeen {
-    /// The bridge that it is a port of, if it is up.
+    /// Set up.
+    pub up: bool,
+    /// The bridge that it is a port of.
     pub bridge: Option<String>,
     /// Guard programs hang on it.
     pub guarded: bool,
+    /// It is in a loopback group, and the reflector hangs on it.
+    pub reflected: bool,
 }
 
 /// Bridge, link or guard refused.

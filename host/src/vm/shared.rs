@@ -5,7 +5,8 @@ use ipnet::IpNet;
 use nestless_model::{
     address::{AddressRequest, ClaimError, Claims, PoolUse},
     attachment::{Change, Held, NicRecord},
-    identity::{Mac, NetworkName, NicId, VmName},
+    identity::{Mac, NetworkName, NicId, TenantName, VmName},
+    loopback::{Groups, JoinError, JoinWish},
     network::Network,
 };
 use std::{
@@ -44,6 +45,7 @@ impl Clock {
 
 struct State {
     claims: BTreeMap<NetworkName, Claims>,
+    groups: Groups,
     next_nic: u32,
     /// Low halves of the ids in use: they are what tells the MAC addresses of this host's NICs apart.
     low_ids: BTreeSet<u16>,
@@ -72,7 +74,13 @@ pub struct SubnetUse {
 
 impl Shared {
     /// Takes over what the ledger holds.
-    pub fn new(ledger: Ledger, host_id: u16, networks: Vec<Network>, contents: &Contents) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        host_id: u16,
+        networks: Vec<Network>,
+        tenants: BTreeMap<VmName, TenantName>,
+        contents: &Contents,
+    ) -> Self {
         let mut claims: BTreeMap<NetworkName, Claims> =
             networks.iter().map(|network| (network.name.clone(), Claims::new(network))).collect();
         let clock = Clock::start();
@@ -83,7 +91,11 @@ impl Shared {
                 claims.restore_cooling(*address, (*until_s).min(longest_s));
             }
         }
+        let mut groups = Groups::new(tenants);
         for record in &contents.nics {
+            if let Some(membership) = &record.held.loopback {
+                groups.restore(&record.vm, membership);
+            }
             if let Some(claims) = claims.get_mut(&record.network) {
                 claims.restore(&record.held.ips(), record.held.pod_mac);
             }
@@ -91,6 +103,7 @@ impl Shared {
         let highest = contents.nics.iter().map(|record| record.nic.0.saturating_add(1)).max().unwrap_or(1);
         let state = State {
             claims,
+            groups,
             next_nic: contents.next_nic.max(highest),
             low_ids: contents.nics.iter().map(|record| low_half(record.nic)).collect(),
         };
@@ -157,11 +170,17 @@ impl Shared {
     ) -> Option<Result<Held, ClaimError>> {
         let mut state = self.state();
         let claims = state.claims.get_mut(network)?;
-        Some(
-            claims
-                .take(vm, request, self.clock.now_s())
-                .map(|addresses| Held { addresses, pod_mac: request.mac }),
-        )
+        Some(claims.take(vm, request, self.clock.now_s()).map(|addresses| Held {
+            addresses,
+            pod_mac: request.mac,
+            loopback: None,
+        }))
+    }
+
+    /// Takes a place in a loopback group for a fraction.
+    pub(super) fn take_place(&self, vm: &VmName, wish: &JoinWish) -> Result<Held, JoinError> {
+        let membership = self.state().groups.take(vm, wish)?;
+        Ok(Held { loopback: Some(membership), ..Held::default() })
     }
 
     /// Makes changes durable, then lets released addresses rest.
@@ -185,6 +204,9 @@ impl Shared {
         for change in changes {
             match change {
                 Change::Release { network, held } => {
+                    if let Some(membership) = &held.loopback {
+                        state.groups.release(membership);
+                    }
                     if let Some(claims) = state.claims.get_mut(&network) {
                         claims.release(vm, &held.ips(), held.pod_mac, now_s);
                     }

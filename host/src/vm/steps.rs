@@ -37,9 +37,10 @@ impl Look {
     pub(super) fn world<'a>(self, bridge_of: impl Fn(NicId) -> Option<&'a LinkName>) -> World {
         let host_ends = self.host_ends.into_iter().map(|(nic, end)| {
             let wanted = bridge_of(nic);
-            let joined =
-                end.bridge.is_some_and(|bridge| wanted.is_none_or(|wanted| wanted.as_str() == bridge));
-            (nic, PortSeen { joined, guarded: end.guarded })
+            let isolated = end.up && end.bridge.is_none();
+            let is_wanted = |bridge: &String| wanted.is_none_or(|wanted| wanted.as_str() == bridge);
+            let joined = end.up && end.bridge.as_ref().is_some_and(is_wanted);
+            (nic, PortSeen { joined, isolated, guarded: end.guarded, reflected: end.reflected })
         });
         World {
             as_of: self.as_of,
@@ -73,6 +74,8 @@ impl Executor {
             }
             Step::Guard(Guarding::Closed) => Ok(self.ports.close(&link).await?),
             Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
+            Step::Guard(Guarding::Reflected(membership)) => Ok(self.ports.reflect(&link, membership).await?),
+            Step::Isolate => Ok(self.ports.isolate(&order.record.vm, nic, order.record.mtu).await?),
             Step::Join => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);

@@ -12,8 +12,8 @@ use crate::{
 };
 use nestless_model::{
     attachment::{
-        Admission, Answer, AttachOrder, Attachment, Context, Granted, Limits, NicRecord, Outcome, Refusal,
-        StepFailure, Ticket, VmEvent, VmNics, VmState,
+        Admission, Answer, AttachOrder, Attachment, Context, Granted, Held, Limits, NicRecord, Outcome,
+        Refusal, StepFailure, Ticket, VmEvent, VmNics, VmState,
     },
     identity::{AttachmentId, BootId, LinkName, NetworkName, NicId, VmName},
 };
@@ -221,10 +221,9 @@ impl Task {
                 let ticket = self.ticket(Waiting::Attach(reply));
                 self.decide(|machine, _| machine.attach_again(ticket, &request.id)).await?;
             }
-            Ok(Admission::New) => match self.shared.take(&self.vm, &name, &request.addresses) {
-                None => drop(reply.send(Err(self.unknown_network(&name)))),
-                Some(Err(refusal)) => drop(reply.send(Err(refusal.into()))),
-                Some(Ok(held)) => {
+            Ok(Admission::New) => match self.take(&request, &name) {
+                Err(refusal) => drop(reply.send(Err(refusal))),
+                Ok(held) => {
                     let order = AttachOrder { attachment: attachment(request), network: name, mtu, held };
                     let ticket = self.ticket(Waiting::Attach(reply));
                     self.decide(|machine, context| machine.attach(ticket, order, context)).await?;
@@ -232,6 +231,15 @@ impl Task {
             },
         }
         Ok(())
+    }
+
+    /// What the pools have to give for it.
+    fn take(&self, request: &AttachRequest, network: &NetworkName) -> Result<Held, RequestError> {
+        if let Some(wish) = &request.loopback {
+            return Ok(self.shared.take_place(&self.vm, wish)?);
+        }
+        let taken = self.shared.take(&self.vm, network, &request.addresses);
+        Ok(taken.ok_or_else(|| self.unknown_network(network))??)
     }
 
     async fn stepped(&mut self, nic: NicId, result: Result<(), StepFailure>) -> Result<(), LedgerError> {

@@ -3,7 +3,7 @@
 use super::{
     nic::{Guarding, Nic, Step},
     observe::VmState,
-    record::{Goal, NicRecord},
+    record::{Goal, Held, NicRecord},
     request::{Answer, Granted, Refusal, Ticket},
 };
 use crate::identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, VmName};
@@ -228,7 +228,8 @@ impl VmNics {
         match step {
             Step::CreateHostEnd => nic.host_end = true,
             Step::Guard(guarding) => nic.guard = Some(guarding),
-            Step::Join => nic.joined = true,
+            Step::Join => (nic.joined, nic.isolated) = (true, false),
+            Step::Isolate => (nic.joined, nic.isolated) = (false, true),
             Step::Plug => {
                 nic.plugged = true;
                 nic.plugged_at_ms = now_ms;
@@ -296,15 +297,19 @@ impl VmNics {
         }
     }
 
-    /// A silent spare NIC has no use for the last pod's addresses.
+    /// A silent spare NIC has no use for the last pod's addresses. One that goes keeps them until the guest has let go of
+    /// it, but for its place in a loopback group: the fraction may be about to come back, and from there nobody hears
+    /// the NIC any more.
     fn let_go(&mut self, id: NicId, out: &mut Outcome) {
         let Some(nic) = self.nics.get_mut(&id) else { return };
-        if nic.record.goal == Goal::Spare
-            && nic.guard_is_closed()
-            && nic.running.is_none()
-            && !nic.record.held.is_empty()
-        {
-            let held = std::mem::take(&mut nic.record.held);
+        if nic.record.attachment().is_some() || !nic.guard_is_closed() || nic.running.is_some() {
+            return;
+        }
+        let held = match nic.record.goal {
+            Goal::Spare => std::mem::take(&mut nic.record.held),
+            _ => Held { loopback: nic.record.held.loopback.take(), ..Held::default() },
+        };
+        if !held.is_empty() {
             out.changes.push(Change::Release { network: nic.record.network.clone(), held });
             out.changes.push(Change::Save(nic.record.clone()));
         }

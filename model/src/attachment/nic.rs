@@ -1,7 +1,7 @@
 //! One NIC: its record, what is known of it in the world, and the step that comes next.
 
 use super::record::{Goal, NicRecord};
-use crate::guard::GuardRules;
+use crate::{guard::GuardRules, loopback::Membership};
 use std::fmt;
 
 /// A single effect on the world. Carried out as it is; whoever does so decides nothing.
@@ -13,6 +13,8 @@ pub enum Step {
     Guard(Guarding),
     /// Make the host's end a port of its network's bridge, up.
     Join,
+    /// Take the host's end out of any bridge, and set it up.
+    Isolate,
     /// Have the hypervisor plug it.
     Plug,
     /// Take away whatever there is of it.
@@ -26,6 +28,8 @@ pub enum Guarding {
     Closed,
     /// Lets out what the rules allow.
     Open(GuardRules),
+    /// The reflector stands in its place: everything goes to the other endpoints of the group, or nowhere.
+    Reflected(Membership),
 }
 
 impl fmt::Display for Step {
@@ -34,7 +38,9 @@ impl fmt::Display for Step {
             Self::CreateHostEnd => "create host end",
             Self::Guard(Guarding::Closed) => "close guard",
             Self::Guard(Guarding::Open(_)) => "open guard",
+            Self::Guard(Guarding::Reflected(_)) => "join loopback group",
             Self::Join => "join bridge",
+            Self::Isolate => "leave bridge",
             Self::Plug => "plug",
             Self::Unplug => "unplug",
         })
@@ -74,6 +80,8 @@ pub struct Nic {
     pub(super) broken: bool,
     pub(super) host_end: bool,
     pub(super) joined: bool,
+    /// In no bridge, and up.
+    pub(super) isolated: bool,
     pub(super) plugged: bool,
     pub(super) visible: bool,
     /// It was plugged, and is there no more.
@@ -102,6 +110,7 @@ impl Nic {
             broken: false,
             host_end: false,
             joined: false,
+            isolated: false,
             plugged: false,
             visible: false,
             lost: false,
@@ -121,7 +130,7 @@ impl Nic {
             Goal::Remove => Phase::Releasing,
             Goal::Spare if !self.record.held.is_empty() => Phase::Releasing,
             _ if self.lost => Phase::Gone,
-            _ if !self.host_end || !self.joined => Phase::Planned,
+            _ if !self.host_end || !self.is_placed() => Phase::Planned,
             _ if !self.plugged => Phase::TapReady,
             Goal::Serve(attachment) if attachment.confirmed => Phase::InUse,
             Goal::Spare if self.visible => Phase::Spare,
@@ -150,10 +159,14 @@ impl Nic {
             return Some(Step::CreateHostEnd);
         }
         let wanted = self.wanted_guard();
+        if matches!(wanted, Guarding::Reflected(_)) && !self.isolated {
+            // Before the guard goes: a bridge floods, and what it floods would reach a localhost.
+            return Some(Step::Isolate);
+        }
         if self.guard.as_ref() != Some(&wanted) {
             return Some(Step::Guard(wanted));
         }
-        if !self.joined {
+        if !self.is_placed() {
             return Some(Step::Join);
         }
         (!self.plugged).then_some(Step::Plug)
@@ -161,7 +174,7 @@ impl Nic {
 
     /// All that the host has to do for its goal is done.
     pub(super) fn is_settled(&self) -> bool {
-        self.plugged && self.joined && !self.lost && self.guard == Some(self.wanted_guard())
+        self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.wanted_guard())
     }
 
     /// The guest has it, for all we know.
@@ -177,7 +190,15 @@ impl Nic {
         *self = Self { known: true, touched: self.touched, ..Self::unknown(self.record.clone()) };
     }
 
+    /// The host's end is where it belongs: in its network's bridge, or an endpoint's in none.
+    pub(super) fn is_placed(&self) -> bool {
+        if self.record.membership().is_some() { self.isolated } else { self.joined }
+    }
+
     fn wanted_guard(&self) -> Guarding {
-        self.record.guard_rules().map_or(Guarding::Closed, Guarding::Open)
+        match self.record.membership() {
+            Some(membership) => Guarding::Reflected(membership.clone()),
+            None => self.record.guard_rules().map_or(Guarding::Closed, Guarding::Open),
+        }
     }
 }

@@ -48,8 +48,12 @@ pub struct World {
 pub struct PortSeen {
     /// It is a port of its network's bridge, and up.
     pub joined: bool,
+    /// It is a port of no bridge, and up.
+    pub isolated: bool,
     /// Guard programs hang on it.
     pub guarded: bool,
+    /// It is an endpoint of a loopback group, and the reflector hangs on it.
+    pub reflected: bool,
 }
 
 impl VmNics {
@@ -91,11 +95,14 @@ impl VmNics {
             format!("{} is not plugged into the VM", nic.record.nic),
         );
         fault(port.is_none(), format!("the host has no link {link}"));
-        fault(
-            port.is_some_and(|port| !port.joined),
-            format!("{link} is no port of its network's bridge, or down"),
-        );
-        fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
+        if nic.record.membership().is_some() {
+            fault(port.is_some_and(|port| !port.isolated), format!("{link} is a port of a bridge, or down"));
+            fault(port.is_some_and(|port| !port.reflected), format!("{link} is in no loopback group"));
+        } else {
+            let unjoined = format!("{link} is no port of its network's bridge, or down");
+            fault(port.is_some_and(|port| !port.joined), unjoined);
+            fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
+        }
         Some(faults)
     }
 
@@ -128,12 +135,15 @@ impl VmNics {
 
     fn whole(nic: &mut Nic, port: PortSeen, first_look: bool, now_ms: u64) -> Option<String> {
         let resumed = nic.host_end && nic.plugged;
-        let drifted = resumed && (nic.joined && !port.joined || nic.guard.is_some() && !port.guarded);
-        (nic.host_end, nic.plugged, nic.joined, nic.broken) = (true, true, port.joined, false);
+        let was_placed = nic.is_placed();
+        (nic.joined, nic.isolated) = (port.joined, port.isolated);
+        let guarded = if nic.record.membership().is_some() { port.reflected } else { port.guarded };
+        let drifted = resumed && (was_placed && !nic.is_placed() || nic.guard.is_some() && !guarded);
+        (nic.host_end, nic.plugged, nic.broken) = (true, true, false);
         if !resumed {
             nic.plugged_at_ms = now_ms;
         }
-        if !port.guarded || first_look {
+        if !guarded || first_look {
             // Entries are written again after a restart: the ledger is right, whatever the kernel holds.
             nic.guard = None;
         }

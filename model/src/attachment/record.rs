@@ -3,6 +3,7 @@
 use crate::{
     guard::{GuardRules, RateLimit},
     identity::{AttachmentId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
+    loopback::Membership,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -49,12 +50,15 @@ pub struct Held {
     pub addresses: Vec<IpNet>,
     /// A MAC address that the pod asked for.
     pub pod_mac: Option<Mac>,
+    /// A place in a loopback group: the NIC is no pod's interface then, but a fraction's endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<Membership>,
 }
 
 impl Held {
     /// Nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.pod_mac.is_none()
+        self.addresses.is_empty() && self.pod_mac.is_none() && self.loopback.is_none()
     }
 
     /// The addresses without prefix length.
@@ -109,9 +113,14 @@ impl NicRecord {
         self.held.pod_mac.unwrap_or(self.mac)
     }
 
-    /// What the guard lets out while it serves a pod; `None` when it may send nothing.
+    /// The loopback group that it is an endpoint of, while it serves a fraction.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.attachment().and(self.held.loopback.as_ref())
+    }
+
+    /// What the guard lets out while it serves a pod; `None` when it may send nothing, or nothing by the guard.
     pub fn guard_rules(&self) -> Option<GuardRules> {
-        let attachment = self.attachment()?;
+        let attachment = self.attachment().filter(|_| self.held.loopback.is_none())?;
         Some(GuardRules {
             mac: self.pod_mac(),
             addresses: self.held.ips(),

@@ -1,7 +1,10 @@
 //! What a guest may ask of its NICs, and the answers.
 
 use super::record::{Attachment, NicRecord};
-use crate::identity::{AttachmentId, Mac, Mtu, NetworkName, NicId};
+use crate::{
+    identity::{AttachmentId, Mac, Mtu, NetworkName, NicId},
+    loopback::Membership,
+};
 use ipnet::IpNet;
 
 /// Whom to answer; chosen by the caller.
@@ -50,6 +53,8 @@ pub struct Granted {
     pub network: NetworkName,
     /// That network's.
     pub mtu: Mtu,
+    /// The loopback group it is in, if it is no pod's interface.
+    pub loopback: Option<Membership>,
     /// It was spare.
     pub warm: bool,
 }
@@ -64,6 +69,7 @@ impl Granted {
             addresses: record.held.addresses.clone(),
             network: record.network.clone(),
             mtu: record.mtu,
+            loopback: record.held.loopback.clone(),
             warm,
         }
     }

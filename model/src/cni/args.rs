@@ -104,6 +104,8 @@ impl PodArgs {
                 "K8S_POD_NAME" => pod.name = value.to_owned(),
                 "K8S_POD_UID" => pod.uid = value.to_owned(),
                 "K8S_POD_INFRA_CONTAINER_ID" => pod.infra_container = value.to_owned(),
+                // Read where group and fraction are looked for.
+                "NESTLESS_GROUP" | "NESTLESS_FRACTION" => {}
                 "IgnoreUnknown" => ignore_unknown = matches!(value, "1" | "true" | "True" | "TRUE"),
                 other => unknown = Some(cut(other)),
             }

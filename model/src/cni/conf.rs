@@ -1,6 +1,6 @@
 //! The network configuration. Keys of other plugins and of the runtime are left alone; ours are typed.
 
-use super::{CniError, CniResult, Dns, ErrorCode, RuntimeConfig, Version, node::Node};
+use super::{CniError, CniResult, Dns, ErrorCode, Mode, RuntimeConfig, Version, node::Node};
 use crate::identity::{AttachmentId, ContainerId, InterfaceName, NetworkName};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ pub struct NetworkConf {
     pub version: Version,
     /// `name`: the configuration's own name, which GC goes by.
     pub name: NetworkName,
+    /// `mode`
+    pub mode: Mode,
     /// `network`: the pod network on the host; `None`: the VM's default.
     pub network: Option<NetworkName>,
     /// `agentSocket`
@@ -52,6 +54,7 @@ impl NetworkConf {
         let mut conf = Self {
             version,
             name,
+            mode: Mode::parse(&node)?,
             network,
             agent_socket,
             dns: Dns::default(),
@@ -83,11 +86,19 @@ impl NetworkConf {
     }
 
     /// What GC is to keep.
-    pub(super) fn valid_attachments(value: &Value) -> Result<Vec<AttachmentId>, CniError> {
+    pub(super) fn valid_attachments(&self, value: &Value) -> Result<Vec<AttachmentId>, CniError> {
         let expected = "a list of {\"containerID\": ..., \"ifname\": ...}";
         // Taking an absent list for an empty one would end every pod of the network.
         let items = Node::root(value).need("cni.dev/valid-attachments", expected)?.items(expected)?;
-        items.iter().map(parse_attachment).collect()
+        items.iter().map(|item| Ok(self.attachment(parse_attachment(item)?))).collect()
+    }
+
+    /// The attachment that a call for this one is about.
+    pub(super) fn attachment(&self, called_for: AttachmentId) -> AttachmentId {
+        match self.mode {
+            Mode::Pod => called_for,
+            Mode::Loopback => AttachmentId::of_endpoint(called_for.container),
+        }
     }
 }
 

@@ -56,6 +56,12 @@ pub enum ErrorCode {
     GcIncomplete = 112,
     /// Parts of the attachment could not be taken away.
     TeardownIncomplete = 113,
+    /// The loopback group has as many fractions as it may have.
+    GroupFull = 114,
+    /// Another fraction of the loopback group has that name.
+    FractionTaken = 115,
+    /// The loopback group is another tenant's.
+    OtherTenant = 116,
 }
 
 impl ErrorCode {
@@ -128,6 +134,15 @@ impl ErrorCode {
                 "the message lists what differs; recreate the pod, or let the host reconcile"
             }
             Self::GcIncomplete => "the message lists what is left; the next GC tries again",
+            Self::GroupFull => {
+                "put more of the pod's containers into one fraction; `nestless loopback show` on the host lists the group"
+            }
+            Self::FractionTaken => {
+                "give the fraction another name, or let the one that has it leave; `nestless loopback show` on the host says where it is"
+            }
+            Self::OtherTenant => {
+                "choose another group name, or give both VMs one `tenant` in nestlessd's configuration if their pods may share a localhost"
+            }
             Self::TeardownIncomplete => "the message lists what is left; DEL may be repeated",
         }
     }

@@ -9,6 +9,7 @@
 mod args;
 mod conf;
 mod error;
+mod loopback;
 mod node;
 mod request;
 mod result;
@@ -19,6 +20,7 @@ mod wire;
 pub use args::{Environment, PodArgs, TraceContext};
 pub use conf::{DEFAULT_AGENT_SOCKET, NetworkConf};
 pub use error::{CniError, ErrorCode};
+pub use loopback::Mode;
 pub use request::{Add, Check, Del, Gc, Request, answer_version, parse_request};
 pub use result::{CniResult, Dns, Interface, Ip, Route};
 pub use runtime::{Bandwidth, PortMapping, Protocol, RequestedAddress, RuntimeConfig};

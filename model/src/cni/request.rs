@@ -1,11 +1,12 @@
 //! From environment and standard input to a typed request: the door through which everything passes.
 
 use super::{
-    CniError, CniResult, Environment, ErrorCode, NetworkConf, PodArgs, Version,
+    CniError, CniResult, Environment, ErrorCode, Mode, NetworkConf, PodArgs, Version,
     args::invalid,
     conf::{Depth, decode},
+    loopback,
 };
-use crate::identity::AttachmentId;
+use crate::{identity::AttachmentId, loopback::JoinWish};
 use serde_json::Value;
 
 /// What the runtime wants.
@@ -36,6 +37,8 @@ pub struct Add {
     pub conf: NetworkConf,
     /// Who it is for.
     pub pod: PodArgs,
+    /// The fraction it is, for a plugin of [`Mode::Loopback`] and a pod that is split.
+    pub join: Option<JoinWish>,
 }
 
 /// DEL
@@ -120,19 +123,25 @@ pub fn answer_version(stdin: &str) -> Version {
 }
 
 fn parse_add(environment: &Environment, conf: &Value) -> Result<Add, CniError> {
+    let (called_for, parsed) = (environment.attachment()?, NetworkConf::parse(conf, Depth::Whole)?);
     Ok(Add {
-        attachment: environment.attachment()?,
+        attachment: parsed.attachment(called_for),
         sandbox: environment.need("CNI_NETNS")?.to_owned(),
-        conf: NetworkConf::parse(conf, Depth::Whole)?,
+        join: match parsed.mode {
+            Mode::Pod => None,
+            Mode::Loopback => loopback::wish(conf, environment)?,
+        },
+        conf: parsed,
         pod: PodArgs::parse(environment.get("CNI_ARGS").unwrap_or_default())?,
     })
 }
 
 fn parse_del(environment: &Environment, conf: &Value) -> Result<Del, CniError> {
+    let (called_for, conf) = (environment.attachment()?, NetworkConf::parse(conf, Depth::Identity)?);
     Ok(Del {
-        attachment: environment.attachment()?,
+        attachment: conf.attachment(called_for),
         sandbox: environment.get("CNI_NETNS").map(str::to_owned),
-        conf: NetworkConf::parse(conf, Depth::Identity)?,
+        conf,
     })
 }
 
@@ -141,7 +150,7 @@ fn parse_check(environment: &Environment, conf: &Value) -> Result<Check, CniErro
     needs("CHECK", Version::V0_4_0, &conf)?;
     let prev_result = conf.prev_result.clone();
     Ok(Check {
-        attachment: environment.attachment()?,
+        attachment: conf.attachment(environment.attachment()?),
         sandbox: environment.need("CNI_NETNS")?.to_owned(),
         prev_result: prev_result.ok_or_else(|| {
             CniError::new(
@@ -156,7 +165,7 @@ fn parse_check(environment: &Environment, conf: &Value) -> Result<Check, CniErro
 fn parse_gc(conf: &Value) -> Result<Gc, CniError> {
     let parsed = NetworkConf::parse(conf, Depth::Identity)?;
     needs("GC", Version::V1_1_0, &parsed)?;
-    Ok(Gc { conf: parsed, valid: NetworkConf::valid_attachments(conf)? })
+    Ok(Gc { valid: parsed.valid_attachments(conf)?, conf: parsed })
 }
 
 fn parse_status(conf: &Value) -> Result<NetworkConf, CniError> {

@@ -375,3 +375,50 @@ fn the_exact_spelling_goes_first() {
     let Ok(Request::Add(add)) = parse_request(&environment("ADD"), &stdin) else { panic!("not an ADD") };
     assert_eq!(add.conf.network.unwrap().as_str(), "blue");
 }
+
+fn joins(extra: Value, arguments: &str) -> Result<Option<String>, CniError> {
+    let mut environment: Vec<_> =
+        [("CNI_COMMAND", "ADD"), ("CNI_CONTAINERID", "c1"), ("CNI_IFNAME", "eth0"), ("CNI_NETNS", "/n")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    environment.push(("CNI_ARGS".to_owned(), arguments.to_owned()));
+    let mut all = json!({"mode": "loopback"});
+    all.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let Request::Add(add) = parse_request(&environment.into_iter().collect(), &conf(all))? else {
+        panic!("not ADD")
+    };
+    assert_eq!(add.attachment.to_string(), "c1/hostlo0");
+    Ok(add.join.map(|wish| format!("{}/{}", wish.group, wish.fraction)))
+}
+
+#[test]
+fn a_fraction_is_named_in_any_of_the_usual_places() {
+    let own = json!({"group": "own", "fraction": "f"});
+    let arguments = "NESTLESS_GROUP=arguments;NESTLESS_FRACTION=f";
+    let cni = json!({"cni": {"loopback": {"group": "args", "fraction": "f"}}});
+    let annotations = json!({"nestless.io/loopback-group": "annotation", "nestless.io/loopback-fraction": "f", "other": "x"});
+    let annotated = json!({"io.kubernetes.cri.pod-annotations": annotations});
+    let mut runtime = annotated.clone();
+    runtime["loopback"] = json!({"group": "runtime", "fraction": "f"});
+    let named = |conf: Value, arguments: &str| joins(conf, arguments).unwrap();
+    assert_eq!(named(json!({}), "IgnoreUnknown=1"), None);
+    assert_eq!(named(json!({"runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"a": "b"}}}), ""), None);
+    assert_eq!(named(json!({"loopback": own}), "").unwrap(), "own/f");
+    assert_eq!(named(json!({"loopback": own}), arguments).unwrap(), "arguments/f");
+    assert_eq!(named(json!({"loopback": own, "args": cni}), arguments).unwrap(), "args/f");
+    assert_eq!(named(json!({"args": cni, "runtimeConfig": annotated}), arguments).unwrap(), "annotation/f");
+    assert_eq!(named(json!({"args": cni, "runtimeConfig": runtime}), arguments).unwrap(), "runtime/f");
+}
+
+#[test]
+fn half_a_fraction_s_name_is_refused() {
+    let message = |conf: Value, arguments: &str| joins(conf, arguments).unwrap_err().message;
+    assert!(message(json!({}), "NESTLESS_GROUP=g").contains("expected both"));
+    assert!(message(json!({}), "NESTLESS_GROUP=g;NESTLESS_FRACTION=a/b").contains("NESTLESS_FRACTION"));
+    assert!(message(json!({"loopback": {"group": "g"}}), "").starts_with("loopback.fraction is missing"));
+    assert!(
+        message(json!({"runtimeConfig": {"loopback": {"group": "", "fraction": "f"}}}), "")
+            .contains("runtimeConfig.loopback.group")
+    );
+    assert!(message(json!({"mode": "hostlo"}), "").contains("\"pod\" or \"loopback\""));
+}

@@ -4,7 +4,10 @@ mod mac;
 mod name;
 
 pub use mac::{Mac, MacError, NIC_MAC_PREFIX};
-pub use name::{BootId, ContainerId, InterfaceName, LinkName, NameError, NetworkName, RequestId, VmName};
+pub use name::{
+    BootId, ContainerId, FractionName, GroupName, InterfaceName, LinkName, NameError, NetworkName, RequestId,
+    TenantName, VmName,
+};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,6 +19,26 @@ pub struct AttachmentId {
     pub container: ContainerId,
     /// The interface's name inside the sandbox.
     pub interface: InterfaceName,
+}
+
+/// The name that every loopback endpoint has in its sandbox, which no pod's interface may have.
+pub const ENDPOINT_INTERFACE: &str = "hostlo0";
+
+impl AttachmentId {
+    /// That of the container's loopback endpoint.
+    pub fn of_endpoint(container: ContainerId) -> Self {
+        Self { container, interface: Self::endpoint_interface() }
+    }
+
+    /// [`ENDPOINT_INTERFACE`]
+    pub fn endpoint_interface() -> InterfaceName {
+        InterfaceName::new(ENDPOINT_INTERFACE).expect("seven letters and digits are a name")
+    }
+
+    /// Whether it is a loopback endpoint's.
+    pub fn is_endpoint(&self) -> bool {
+        self.interface.as_str() == ENDPOINT_INTERFACE
+    }
 }
 
 impl fmt::Display for AttachmentId {

@@ -100,6 +100,18 @@ name!(
     NetworkName, "network name", "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", |t| is_token(t, 63)
 );
 name!(
+    /// The fractions of one split pod, whose localhost is one.
+    GroupName, "loopback group's name", "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", |t| is_token(t, 63)
+);
+name!(
+    /// One fraction of a split pod.
+    FractionName, "fraction's name", "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", |t| is_token(t, 63)
+);
+name!(
+    /// Whose VMs may share loopback groups.
+    TenantName, "tenant's name", "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", |t| is_token(t, 63)
+);
+name!(
     /// The runtime's id of a sandbox (CNI SPEC 1.1.0: a letter or digit, then letters, digits, '_', '.', '-').
     ContainerId, "container id", "a letter or digit followed by letters, digits, '.', '_' or '-', at most 255", |t| is_token(t, 255)
 );

@@ -1,13 +1,33 @@
 //! What a group knows about one flow.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How many fractions a group may have: the width of the sets in a row.
 pub const MAX_FRACTIONS: usize = 16;
 
 /// An endpoint's number in its group, below [`MAX_FRACTIONS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct Place(u8);
+
+/// Not a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no place in a loopback group: expected 0 to {last}", last = MAX_FRACTIONS - 1)]
+pub struct PlaceError(u8);
+
+impl TryFrom<u8> for Place {
+    type Error = PlaceError;
+    fn try_from(number: u8) -> Result<Self, PlaceError> {
+        Self::new(number).ok_or(PlaceError(number))
+    }
+}
+
+impl From<Place> for u8 {
+    fn from(place: Place) -> u8 {
+        place.0
+    }
+}
 
 impl Place {
     /// `None` when there is no such place.

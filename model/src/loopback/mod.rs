@@ -54,12 +54,14 @@ mod departure;
 mod flow;
 mod group;
 mod judge;
+mod membership;
 mod packet;
 #[cfg(test)]
 mod tests;
 
 pub use departure::{Farewell, farewell};
-pub use flow::{Flow, Kind, MAX_FRACTIONS, Place, Places, State};
+pub use flow::{Flow, Kind, MAX_FRACTIONS, Place, PlaceError, Places, State};
 pub use group::{Group, GroupFull};
 pub use judge::{Outcome, Verdict};
+pub use membership::{GroupId, Groups, JoinError, JoinWish, Membership};
 pub use packet::{Body, FragmentId, Packet, Protocol, Tuple};

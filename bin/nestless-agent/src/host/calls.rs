@@ -5,10 +5,12 @@ use nestless_model::{
     cni::{Bandwidth, PodArgs, RequestedAddress},
     guard,
     identity::{AttachmentId, Mac, NetworkName},
+    loopback::JoinWish,
 };
 use nestless_proto::{
     AttachRequest, CapacityRequest, CapacityResponse, CheckRequest, ConfirmRequest, DetachRequest,
-    ListRequest, PodRef, RateLimit, Refusal, ReportRequest, guest_client::GuestClient, refusal::Reason,
+    JoinRequest, ListRequest, PodRef, RateLimit, Refusal, ReportRequest, guest_client::GuestClient,
+    refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{collections::BTreeSet, time::Duration};
@@ -84,11 +86,31 @@ impl Host {
             egress: wish.bandwidth.egress.map(rate_limit),
             ingress: wish.bandwidth.ingress.map(rate_limit),
             sandbox: wish.sandbox,
-            pod: Some(PodRef { namespace: wish.pod.namespace, name: wish.pod.name, uid: wish.pod.uid }),
+            pod: Some(pod_ref(wish.pod)),
         };
         let answer =
             self.repeat(trace, &request, async |mut client, request| client.attach(request).await).await?;
         Offer::read(answer)
+    }
+
+    /// A NIC for a fraction's endpoint.
+    pub(crate) async fn join(
+        &self,
+        wish: AttachWish,
+        group: &JoinWish,
+        trace: TraceParent,
+    ) -> Result<Offer, HostError> {
+        let request = JoinRequest {
+            request_id: request_id(),
+            container_id: wish.attachment.container.to_string(),
+            group: group.group.to_string(),
+            fraction: group.fraction.to_string(),
+            sandbox: wish.sandbox,
+            pod: Some(pod_ref(wish.pod)),
+        };
+        let answer =
+            self.repeat(trace, &request, async |mut client, request| client.join(request).await).await?;
+        Offer::read_join(answer)
     }
 
     /// Whether there was something to detach.
@@ -195,6 +217,10 @@ pub(super) fn traced<T>(trace: TraceParent, message: T) -> Request<T> {
 /// One per attempt of ours; a repetition on another connection keeps it.
 fn request_id() -> String {
     TraceParent::root().trace_id()
+}
+
+fn pod_ref(pod: PodArgs) -> PodRef {
+    PodRef { namespace: pod.namespace, name: pod.name, uid: pod.uid }
 }
 
 fn rate_limit(limit: guard::RateLimit) -> RateLimit {

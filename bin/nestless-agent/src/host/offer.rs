@@ -2,9 +2,15 @@
 
 use super::HostError;
 use ipnet::IpNet;
-use nestless_guest::pod_nic::{PodNic, PodRoute};
-use nestless_model::identity::{AttachmentId, InterfaceName, Mac, Mtu};
-use nestless_proto::{AttachResponse, Attachment};
+use nestless_guest::{
+    loopback_endpoint::{LoopbackEndpoint, PortSlice},
+    pod_nic::{PodNic, PodRoute},
+};
+use nestless_model::{
+    identity::{AttachmentId, InterfaceName, Mac, Mtu},
+    loopback::Place,
+};
+use nestless_proto::{AttachResponse, Attachment, JoinResponse, Membership};
 use std::{fmt::Display, net::IpAddr, str::FromStr};
 
 /// A NIC that the host gives.
@@ -18,6 +24,8 @@ pub(crate) struct Offer {
     pub(crate) dns_servers: Vec<String>,
     /// The guest should see it already.
     pub(crate) warm: bool,
+    /// It is for a fraction's endpoint, at this place of its group.
+    pub(crate) place: Option<Place>,
 }
 
 /// An attachment that the host knows.
@@ -50,7 +58,29 @@ impl Offer {
             mtu: Mtu::new(answer.mtu_bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })?,
             dns_servers: answer.dns_servers,
             warm: answer.warm,
+            place: None,
         })
+    }
+
+    pub(super) fn read_join(answer: JoinResponse) -> Result<Self, HostError> {
+        let missing = || HostError::Nonsense { what: "an endpoint without a place".to_owned() };
+        let nic_mac = parse("nic_mac", &answer.nic_mac)?;
+        Ok(Self {
+            nic_mac,
+            pod_mac: nic_mac,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            mtu: Mtu::new(answer.mtu_bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })?,
+            dns_servers: Vec::new(),
+            warm: answer.warm,
+            place: Some(place(&answer.membership.ok_or_else(missing)?)?),
+        })
+    }
+
+    /// `None` when it is for a pod's interface.
+    pub(crate) fn endpoint(&self) -> Option<LoopbackEndpoint> {
+        let ports = PortSlice::of_place(self.place?);
+        Some(LoopbackEndpoint { nic_mac: self.nic_mac, mtu: self.mtu, ports })
     }
 
     pub(crate) fn pod_nic(&self, interface: &InterfaceName) -> PodNic {
@@ -69,12 +99,14 @@ impl Listed {
     pub(super) fn read(listed: Attachment) -> Result<Self, HostError> {
         let missing = |what: &str| HostError::Nonsense { what: format!("an attachment without {what}") };
         let id = listed.attachment.ok_or_else(|| missing("an id"))?;
+        let place = listed.membership.as_ref().map(place).transpose()?;
+        let offer = Offer { place, ..Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)? };
         Ok(Self {
             attachment: AttachmentId {
                 container: parse("a container id", &id.container_id)?,
                 interface: parse("an interface name", &id.interface)?,
             },
-            offer: Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)?,
+            offer,
             sandbox: listed.sandbox,
             in_use: listed.in_use,
         })
@@ -86,6 +118,12 @@ pub(super) fn wire_id(attachment: &AttachmentId) -> nestless_proto::AttachmentId
         container_id: attachment.container.to_string(),
         interface: attachment.interface.to_string(),
     }
+}
+
+fn place(membership: &Membership) -> Result<Place, HostError> {
+    let number = u8::try_from(membership.place).ok();
+    let nonsense = || HostError::Nonsense { what: format!("the place {}", membership.place) };
+    number.and_then(Place::new).ok_or_else(nonsense)
 }
 
 fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, HostError> {

@@ -30,6 +30,9 @@ fn code(reason: Reason) -> ErrorCode {
         Reason::NoCapacity => ErrorCode::NoCapacity,
         Reason::NicTimeout => ErrorCode::NicTimeout,
         Reason::VmNotReady | Reason::RateLimited => ErrorCode::TryAgainLater,
+        Reason::GroupFull => ErrorCode::GroupFull,
+        Reason::FractionTaken => ErrorCode::FractionTaken,
+        Reason::OtherTenant => ErrorCode::OtherTenant,
         Reason::NotFound => ErrorCode::UnknownContainer,
         Reason::Hypervisor | Reason::Fabric | Reason::Internal | Reason::Unspecified => {
             ErrorCode::HostFailure

@@ -6,11 +6,15 @@ use crate::{
     host::{AttachWish, HostError, Offer},
 };
 use nestless_guest::{
+    loopback_endpoint::{self, LoopbackEndpoint, LoopbackEndpointError},
     parking::ParkingError,
     pod_nic::{self, Configured, PodNicError, SandboxRoute},
     port_mapping,
 };
-use nestless_model::cni::{Add, CniError, CniResult, Dns, ErrorCode, Interface, Ip, NetworkConf, Route};
+use nestless_model::{
+    cni::{Add, CniError, CniResult, Dns, ErrorCode, Interface, Ip, Mode, NetworkConf, Route},
+    identity::AttachmentId,
+};
 use nestless_support::{netlink::Netlink, netns::Namespace, telemetry::TraceParent};
 use std::{error::Error as _, net::IpAddr, sync::Arc};
 
@@ -21,6 +25,10 @@ impl Agent {
         sandbox: Namespace,
         trace: TraceParent,
     ) -> Result<CniResult, CniError> {
+        if add.conf.mode == Mode::Loopback && add.join.is_none() {
+            // The pod is whole: its localhost is its own.
+            return Ok(add.conf.prev_result.unwrap_or_default());
+        }
         let _guard = self.locks.container(&add.attachment.container).await;
         self.refuse_a_second(&add, &sandbox, trace).await?;
         let mut record = Record {
@@ -29,7 +37,11 @@ impl Agent {
             ..Record::new(add.attachment.clone(), Phase::Attaching)
         };
         self.keep(&record)?;
-        let offer = match self.host.attach(wish(&add), trace).await {
+        let offered = match &add.join {
+            None => self.host.attach(wish(&add), trace).await,
+            Some(group) => self.host.join(wish(&add), group, trace).await,
+        };
+        let offer = match offered {
             Ok(offer) => offer,
             Err(HostError::Refused(refusal)) => {
                 // The host has nothing to take back.
@@ -89,7 +101,7 @@ impl Agent {
         record: &mut Record,
     ) -> Result<Configured, CniError> {
         record.nic = Some(offer.nic_mac);
-        record.mapped = !add.conf.runtime.port_mappings.is_empty();
+        record.mapped = !add.attachment.is_endpoint() && !add.conf.runtime.port_mappings.is_empty();
         self.keep(record)?;
         self.parking.wait_for(offer.nic_mac, self.deadlines.nic).await.map_err(|error| {
             let code = match error {
@@ -98,9 +110,13 @@ impl Agent {
             };
             CniError::new(code, chain(&error))
         })?;
-        let nic = offer.pod_nic(&add.attachment.interface);
-        let configured =
-            pod_nic::configure(&self.parking, sandbox, &nic).await.map_err(PodNicError::into_cni)?;
+        let configured = match offer.endpoint() {
+            Some(endpoint) => self.join(sandbox, &endpoint).await?,
+            None => {
+                let nic = offer.pod_nic(&add.attachment.interface);
+                pod_nic::configure(&self.parking, sandbox, &nic).await.map_err(PodNicError::into_cni)?
+            }
+        };
         if record.mapped {
             map_ports(add, offer).await?;
         }
@@ -108,6 +124,14 @@ impl Agent {
         record.phase = Phase::InUse;
         self.keep(record)?;
         Ok(configured)
+    }
+
+    async fn join(&self, sandbox: &Namespace, endpoint: &LoopbackEndpoint) -> Result<Configured, CniError> {
+        loopback_endpoint::join(&self.parking, sandbox, endpoint)
+            .await
+            .map_err(LoopbackEndpointError::into_cni)?;
+        let device = pod_nic::device(sandbox, &AttachmentId::endpoint_interface()).await;
+        Ok(Configured { device, routes: Vec::new() })
     }
 
     /// After a failure. The first failure is what the runtime is told.
@@ -126,6 +150,17 @@ impl IntoCni for PodNicError {
     fn into_cni(self) -> CniError {
         let code = match self {
             Self::InterfaceExists { .. } => ErrorCode::InterfaceExists,
+            Self::Absent { .. } => ErrorCode::NicTimeout,
+            _ => ErrorCode::SandboxSetup,
+        };
+        CniError::new(code, chain(&self))
+    }
+}
+
+impl IntoCni for LoopbackEndpointError {
+    fn into_cni(self) -> CniError {
+        let code = match self {
+            Self::Exists => ErrorCode::InterfaceExists,
             Self::Absent { .. } => ErrorCode::NicTimeout,
             _ => ErrorCode::SandboxSetup,
         };
@@ -191,7 +226,8 @@ fn result(add: &Add, offer: &Offer, configured: &Configured) -> CniResult {
             })
             .collect(),
         routes: configured.routes.iter().map(route).collect(),
-        dns: dns(&add.conf, offer),
+        // Names are looked up by way of the interface before us.
+        dns: if add.attachment.is_endpoint() { Dns::default() } else { dns(&add.conf, offer) },
     }
 }
 

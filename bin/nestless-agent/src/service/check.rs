@@ -2,7 +2,10 @@
 
 use super::{Agent, chain};
 use crate::attachments::Phase;
-use nestless_guest::pod_nic::{self, Observed, SandboxRoute};
+use nestless_guest::{
+    loopback_endpoint,
+    pod_nic::{self, Observed, SandboxRoute},
+};
 use nestless_model::cni::{Check, CniError, CniResult, ErrorCode, Interface, Route};
 use nestless_support::{netns::Namespace, telemetry::TraceParent};
 
@@ -28,7 +31,11 @@ impl Agent {
         let Some(observed) = observed else {
             return Err(failed(vec![format!("the NIC with MAC address {nic} is not in the sandbox")]));
         };
-        let mut faults = compare(&check, &observed);
+        let mut faults = if check.attachment.is_endpoint() {
+            compare_endpoint(&check, &observed, &sandbox).await
+        } else {
+            compare(&check, &observed)
+        };
         match self.host.check(&check.attachment, trace).await {
             Ok(found) => faults.extend(found),
             // What was found here is worth telling at once; otherwise nothing is known.
@@ -37,6 +44,21 @@ impl Agent {
         }
         if faults.is_empty() { Ok(()) } else { Err(failed(faults)) }
     }
+}
+
+/// Routes and addresses are those of the plugin before us.
+async fn compare_endpoint(check: &Check, observed: &Observed, sandbox: &Namespace) -> Vec<String> {
+    let name = check.attachment.interface.as_str();
+    let Some(expected) = check.prev_result.interfaces.iter().find(|interface| interface.name == name) else {
+        return vec![format!("prevResult has no interface {name}")];
+    };
+    let mut faults = compare_link(expected, observed);
+    match loopback_endpoint::is_joined(sandbox).await {
+        Ok(true) => {}
+        Ok(false) => faults.push(format!("steer is not on lo and {name}")),
+        Err(error) => faults.push(chain(&error)),
+    }
+    faults
 }
 
 /// What of `prevResult` is ours and differs.

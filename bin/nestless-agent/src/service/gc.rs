@@ -1,7 +1,7 @@
 //! GC: detaches all of one network that are not listed. Runs alone, and goes on after a failure.
 
 use super::Agent;
-use nestless_model::cni::{CniError, ErrorCode, Gc};
+use nestless_model::cni::{CniError, ErrorCode, Gc, Mode};
 use nestless_support::telemetry::TraceParent;
 use std::collections::BTreeSet;
 
@@ -12,7 +12,11 @@ impl Agent {
         let mut failures = Vec::new();
         for record in self.attachments.all() {
             // Those of other networks are in other lists. Of whose network nothing is known, nobody says that it is dead.
-            if record.conf.as_ref() != Some(&gc.conf.name) || valid.contains(&record.attachment) {
+            let other_plugin = record.attachment.is_endpoint() != (gc.conf.mode == Mode::Loopback);
+            if record.conf.as_ref() != Some(&gc.conf.name)
+                || other_plugin
+                || valid.contains(&record.attachment)
+            {
                 continue;
             }
             let attachment = record.attachment.clone();

@@ -41,9 +41,9 @@ impl Agent {
     async fn retire(&self, mut record: Record) -> Result<(), nestless_model::cni::CniError> {
         if let (Some(nic), Some(path)) = (record.nic, &record.sandbox)
             && let Ok(sandbox) = Namespace::open(path)
-            && let Err(error) = pod_nic::withdraw(&self.parking, &sandbox, nic).await
+            && let Err(error) = self.take_out(&record, &sandbox, nic).await
         {
-            tracing::warn!(attachment = %record.attachment, error = chain(&error), "a NIC could not be taken back");
+            tracing::warn!(%error, "a NIC could not be taken back");
         }
         record.phase = Phase::Detaching;
         self.keep(&record)

@@ -6,11 +6,15 @@ use crate::{
     host::{HostError, patiently},
 };
 use nestless_guest::{
+    loopback_endpoint,
     pod_nic::{self, Device},
     port_mapping,
     sandbox_watch::SandboxNumber,
 };
-use nestless_model::cni::{CniError, ErrorCode};
+use nestless_model::{
+    cni::{CniError, ErrorCode},
+    identity::Mac,
+};
 use nestless_support::{netns::Namespace, telemetry::TraceParent};
 use std::sync::Arc;
 
@@ -63,15 +67,28 @@ impl Agent {
         }
         let recorded = record.sandbox.as_deref().and_then(|path| Namespace::open(path).ok());
         for sandbox in given.into_iter().chain(&recorded) {
-            let found = pod_nic::withdraw(&self.parking, sandbox, nic).await.map_err(|error| {
-                let message = format!("{}: {}", record.attachment, chain(&error));
-                CniError::new(ErrorCode::TeardownIncomplete, message)
-            })?;
-            if found {
+            if self.take_out(record, sandbox, nic).await? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Takes a NIC out of one sandbox; false if it is not there.
+    pub(super) async fn take_out(
+        &self,
+        record: &Record,
+        sandbox: &Namespace,
+        nic: Mac,
+    ) -> Result<bool, CniError> {
+        let taken = if record.attachment.is_endpoint() {
+            loopback_endpoint::leave(&self.parking, sandbox, nic).await.map_err(|error| chain(&error))
+        } else {
+            pod_nic::withdraw(&self.parking, sandbox, nic).await.map_err(|error| chain(&error))
+        };
+        taken.map_err(|why| {
+            CniError::new(ErrorCode::TeardownIncomplete, format!("{}: {why}", record.attachment))
+        })
     }
 
     /// Tells the host that the NIC is in use, beside the caller's way. What gets lost here is told after the next connect.

@@ -3,10 +3,12 @@
 use super::{input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{RequestError, VmHandle};
+use nestless_model::loopback::JoinWish;
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
-    ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, ListRequest,
-    ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest, refusal::Reason,
+    ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, JoinRequest,
+    JoinResponse, ListRequest, ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest,
+    refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{sync::Arc, time::Instant};
@@ -90,6 +92,27 @@ impl Guest for GuestService {
             }
             Err(error) => {
                 info!(%vm, %id, pod.namespace, pod.name, trace = caller.trace, "not attached: {error}");
+                Err(status(error))
+            }
+        }
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let order = input::join_request(request.into_inner())?;
+        let (id, pod) = (order.id.clone(), order.pod.clone());
+        let wish = order
+            .loopback
+            .clone()
+            .ok_or_else(|| Status::internal("a join without a group; this is a bug"))?;
+        let (vm, JoinWish { group, fraction }) = (caller.handle.vm(), wish);
+        match caller.handle.attach(order).await {
+            Ok(granted) => {
+                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, trace = caller.trace, "joined");
+                Ok(Response::new(translate::join_response(&granted)))
+            }
+            Err(error) => {
+                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, trace = caller.trace, "not joined: {error}");
                 Err(status(error))
             }
         }

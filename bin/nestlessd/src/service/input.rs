@@ -6,7 +6,8 @@ use nestless_model::{
     address::AddressRequest,
     attachment::PodRef,
     guard::RateLimit,
-    identity::{AttachmentId, BootId, Mac, NetworkName},
+    identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName},
+    loopback::JoinWish,
 };
 use nestless_proto::{self as proto, Refusal, refusal::Reason};
 use std::{collections::BTreeSet, net::IpAddr};
@@ -49,13 +50,42 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
         return Err(invalid("addresses", "ask for one of each subnet at most"));
     }
     let addresses = request.addresses.iter().map(|text| static_address(text)).collect::<Result<_, _>>()?;
+    let id = attachment_id(request.attachment)?;
+    if id.interface.as_str() == ENDPOINT_INTERFACE {
+        let why = format!("{ENDPOINT_INTERFACE} is the name of loopback endpoints; choose another");
+        return Err(invalid("attachment.interface", why));
+    }
     Ok(AttachRequest {
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
-        id: attachment_id(request.attachment)?,
+        id,
         network: network.map_err(|e| invalid("network", e))?,
         addresses: AddressRequest { addresses, mac },
+        loopback: None,
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
+        sandbox: text("sandbox", request.sandbox)?,
+        pod: pod_ref(request.pod.unwrap_or_default())?,
+    })
+}
+
+/// What a fraction is to get.
+///
+/// # Errors
+/// With the field and what was expected.
+pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusal> {
+    let container = request.container_id.try_into().map_err(|e| invalid("container_id", e))?;
+    let wish = JoinWish {
+        group: request.group.try_into().map_err(|e| invalid("group", e))?,
+        fraction: request.fraction.try_into().map_err(|e| invalid("fraction", e))?,
+    };
+    Ok(AttachRequest {
+        request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
+        id: AttachmentId::of_endpoint(container),
+        network: None,
+        addresses: AddressRequest::default(),
+        loopback: Some(wish),
+        egress: None,
+        ingress: None,
         sandbox: text("sandbox", request.sandbox)?,
         pod: pod_ref(request.pod.unwrap_or_default())?,
     })
@@ -99,6 +129,14 @@ pub fn report(request: proto::ReportRequest) -> Result<BTreeSet<Mac>, Refusal> {
 pub fn capacity(request: proto::CapacityRequest) -> Result<Option<NetworkName>, Refusal> {
     let named = (!request.network.is_empty()).then(|| NetworkName::new(request.network));
     named.transpose().map_err(|e| invalid("network", e))
+}
+
+/// Which loopback group.
+///
+/// # Errors
+/// With what was expected.
+pub fn group(request: proto::ShowGroupRequest) -> Result<GroupName, Refusal> {
+    request.name.try_into().map_err(|e| invalid("name", e))
 }
 
 fn invalid(field: &str, why: impl std::fmt::Display) -> Refusal {

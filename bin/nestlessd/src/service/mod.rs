@@ -2,6 +2,7 @@
 
 mod guest;
 pub mod input;
+mod loopback;
 mod operator;
 mod quota;
 mod refusal;

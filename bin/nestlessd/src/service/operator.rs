@@ -1,6 +1,6 @@
 //! What the host's operator asks.
 
-use super::{input, refusal::refusal, trace, translate};
+use super::{input, loopback, refusal::refusal, trace, translate};
 use crate::daemon::Host;
 use nestless_host::vm::Snapshot;
 use nestless_model::{
@@ -9,8 +9,9 @@ use nestless_model::{
     network::Uplink,
 };
 use nestless_proto::{
-    GuardCounters, NetworkStatus, NicStatus, ReconcileRequest, ReconcileResponse, Refusal, ReleaseRequest,
-    ReleaseResponse, StatusRequest, StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus,
+    GuardCounters, ListGroupsRequest, ListGroupsResponse, NetworkStatus, NicStatus, ReconcileRequest,
+    ReconcileResponse, Refusal, ReleaseRequest, ReleaseResponse, ShowGroupRequest, ShowGroupResponse,
+    StatusRequest, StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus,
     operator_server::Operator, refusal::Reason,
 };
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl OperatorService {
             addresses: record.held.addresses.iter().map(ToString::to_string).collect(),
             pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
             guard: self.counters(record),
+            membership: record.membership().map(translate::wire_membership),
         }
     }
 
@@ -119,6 +121,21 @@ impl Operator for OperatorService {
 
     async fn trace(&self, request: Request<TraceRequest>) -> Result<Response<TraceResponse>, Status> {
         trace::trace(&self.host, &request.into_inner().pod).await.map(Response::new)
+    }
+
+    async fn list_groups(
+        &self,
+        _: Request<ListGroupsRequest>,
+    ) -> Result<Response<ListGroupsResponse>, Status> {
+        loopback::list(&self.host).await.map(Response::new)
+    }
+
+    async fn show_group(
+        &self,
+        request: Request<ShowGroupRequest>,
+    ) -> Result<Response<ShowGroupResponse>, Status> {
+        let name = input::group(request.into_inner())?;
+        loopback::show(&self.host, &name).await.map(Response::new)
     }
 
     async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {

@@ -4,6 +4,7 @@ use nestless_host::vm::RequestError;
 use nestless_model::{
     address::ClaimError,
     attachment::{Refusal as Refused, StepFailure},
+    loopback::JoinError,
 };
 use nestless_proto::{Refusal, refusal::Reason};
 
@@ -27,6 +28,11 @@ fn reason(error: &RequestError) -> Reason {
             ClaimError::Reserved { .. } | ClaimError::Outside { .. } | ClaimError::TwoOfOneSubnet { .. } => {
                 Reason::Invalid
             }
+        },
+        RequestError::Join(refused) => match refused {
+            JoinError::Full { .. } => Reason::GroupFull,
+            JoinError::Taken { .. } => Reason::FractionTaken,
+            JoinError::OtherTenant { .. } => Reason::OtherTenant,
         },
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,

@@ -1,6 +1,6 @@
 //! The path of a pod's packets, device by device, as the daemon sees it now.
 
-use super::translate;
+use super::{loopback, translate};
 use crate::daemon::Host;
 use nestless_host::vm::VmHandle;
 use nestless_model::{
@@ -44,6 +44,11 @@ pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, St
 }
 
 fn is(record: &NicRecord, wanted: &str) -> bool {
+    if let Some(membership) = record.membership() {
+        // A split pod's name is that of its interface; its localhost has a name of its own.
+        return wanted.strip_prefix("loopback:").and_then(|fraction| fraction.split_once('/'))
+            == Some((membership.group.as_str(), membership.fraction.as_str()));
+    }
     let Some(served) = record.attachment() else { return false };
     let pod = &served.pod;
     (!pod.name.is_empty() && (wanted == pod.name || wanted == format!("{}/{}", pod.namespace, pod.name)))
@@ -64,13 +69,18 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     let plugged = !faults.iter().any(|fault| fault.contains("plugged") || fault.contains("hypervisor"));
     let namespace = handle.hypervisor() == "namespace";
     let link = record.nic.link_name();
-    let mut hops = vec![Hop {
+    let mut hops = Vec::new();
+    if let Some(membership) = record.membership() {
+        hops.push(loopback::steer_hop(membership, served.confirmed));
+    }
+    let addressed = format!("{} {}{}", record.pod_mac(), addresses(record), at_pci(&served.pci_address));
+    hops.push(Hop {
         place: "pod".into(),
         device: served.id.interface.to_string(),
         kind: if namespace { "veth" } else { "virtio-net" }.into(),
-        detail: format!("{} {}{}", record.pod_mac(), addresses(record), at_pci(&served.pci_address)),
+        detail: addressed,
         seen: served.confirmed,
-    }];
+    });
     if !namespace {
         hops.push(Hop {
             place: "hypervisor".into(),
@@ -79,6 +89,12 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
             detail: format!("plugged into VM {} by {}", handle.vm(), handle.hypervisor()),
             seen: plugged,
         });
+    }
+    if let Some(membership) = record.membership() {
+        hops.extend(
+            loopback::reflector_hops(host, membership, if namespace { "veth" } else { "tap" }).await?,
+        );
+        return Ok(hops);
     }
     let counters = host.ports.counters(&link).ok().flatten();
     let guard = counters.map_or("no guard".to_owned(), |counters| {

@@ -3,6 +3,7 @@
 use nestless_model::{
     attachment::{Granted, NicRecord, PodRef},
     identity::AttachmentId,
+    loopback::Membership,
     network::Network,
 };
 use nestless_proto as proto;
@@ -30,7 +31,26 @@ pub(super) fn attachment(record: &NicRecord, network: Option<&Network>) -> Optio
         sandbox: served.sandbox.clone(),
         pod: Some(wire_pod(&served.pod)),
         in_use: served.confirmed,
+        membership: record.membership().map(wire_membership),
     })
+}
+
+pub(super) fn join_response(granted: &Granted) -> proto::JoinResponse {
+    proto::JoinResponse {
+        nic_id: granted.nic.0,
+        nic_mac: granted.nic_mac.to_string(),
+        mtu_bytes: granted.mtu.bytes(),
+        warm: granted.warm,
+        membership: granted.loopback.as_ref().map(wire_membership),
+    }
+}
+
+pub(super) fn wire_membership(membership: &Membership) -> proto::Membership {
+    proto::Membership {
+        group: membership.group.to_string(),
+        fraction: membership.fraction.to_string(),
+        place: membership.place.number().into(),
+    }
 }
 
 pub(super) fn wire_id(id: &AttachmentId) -> proto::AttachmentId {

@@ -1,6 +1,6 @@
 //! A network and mount namespace of the test's own, with an eBPF file system, that goes with the test's thread.
 
-use crate::guard::Guard;
+use crate::{guard::Guard, loopback::Loopback};
 use nestless_model::{guard::GuardRules, identity::LinkName};
 use nix::{
     mount::{MsFlags, mount},
@@ -33,6 +33,10 @@ impl World {
         // The kernel's own IPv6 chatter would be counted too.
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         Self { pins: place.path().join("instance"), place }
+    }
+
+    pub(crate) fn loopback(&self) -> Loopback {
+        Loopback::open(&self.pins.with_file_name("loopback")).unwrap()
     }
 
     pub(crate) fn guard(&self) -> Guard {

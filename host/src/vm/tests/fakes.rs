@@ -7,7 +7,8 @@ use crate::{
 use async_trait::async_trait;
 use nestless_model::{
     guard::GuardRules,
-    identity::{LinkName, NetworkName, NicId, VmName},
+    identity::{LinkName, Mtu, NetworkName, NicId, VmName},
+    loopback::Membership,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,7 +69,7 @@ impl Hypervisor for Fake {
     async fn create_host_end(&self, spec: &NicSpec) -> Result<HostEnd, HypervisorError> {
         let (nic, link) = (spec.nic, spec.nic.link_name());
         self.call(format!("create {link} mac {} mtu {}", spec.mac, spec.mtu.bytes()), |world| {
-            world.links.insert(nic, HostEndSeen { bridge: None, guarded: false });
+            world.links.insert(nic, HostEndSeen { up: true, ..HostEndSeen::default() });
         })
         .map_err(|source| HypervisorError::HostEnd {
             nic,
@@ -136,6 +137,27 @@ impl Ports for Fake {
         .map_err(port_error("bridge port", &link))
     }
 
+    async fn isolate(&self, vm: &VmName, nic: NicId, _: Mtu) -> Result<(), PortError> {
+        let link = nic.link_name();
+        self.call(format!("isolate {link} of {vm}"), |world| {
+            if let Some(port) = world.links.get_mut(&nic) {
+                port.bridge = None;
+            }
+        })
+        .map_err(port_error("bridge port", &link))
+    }
+
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
+        let Membership { group, fraction, place, .. } = membership;
+        self.call(format!("join {link} to {group} as {fraction} at {place}"), |world| {
+            if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
+            {
+                (port.guarded, port.reflected) = (false, true);
+            }
+        })
+        .map_err(port_error("loopback group", link))
+    }
+
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
         Ok(self.with(|world| world.links.clone()))
     }
@@ -143,6 +165,6 @@ impl Ports for Fake {
 
 fn guard(world: &mut World, link: &LinkName) {
     if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
-        port.guarded = true;
+        (port.guarded, port.reflected) = (true, false);
     }
 }

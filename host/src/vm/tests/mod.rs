@@ -9,6 +9,7 @@ use nestless_model::{
     address::AddressRequest,
     attachment::{Limits, PodRef, Refusal},
     identity::{AttachmentId, Mtu},
+    loopback::{JoinError, JoinWish},
     network::{Network, Subnet, Uplink},
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -47,7 +48,7 @@ async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
 async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network) -> Daemon {
     let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Arc::new(Shared::new(ledger, 1, vec![network], &contents));
+    let shared = Arc::new(Shared::new(ledger, 1, vec![network], Default::default(), &contents));
     let limits = Limits {
         nic_limit: 4,
         warm_pool,
@@ -85,6 +86,7 @@ fn request(n: u32) -> AttachRequest {
         id: interface(n),
         network: None,
         addresses: AddressRequest::default(),
+        loopback: None,
         egress: None,
         ingress: None,
         sandbox: format!("/run/netns/c{n}"),
@@ -113,6 +115,51 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
     insta::assert_snapshot!(fake.calls(), @r"
     close guard of nl1
     unplug nestless-1
+    ");
+}
+
+fn endpoint(n: u32) -> AttachRequest {
+    let wish = JoinWish { group: "shop".parse().unwrap(), fraction: format!("f{n}").parse().unwrap() };
+    AttachRequest { loopback: Some(wish), ..request(n) }
+}
+
+#[tokio::test]
+async fn an_endpoint_keeps_its_place_over_a_restart() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    daemon.handle.attach(endpoint(1)).await.unwrap();
+    let granted = daemon.handle.attach(endpoint(2)).await.unwrap();
+    assert_eq!((granted.addresses.len(), granted.loopback.unwrap().place.number()), (0, 1));
+    daemon.handle.confirm(interface(2), String::new()).await.unwrap();
+    let double = AttachRequest { loopback: endpoint(2).loopback, ..request(3) };
+    let refused = daemon.handle.attach(double).await.unwrap_err();
+    assert!(matches!(refused, RequestError::Join(JoinError::Taken { .. })), "{refused}");
+    assert!(daemon.handle.detach(interface(1)).await.unwrap());
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @r"
+    create nl1 mac 4e:4c:00:01:00:01 mtu 1500
+    isolate nl1 of vm1
+    join nl1 to shop as f1 at 0
+    plug nestless-1 on nl1
+    create nl2 mac 4e:4c:00:01:00:02 mtu 1500
+    isolate nl2 of vm1
+    join nl2 to shop as f2 at 1
+    plug nestless-2 on nl2
+    close guard of nl1
+    unplug nestless-1
+    ");
+    let daemon = start(folder.path(), &fake, 0).await;
+    assert!(daemon.handle.check(interface(2)).await.unwrap().is_empty());
+    let granted = daemon.handle.attach(endpoint(3)).await.unwrap();
+    assert_eq!(granted.loopback.unwrap().place.number(), 0);
+    daemon.stop().await;
+    insta::assert_snapshot!(fake.calls(), @r"
+    join nl2 to shop as f2 at 1
+    create nl3 mac 4e:4c:00:01:00:03 mtu 1500
+    isolate nl3 of vm1
+    join nl3 to shop as f3 at 0
+    plug nestless-3 on nl3
     ");
 }
 
@@ -293,7 +340,7 @@ async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Shared::new(ledger, 1, vec![network()], &contents);
+    let shared = Shared::new(ledger, 1, vec![network()], Default::default(), &contents);
     let left = shared.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
     assert_eq!(left, contents.nics);
     let in_use = |shared: &Shared| shared.subnets(&"pods".parse().unwrap())[0].count;
@@ -311,8 +358,13 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     let (folder, century_s) = (tempfile::tempdir().unwrap(), 3_000_000_000);
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let cooling = vec![("pods".parse().unwrap(), "10.1.0.2".parse().unwrap(), 2 * century_s)];
-    let shared =
-        Shared::new(ledger, 1, vec![network()], &crate::ledger::Contents { cooling, ..Default::default() });
+    let shared = Shared::new(
+        ledger,
+        1,
+        vec![network()],
+        Default::default(),
+        &crate::ledger::Contents { cooling, ..Default::default() },
+    );
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
     let refused =
         shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();

@@ -37,7 +37,7 @@ fn a_burst_of_the_pool_s_size_waits_for_no_plug() {
     s.settle();
     s.report();
     assert_eq!(s.phases(), ["Spare"; 8]);
-    let tickets: Vec<_> = (0..8).map(|n| s.attach(n)).collect();
+    let tickets: Vec<_> = (0..8).map(|n| s.attach(3 * n)).collect();
     let guards = |s: &Simulation| s.queue.iter().filter(|order| matches!(order.step, Step::Guard(_))).count();
     assert_eq!(guards(&s), 8);
     // Only the guards are carried out; the refill stays in the queue.
@@ -61,7 +61,7 @@ fn a_nic_given_back_is_spare_and_its_addresses_rest() {
     s.machine.confirm(&interface(1), "").unwrap();
     s.detach(1);
     s.settle();
-    assert_eq!(s.released, [Held { addresses: granted.addresses.clone(), pod_mac: None }]);
+    assert_eq!(s.released, [Held { addresses: granted.addresses.clone(), ..Held::default() }]);
     let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
     assert_eq!(nic.phase(), Phase::Spare);
     assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
@@ -304,7 +304,11 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
         ports: None,
         plugged: Default::default(),
         halves: Default::default(),
-        host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
+        host_ends: s
+            .links
+            .keys()
+            .map(|&nic| (nic, PortSeen { joined: true, isolated: false, guarded: true, reflected: false }))
+            .collect(),
     };
     s.decide(|m, c| {
         let mut out = Outcome::default();
@@ -350,7 +354,11 @@ fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
         ports: None,
         plugged: s.devices.clone(),
         halves: Default::default(),
-        host_ends: s.links.keys().map(|&nic| (nic, PortSeen { joined: true, guarded: true })).collect(),
+        host_ends: s
+            .links
+            .keys()
+            .map(|&nic| (nic, PortSeen { joined: true, isolated: false, guarded: true, reflected: false }))
+            .collect(),
     };
     s.decide(|m, _| m.happened(VmEvent::Reset));
     s.hello("boot-2");
@@ -479,4 +487,40 @@ fn a_back_end_without_its_device_is_no_nic() {
     s.settle();
     assert!(s.halves.is_empty() && s.devices.len() == 1);
     assert!(s.observe().is_empty());
+}
+
+fn steps(s: &mut Simulation) -> Vec<String> {
+    let mut steps = vec![];
+    while let Some(order) = s.queue.first() {
+        steps.push(order.step.to_string());
+        s.step(0, false);
+    }
+    steps
+}
+
+/// A bridge floods: an endpoint's host end is in none while the reflector stands in for the guard.
+#[test]
+fn an_endpoint_is_in_no_bridge() {
+    let mut s = Simulation::new(limits(8, 1));
+    s.settle();
+    s.report();
+    let ticket = s.attach(2);
+    s.queue.retain(|order| order.record.goal != Goal::Spare);
+    assert_eq!(steps(&mut s), ["leave bridge", "join loopback group"]);
+    assert!(matches!(s.answer(ticket), Some(Answer::Granted(granted)) if granted.warm));
+
+    s.detach(2);
+    assert_eq!(steps(&mut s), ["close guard", "join bridge"]);
+    assert_eq!(s.released, [super::simulation::held(2)]);
+
+    let cold = Simulation::new(limits(8, 0));
+    let mut s = cold;
+    s.attach(2);
+    assert_eq!(steps(&mut s), ["create host end", "leave bridge", "join loopback group", "plug"]);
+    // The guest has not let go of the NIC, and the fraction is about to come back.
+    s.detach(2);
+    s.step(0, false);
+    assert_eq!(s.released, [super::simulation::held(2)]);
+    assert_eq!(steps(&mut s), ["unplug"]);
+    assert_eq!(s.released.len(), 1, "given back twice");
 }

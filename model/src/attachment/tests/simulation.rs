@@ -3,6 +3,7 @@
 use crate::{
     attachment::*,
     identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
+    loopback::{GroupId, Membership, Place},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ pub(super) const HOST: u16 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) joined: bool,
+    pub(super) isolated: bool,
     pub(super) guard: Option<Guarding>,
 }
 
@@ -44,6 +46,44 @@ pub(super) fn limits(nic_limit: u32, warm_pool: u32) -> Limits {
 
 pub(super) fn interface(n: u32) -> AttachmentId {
     AttachmentId { container: format!("c{n}").parse().unwrap(), interface: "eth0".parse().unwrap() }
+}
+
+/// Every third one is a fraction's endpoint.
+pub(super) fn held(n: u32) -> Held {
+    if n % 3 != 2 {
+        let address = format!("10.0.{}.{}/16", n / 256, n % 256);
+        return Held { addresses: vec![address.parse().unwrap()], ..Held::default() };
+    }
+    let membership = Membership {
+        group: "shop".parse().unwrap(),
+        id: GroupId::new(1).unwrap(),
+        fraction: format!("f{n}").parse().unwrap(),
+        place: Place::new((n % 16) as u8).unwrap(),
+    };
+    Held { loopback: Some(membership), ..Held::default() }
+}
+
+impl Link {
+    fn seen(&self) -> PortSeen {
+        let reflected = matches!(self.guard, Some(Guarding::Reflected(_)));
+        PortSeen {
+            joined: self.joined,
+            isolated: self.isolated,
+            guarded: self.guard.is_some() && !reflected,
+            reflected,
+        }
+    }
+
+    /// As the record wants it.
+    pub(super) fn fits(&self, record: &NicRecord) -> bool {
+        match record.membership() {
+            Some(membership) => self.isolated && self.guard == Some(Guarding::Reflected(membership.clone())),
+            None => {
+                let wanted = record.guard_rules().map_or(Guarding::Closed, Guarding::Open);
+                self.joined && self.guard == Some(wanted)
+            }
+        }
+    }
 }
 
 impl Simulation {
@@ -123,10 +163,7 @@ impl Simulation {
                     },
                     network,
                     mtu: Mtu::default(),
-                    held: Held {
-                        addresses: vec![format!("10.0.{}.{}/16", n / 256, n % 256).parse().unwrap()],
-                        pod_mac: None,
-                    },
+                    held: held(n),
                 };
                 self.decide(|m, c| m.attach(ticket, order, c));
             }
@@ -159,11 +196,7 @@ impl Simulation {
             ports: Some(u32::try_from(self.places).unwrap()),
             plugged: self.devices.clone(),
             halves: self.halves.clone(),
-            host_ends: self
-                .links
-                .iter()
-                .map(|(&nic, link)| (nic, PortSeen { joined: link.joined, guarded: link.guard.is_some() }))
-                .collect(),
+            host_ends: self.links.iter().map(|(&nic, link)| (nic, link.seen())).collect(),
         };
         let mut findings = vec![];
         self.decide(|m, c| {
@@ -188,14 +221,28 @@ impl Simulation {
         let nic = order.record.nic;
         match &order.step {
             Step::CreateHostEnd => drop(self.links.insert(nic, Link::default())),
-            Step::Guard(guarding) => self.links.entry(nic).or_default().guard = Some(guarding.clone()),
+            Step::Guard(guarding) => {
+                let link = self.links.entry(nic).or_default();
+                let reflected = matches!(guarding, Guarding::Reflected(_));
+                assert!(link.isolated || !reflected, "a bridge would flood to a localhost");
+                link.guard = Some(guarding.clone());
+            }
             Step::Join => {
                 let link = self.links.get_mut(&nic).expect("joined after it was made");
                 assert!(link.guard.is_some(), "a port without a guard");
-                link.joined = true;
+                assert!(
+                    !matches!(link.guard, Some(Guarding::Reflected(_))),
+                    "a bridge would flood to a localhost"
+                );
+                (link.joined, link.isolated) = (true, false);
+            }
+            Step::Isolate => {
+                let link = self.links.get_mut(&nic).expect("set up after it was made");
+                (link.joined, link.isolated) = (false, true);
             }
             Step::Plug => {
-                assert!(self.links[&nic].joined, "plugged before it was a port");
+                let link = &self.links[&nic];
+                assert!(link.joined || link.isolated, "plugged before it was a port");
                 if self.devices.len() >= self.places {
                     return Err(StepFailure::NoPort("no port".into()));
                 }

@@ -1,0 +1,79 @@
+//! `nestless loopback`: the localhosts of split pods.
+
+mod report;
+mod table;
+
+pub(crate) use report::{Groups, Shown};
+
+use crate::{
+    operator::{Daemon, refused},
+    output,
+};
+use clap::Subcommand;
+use nestless_proto::{ListGroupsRequest, ShowGroupRequest};
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Ls(Ls),
+    Show(Show),
+}
+
+/// List the loopback groups and their fractions.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// Print JSON (`nestless schema loopback-ls`).
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show one group: fractions, flows, open questions and counters.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The group's name.
+    group: String,
+    #[command(flatten)]
+    daemon: Daemon,
+    /// Print JSON (`nestless schema loopback-show`).
+    #[arg(long)]
+    json: bool,
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Ls(args) => args.run().await,
+            Self::Show(args) => args.run().await,
+        }
+    }
+}
+
+impl Ls {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut client = self.daemon.connect().await?;
+        let groups =
+            Groups::from(client.list_groups(ListGroupsRequest {}).await.map_err(refused)?.into_inner());
+        if self.json {
+            output::print_json(&groups)?;
+        } else {
+            output::print(&table::groups(&groups))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut client = self.daemon.connect().await?;
+        let request = ShowGroupRequest { name: self.group };
+        let shown = Shown::from(client.show_group(request).await.map_err(refused)?.into_inner());
+        if self.json {
+            output::print_json(&shown)?;
+        } else {
+            output::print(&table::shown(&shown))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

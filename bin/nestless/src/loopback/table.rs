@@ -1,0 +1,175 @@
+//! Groups and flows for people.
+
+use super::report::{Counters, Fraction, Group, Groups, Shown};
+use crate::output;
+
+/// Judgements after which a packet went on.
+const PASSED: [&str; 5] = ["forwarded", "asked", "answered", "refused", "alone"];
+/// Those after which it was kept back for the sake of others: two listeners, or refusals that are missing.
+const KEPT: [&str; 3] = ["withheld", "clash", "stray"];
+const DROPPED: [&str; 5] = ["fragment", "malformed", "foreign", "unsupported", "closed"];
+
+pub(super) fn groups(groups: &Groups) -> String {
+    if groups.groups.is_empty() {
+        return "no loopback groups: no pod is split over VMs of this host\n".to_owned();
+    }
+    fractions(&groups.groups)
+}
+
+pub(super) fn shown(shown: &Shown) -> String {
+    let mut text = fractions(std::slice::from_ref(&shown.group));
+    let counters = &shown.group.counters;
+    let told: Vec<String> = PASSED
+        .iter()
+        .chain(&KEPT)
+        .chain(&DROPPED)
+        .filter_map(|name| {
+            counters.packets.get(*name).filter(|count| **count > 0).map(|count| format!("{name} {count}"))
+        })
+        .collect();
+    text.push_str(&format!(
+        "\npackets: {}\n",
+        if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+    ));
+    if shown.flows.is_empty() {
+        return text;
+    }
+    let mut flows = output::table(&["PROTOCOL", "FROM", "TO", "ASKER", "ANSWERER", "STATE", "WAITING FOR"]);
+    for flow in &shown.flows {
+        flows.add_row([
+            flow.protocol.clone(),
+            flow.source.clone(),
+            flow.destination.clone(),
+            dash(&flow.asker),
+            dash(&flow.answerer),
+            flow.state.clone(),
+            dash(&flow.waiting.join(",")),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&output::render(&flows));
+    let more = shown.flow_count as usize - shown.flows.len().min(shown.flow_count as usize);
+    if more > 0 {
+        text.push_str(&format!("and {more} more\n"));
+    }
+    text
+}
+
+fn fractions(groups: &[Group]) -> String {
+    let mut table = output::table(&[
+        "GROUP",
+        "FRACTION",
+        "PLACE",
+        "VM",
+        "POD",
+        "PHASE",
+        "LINK",
+        "PASSED",
+        "KEPT BACK",
+        "DROPPED",
+        "BYTES",
+    ]);
+    for group in groups {
+        for fraction in &group.fractions {
+            table.add_row([
+                group.name.clone(),
+                fraction.name.clone(),
+                fraction.place.to_string(),
+                fraction.vm.clone(),
+                who(fraction),
+                if fraction.reflected {
+                    fraction.phase.clone()
+                } else {
+                    format!("{}, NO REFLECTOR", fraction.phase)
+                },
+                fraction.link.clone(),
+                sum(&fraction.counters, &PASSED),
+                sum(&fraction.counters, &KEPT),
+                sum(&fraction.counters, &DROPPED),
+                fraction.counters.bytes.to_string(),
+            ]);
+        }
+    }
+    output::render(&table)
+}
+
+fn sum(counters: &Counters, names: &[&str]) -> String {
+    names.iter().filter_map(|name| counters.packets.get(*name)).sum::<u64>().to_string()
+}
+
+fn who(fraction: &Fraction) -> String {
+    match (&fraction.pod, &fraction.attachment) {
+        (Some(pod), _) if !pod.name.is_empty() => format!("{}/{}", pod.namespace, pod.name),
+        (_, Some(id)) => id.container_id.chars().take(12).collect(),
+        _ => "-".to_owned(),
+    }
+}
+
+fn dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nestless_proto as proto;
+
+    fn counters(packets: &[(&str, u64)]) -> proto::ReflectorCounters {
+        let packets = packets.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        proto::ReflectorCounters { bytes: 4200, packets }
+    }
+
+    fn group() -> proto::Group {
+        let fraction = |name: &str, place, vm: &str, reflected| proto::Fraction {
+            name: name.into(),
+            place,
+            vm: vm.into(),
+            attachment: Some(proto::AttachmentId {
+                container_id: format!("{name}-0123456789abcdef"),
+                interface: "hostlo0".into(),
+            }),
+            link: format!("nl{place}"),
+            phase: "InUse".into(),
+            reflected,
+            counters: Some(counters(&[("forwarded", 12), ("asked", 1), ("clash", 2), ("foreign", 3)])),
+            ..Default::default()
+        };
+        proto::Group {
+            name: "shop".into(),
+            fractions: vec![fraction("web", 0, "vm1", true), fraction("database", 1, "vm2", false)],
+            counters: Some(counters(&[("forwarded", 24), ("asked", 2), ("clash", 4), ("foreign", 6)])),
+        }
+    }
+
+    #[test]
+    fn a_group_its_flows_and_what_was_kept_back() {
+        let flow = |state: &str, answerer: &str, waiting: &[&str]| proto::Flow {
+            protocol: "tcp".into(),
+            source: "127.0.0.1:32770".into(),
+            destination: "127.0.0.1:5432".into(),
+            asker: "web".into(),
+            answerer: answerer.into(),
+            state: state.into(),
+            waiting: waiting.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let flows = vec![flow("bound", "database", &[]), flow("opening", "", &["database"])];
+        let answer = proto::ShowGroupResponse { group: Some(group()), flows, flow_count: 3 };
+        insta::assert_snapshot!(shown(&answer.into()), @r"
+        GROUP  FRACTION  PLACE  VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
+        shop   web       0      vm1  web-01234567  InUse                nl0   13      2          3        4200
+        shop   database  1      vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200
+
+        packets: forwarded 24, asked 2, clash 4, foreign 6
+
+        PROTOCOL  FROM             TO              ASKER  ANSWERER  STATE    WAITING FOR
+        tcp       127.0.0.1:32770  127.0.0.1:5432  web    database  bound    -
+        tcp       127.0.0.1:32770  127.0.0.1:5432  web    -         opening  database
+        and 1 more
+        ");
+    }
+
+    #[test]
+    fn nothing_is_split() {
+        assert!(groups(&proto::ListGroupsResponse::default().into()).starts_with("no loopback groups"));
+    }
+}

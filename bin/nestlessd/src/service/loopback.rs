@@ -1,0 +1,210 @@
+//! The loopback groups, as the ledger and the reflector's tables have them now.
+
+use super::{refusal::refusal, translate};
+use crate::daemon::Host;
+use nestless_host::loopback::{Counters, LoopbackError};
+use nestless_model::{
+    attachment::{NicRecord, Phase},
+    identity::{GroupName, VmName},
+    loopback::{Flow, GroupId, Kind, Membership, Place, Protocol, State, Tuple},
+};
+use nestless_proto::{
+    self as proto, Fraction, Group, Hop, ListGroupsResponse, ReflectorCounters, Refusal, ShowGroupResponse,
+    refusal::Reason,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use tonic::Status;
+
+/// So many fit a message several times over.
+const MAX_FLOWS: usize = 4096;
+
+/// A fraction's endpoint.
+pub(super) struct Endpoint {
+    pub(super) vm: VmName,
+    pub(super) record: NicRecord,
+    pub(super) phase: Phase,
+    pub(super) membership: Membership,
+}
+
+/// All endpoints, by group and place.
+pub(super) async fn endpoints(host: &Host) -> Result<BTreeMap<GroupName, Vec<Endpoint>>, Status> {
+    let mut groups: BTreeMap<GroupName, Vec<Endpoint>> = BTreeMap::new();
+    for (vm, handle) in &host.vms {
+        let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
+        for (record, phase) in snapshot.nics {
+            let Some(membership) = record.membership().cloned() else { continue };
+            let endpoint = Endpoint { vm: vm.clone(), record, phase, membership };
+            groups.entry(endpoint.membership.group.clone()).or_default().push(endpoint);
+        }
+    }
+    for endpoints in groups.values_mut() {
+        endpoints.sort_by_key(|endpoint| endpoint.membership.place);
+    }
+    Ok(groups)
+}
+
+pub(super) async fn list(host: &Host) -> Result<ListGroupsResponse, Status> {
+    let groups = endpoints(host).await?;
+    let groups = groups.iter().map(|(name, endpoints)| group(host, name, endpoints));
+    let strangers = host.ports.loopback().strangers().map_err(failed)?;
+    Ok(ListGroupsResponse {
+        groups: groups.collect::<Result<_, _>>()?,
+        strangers: Some(wire_counters(&strangers)),
+    })
+}
+
+pub(super) async fn show(host: &Host, name: &GroupName) -> Result<ShowGroupResponse, Status> {
+    let groups = endpoints(host).await?;
+    let Some(endpoints) = groups.get(name) else {
+        let known = groups.keys().map(GroupName::as_str).collect::<Vec<_>>();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let text = format!("there is no loopback group {name} on this host; it has {known}");
+        return Err(Refusal::new(Reason::NotFound, text).into());
+    };
+    let names: BTreeMap<Place, &str> =
+        endpoints.iter().map(|e| (e.membership.place, e.membership.fraction.as_str())).collect();
+    let mut flows = Vec::new();
+    for id in ids(endpoints) {
+        let found = host.ports.loopback().flows(id).map_err(failed)?;
+        flows.extend(found.iter().map(|(tuple, flow)| wire_flow(tuple, flow, &names)));
+    }
+    let flow_count = u32::try_from(flows.len()).unwrap_or(u32::MAX);
+    flows.sort_by(|a, b| {
+        (&a.protocol, &a.destination, &a.source).cmp(&(&b.protocol, &b.destination, &b.source))
+    });
+    flows.truncate(MAX_FLOWS);
+    Ok(ShowGroupResponse { group: Some(group(host, name, endpoints)?), flows, flow_count })
+}
+
+/// Where a fraction's packet stays, or goes on.
+pub(super) fn steer_hop(membership: &Membership, confirmed: bool) -> Hop {
+    Hop {
+        place: "pod".into(),
+        device: "lo".into(),
+        kind: "steer".into(),
+        detail: format!(
+            "fraction {} of group {}: what no socket here is for goes on",
+            membership.fraction, membership.group
+        ),
+        seen: confirmed,
+    }
+}
+
+/// From a fraction's host end to those of the others.
+pub(super) async fn reflector_hops(host: &Host, from: &Membership, kind: &str) -> Result<Vec<Hop>, Status> {
+    let groups = endpoints(host).await?;
+    let endpoints = groups.get(&from.group).map(Vec::as_slice).unwrap_or_default();
+    let group = group(host, &from.group, endpoints)?;
+    let flows = host.ports.loopback().flows(from.id).map_err(failed)?;
+    let bound_to = |place: u32| {
+        let between = |flow: &Flow| match flow.state {
+            State::Bound { answerer, .. } => {
+                let ends = [u32::from(flow.asker.number()), u32::from(answerer.number())];
+                ends.contains(&place) && ends.contains(&from.place.number().into())
+            }
+            State::Asked { .. } => false,
+        };
+        flows.iter().filter(|(_, flow)| between(flow)).count()
+    };
+    let hop = |fraction: &Fraction| {
+        let own = fraction.place == u32::from(from.place.number());
+        let detail = if own {
+            let packets = fraction.counters.iter().flat_map(|counters| &counters.packets);
+            let mut told: Vec<_> = packets
+                .filter(|(_, count)| **count > 0)
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            told.sort();
+            format!(
+                "reflector: {}",
+                if told.is_empty() { "nothing sent".to_owned() } else { told.join(", ") }
+            )
+        } else {
+            format!(
+                "fraction {} in VM {}: {} flows with it",
+                fraction.name,
+                fraction.vm,
+                bound_to(fraction.place)
+            )
+        };
+        let (device, kind) = (fraction.link.clone(), kind.to_owned());
+        (!own, Hop { place: "host".into(), device, kind, detail, seen: fraction.reflected })
+    };
+    let mut hops: Vec<_> = group.fractions.iter().map(hop).collect();
+    hops.sort_by_key(|(other, _)| *other);
+    Ok(hops.into_iter().map(|(_, hop)| hop).collect())
+}
+
+fn group(host: &Host, name: &GroupName, endpoints: &[Endpoint]) -> Result<Group, Status> {
+    let loopback = host.ports.loopback();
+    let attached: BTreeSet<(GroupId, Place)> = loopback
+        .observe()
+        .map_err(failed)?
+        .into_iter()
+        .flat_map(|group| {
+            let attached = group.members.into_iter().filter(|member| member.attached);
+            attached.map(move |member| (group.group, member.place))
+        })
+        .collect();
+    let mut counters = Counters::default();
+    for id in ids(endpoints) {
+        counters.add(&loopback.counters(id, None).map_err(failed)?);
+    }
+    let fraction = |endpoint: &Endpoint| {
+        let Membership { id, place, fraction, .. } = &endpoint.membership;
+        let served = endpoint.record.attachment();
+        Ok(Fraction {
+            name: fraction.to_string(),
+            place: place.number().into(),
+            vm: endpoint.vm.to_string(),
+            attachment: served.map(|served| translate::wire_id(&served.id)),
+            pod: served.map(|served| translate::wire_pod(&served.pod)),
+            link: endpoint.record.nic.link_name().to_string(),
+            phase: endpoint.phase.to_string(),
+            reflected: attached.contains(&(*id, *place)),
+            counters: Some(wire_counters(&loopback.counters(*id, Some(*place)).map_err(failed)?)),
+        })
+    };
+    Ok(Group {
+        name: name.to_string(),
+        fractions: endpoints.iter().map(fraction).collect::<Result<_, Status>>()?,
+        counters: Some(wire_counters(&counters)),
+    })
+}
+
+fn ids(endpoints: &[Endpoint]) -> BTreeSet<GroupId> {
+    endpoints.iter().map(|endpoint| endpoint.membership.id).collect()
+}
+
+fn wire_flow(tuple: &Tuple, flow: &Flow, names: &BTreeMap<Place, &str>) -> proto::Flow {
+    let name = |place: Place| names.get(&place).copied().unwrap_or_default().to_owned();
+    let (state, answerer, waiting) = match flow.state {
+        State::Bound { answerer, .. } => ("bound", name(answerer), Vec::new()),
+        State::Asked { kind, waiting, .. } => {
+            let state = if kind == Kind::Opening { "opening" } else { "resuming" };
+            let present = waiting.iter().filter(|place| names.contains_key(place));
+            (state, String::new(), present.map(name).collect())
+        }
+    };
+    proto::Flow {
+        protocol: if tuple.protocol == Protocol::Tcp { "tcp" } else { "udp" }.to_owned(),
+        source: tuple.source.to_string(),
+        destination: tuple.destination.to_string(),
+        asker: name(flow.asker),
+        answerer,
+        state: state.to_owned(),
+        waiting,
+    }
+}
+
+fn wire_counters(counters: &Counters) -> ReflectorCounters {
+    let packets = counters.by_name().filter(|(name, _)| *name != "bytes");
+    ReflectorCounters {
+        bytes: counters.bytes,
+        packets: packets.map(|(name, count)| (name.to_owned(), count)).collect(),
+    }
+}
+
+fn failed(error: LoopbackError) -> Status {
+    Status::internal(format!("look at the loopback groups: {:#}", anyhow::Error::new(error)))
+}

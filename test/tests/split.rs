@@ -1,0 +1,272 @@
+//! One pod in several VMs: its containers meet on 127.0.0.1 and ::1 by way of plugin, agent and daemon.
+
+use nestless_lab::{Exec, Output, Vmm};
+use nestless_proto::ShowGroupResponse;
+use nestless_test::{Call, Echo, Failure, Site, agree, cni, eventually, lab, operator};
+use serde_json::{Value, json};
+
+const GROUP: &str = "shop";
+const PORT: u16 = 7000;
+/// CNI's numbers of ours.
+const FRACTION_TAKEN: u64 = 115;
+const CHECK_FAILED: u64 = 111;
+const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
+
+/// A fraction: its container has its name.
+#[derive(Clone, Copy)]
+struct Fraction<'a> {
+    site: &'a Site,
+    vm: &'static str,
+    name: &'static str,
+}
+
+impl Fraction<'_> {
+    fn call(&self, command: &str) -> Call {
+        self.named(command, self.name)
+    }
+
+    fn named(&self, command: &str, fraction: &str) -> Call {
+        let loopback = json!({"group": GROUP, "fraction": fraction});
+        Call::new(command, self.name).conf("mode", json!("loopback")).conf("loopback", loopback)
+    }
+
+    async fn joins(&self) -> Value {
+        cni::sandbox(self.site, self.vm, self.name).await.unwrap();
+        self.joins_again().await
+    }
+
+    async fn joins_again(&self) -> Value {
+        let added = self.call("ADD").insist(self.site, self.vm).await;
+        added.unwrap_or_else(|failure| panic!("{}: {failure}", self.name))
+    }
+
+    async fn checks(&self, result: &Value) -> Result<Value, Failure> {
+        self.call("CHECK").conf("prevResult", result.clone()).run(self.site, self.vm).await
+    }
+
+    async fn leaves(&self) {
+        assert_eq!(self.call("DEL").run(self.site, self.vm).await, Ok(Value::Null), "{}", self.name);
+    }
+
+    async fn runs(&self, line: &str) -> Output {
+        self.site.pod_exec(self.vm, self.name, Exec::shell(line)).await.unwrap()
+    }
+
+    /// Whom the server on the pod's localhost takes it for.
+    async fn is_answered(&self) {
+        for address in BOTH {
+            let output = self.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
+            let said = output.success("ask the server").unwrap_or_else(|e| panic!("{}: {e}", self.name));
+            assert_eq!(said.text(), address, "{}", self.name);
+        }
+    }
+
+    async fn is_refused(&self) {
+        for address in BOTH {
+            let output = self.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("Connection refused"), "{}: {} {said}", self.name, output.exit);
+        }
+    }
+}
+
+async fn group(site: &Site) -> ShowGroupResponse {
+    operator::group(site, GROUP).await.unwrap()
+}
+
+async fn places(site: &Site) -> Vec<(String, u32, String)> {
+    let fractions = group(site).await.group.unwrap().fractions;
+    assert!(fractions.iter().all(|fraction| fraction.reflected), "{fractions:?}");
+    fractions.into_iter().map(|fraction| (fraction.name, fraction.place, fraction.vm)).collect()
+}
+
+fn fractions(site: &Site) -> [Fraction<'_>; 3] {
+    [("vm1", "web"), ("vm2", "app"), ("vm3", "database")].map(|(vm, name)| Fraction { site, vm, name })
+}
+
+async fn a_pod_lives_in_three_vms(vmm: Vmm) {
+    let mut site = Site::up(lab("split", vmm).vms(3).own_program(Echo::PROGRAM)).await;
+    let [web, app, database] = fractions(&site);
+
+    cni::sandbox(&site, web.vm, web.name).await.unwrap();
+    let first = Call::new("ADD", web.name).insist(&site, web.vm).await.unwrap();
+    let chained = web.call("ADD").conf("prevResult", first.clone()).insist(&site, web.vm).await.unwrap();
+    assert_eq!(chained["ips"], first["ips"]);
+    assert_eq!(
+        (&chained["interfaces"][0], &chained["interfaces"][1]["name"]),
+        (&first["interfaces"][0], &json!("hostlo0"))
+    );
+    assert_eq!(web.checks(&chained).await, Ok(Value::Null));
+    app.joins().await;
+    let result = database.joins().await;
+    let expected = [("web", 0, "vm1"), ("app", 1, "vm2"), ("database", 2, "vm3")];
+    assert_eq!(
+        places(&site).await,
+        expected.map(|(name, place, vm)| (name.to_owned(), place, vm.to_owned()))
+    );
+
+    // Nobody listens; then one does, wherever it is.
+    for fraction in [web, app, database] {
+        fraction.is_refused().await;
+    }
+    let server = Echo::serve(&site, database.vm, database.name, PORT, PORT).await;
+    for fraction in [web, app, database] {
+        fraction.is_answered().await;
+    }
+    server.end().await;
+    web.is_refused().await;
+    let moved = Echo::serve(&site, web.vm, web.name, PORT, PORT).await;
+    for fraction in [web, app, database] {
+        fraction.is_answered().await;
+    }
+    let shown = group(&site).await;
+    assert!(
+        shown.flows.iter().any(|flow| flow.state == "bound" && flow.answerer == "web"),
+        "{:?}",
+        shown.flows
+    );
+    let trace = operator::trace(&site, "loopback:shop/app").await;
+    assert!(trace.hops.iter().all(|hop| hop.seen), "{trace:?}");
+    let kinds: Vec<_> = trace.hops.iter().map(|hop| hop.kind.as_str()).collect();
+    assert_eq!(kinds.first().copied(), Some("steer"));
+
+    // The daemon is another one; nothing was lost.
+    let before = places(&site).await;
+    site.kill_daemon().await.unwrap();
+    let [web, app, database] = fractions(&site);
+    for fraction in [web, app, database] {
+        fraction.is_answered().await;
+    }
+    site.start_daemon(&[]).await.unwrap();
+    operator::settled(&site).await;
+    let [web, app, database] = fractions(&site);
+    assert_eq!(places(&site).await, before);
+    for fraction in [web, app, database] {
+        fraction.is_answered().await;
+    }
+    agree(&site).await;
+
+    doubles_are_refused(&database).await;
+    assert_eq!(database.checks(&result).await, Ok(Value::Null));
+    database.leaves().await;
+    database.leaves().await;
+    assert_eq!(database.checks(&result).await.unwrap_err().code, 3);
+    database.is_refused().await;
+    app.is_answered().await;
+    assert_eq!(places(&site).await, before[..2]);
+    database.joins_again().await;
+    assert_eq!(places(&site).await, before, "a fraction that returns has its own ports");
+    database.is_answered().await;
+
+    moved.end().await;
+    for fraction in [web, app, database] {
+        fraction.leaves().await;
+        cni::drop_sandbox(&site, fraction.vm, fraction.name).await.unwrap();
+    }
+    assert_eq!(Call::new("DEL", web.name).run(&site, web.vm).await, Ok(Value::Null));
+    let gone = operator::group(&site, GROUP).await.unwrap_err();
+    assert!(gone.message().contains("there is no loopback group shop"), "{gone}");
+    agree(&site).await;
+    site.down().await;
+}
+
+async fn doubles_are_refused(database: &Fraction<'_>) {
+    let (site, vm) = (database.site, database.vm);
+    let other = Fraction { name: "other", ..*database };
+    cni::sandbox(site, vm, other.name).await.unwrap();
+    let failure = other.named("ADD", "web").run(site, vm).await.unwrap_err();
+    assert_eq!(failure.code, FRACTION_TAKEN, "{failure}");
+    assert!(failure.msg.contains("is in VM vm1 already"), "{failure}");
+    cni::drop_sandbox(site, vm, other.name).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_lives_in_three_namespace_vms() {
+    a_pod_lives_in_three_vms(Vmm::Namespace).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_lives_in_three_qemu_vms() {
+    a_pod_lives_in_three_vms(Vmm::Qemu).await;
+}
+
+/// A pod that is not split passes through the chained plugin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_pod_keeps_its_own_localhost() {
+    let site = Site::up(lab("whole", Vmm::Namespace).vms(1)).await;
+    cni::sandbox(&site, "vm1", "whole").await.unwrap();
+    let first = Call::new("ADD", "whole").insist(&site, "vm1").await.unwrap();
+    let chained = |command| Call::new(command, "whole").conf("mode", json!("loopback"));
+    let passed = chained("ADD").conf("prevResult", first.clone()).insist(&site, "vm1").await;
+    assert_eq!(passed, Ok(first.clone()));
+    // The list has the pod under its own interface's name.
+    let valid = json!([{"containerID": "whole", "ifname": "eth0"}]);
+    assert_eq!(
+        chained("GC").conf("cni.dev/valid-attachments", valid).run(&site, "vm1").await,
+        Ok(Value::Null)
+    );
+    let checked = Call::new("CHECK", "whole").conf("prevResult", first.clone()).run(&site, "vm1").await;
+    assert_eq!(checked, Ok(Value::Null));
+    for call in [chained("DEL"), Call::new("DEL", "whole")] {
+        assert_eq!(call.run(&site, "vm1").await, Ok(Value::Null));
+    }
+    cni::drop_sandbox(&site, "vm1", "whole").await.unwrap();
+    agree(&site).await;
+    site.down().await;
+}
+
+/// GC by either plugin of a chain takes what its list leaves out, and nothing of the other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gc_knows_whose_is_what() {
+    let site = Site::up(lab("gc", Vmm::Namespace).vms(1)).await;
+    let web = Fraction { site: &site, vm: "vm1", name: "web" };
+    cni::sandbox(&site, web.vm, web.name).await.unwrap();
+    let first = Call::new("ADD", web.name).insist(&site, web.vm).await.unwrap();
+    let chained = web.call("ADD").conf("prevResult", first.clone()).insist(&site, web.vm).await.unwrap();
+    let valid = json!([{"containerID": "web", "ifname": "eth0"}]);
+    for call in [Call::new("GC", "web"), web.call("GC")] {
+        let call = call.conf("cni.dev/valid-attachments", valid.clone());
+        assert_eq!(call.run(&site, web.vm).await, Ok(Value::Null));
+    }
+    assert_eq!(web.checks(&chained).await, Ok(Value::Null));
+    let none = web.call("GC").conf("cni.dev/valid-attachments", json!([]));
+    assert_eq!(none.run(&site, web.vm).await, Ok(Value::Null));
+    assert_ne!(web.checks(&chained).await.unwrap_err().code, CHECK_FAILED);
+    let checked = Call::new("CHECK", web.name).conf("prevResult", first).run(&site, web.vm).await;
+    assert_eq!(checked, Ok(Value::Null));
+    assert_eq!(Call::new("DEL", web.name).run(&site, web.vm).await, Ok(Value::Null));
+    cni::drop_sandbox(&site, web.vm, web.name).await.unwrap();
+    agree(&site).await;
+    site.down().await;
+}
+
+/// A VM that dies under a connection: its peer is told, and does not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_vm_resets_its_connections() {
+    let site = Site::up(lab("dead", Vmm::Qemu).vms(2)).await;
+    let (web, database) = ("web", "database");
+    for (vm, name) in [("vm1", web), ("vm2", database)] {
+        Fraction { site: &site, vm, name }.joins().await;
+    }
+    let asks = Fraction { site: &site, vm: "vm1", name: web };
+    let serves = Fraction { site: &site, vm: "vm2", name: database };
+    serves.runs(&format!("busybox nc -l -p {PORT} -e busybox sleep 1000 >/dev/null 2>&1 & echo")).await;
+    asks.runs(&format!("busybox nc 127.0.0.1 {PORT} <>/dev/zero >/dev/null 2>/tmp/said & echo $! >/tmp/pid"))
+        .await;
+    eventually("a connection", || async {
+        let flows = group(&site).await.flows;
+        if flows.iter().any(|flow| flow.state == "bound") { Ok(()) } else { Err(format!("{flows:?}")) }
+    })
+    .await;
+    let qemu = site.vm("vm2").unwrap().process().unwrap();
+    tokio::task::spawn_blocking(move || qemu.kill(nestless_test::PATIENCE)).await.unwrap().unwrap();
+    eventually("the connection's end", || async {
+        let lives = asks.runs("kill -0 $(cat /tmp/pid) 2>/dev/null && echo lives").await;
+        if lives.text().contains("lives") { Err("it hangs".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    asks.is_refused().await;
+    let fractions = group(&site).await.group.unwrap().fractions;
+    assert_eq!(fractions.len(), 1, "{fractions:?}");
+    site.down().await;
+}
