@@ -1,0 +1,3 @@
+//! Localhost over several fractions: the kernel's own sockets, steer and the reflector, in network namespaces.
+
+mod tcp;
