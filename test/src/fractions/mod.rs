@@ -87,7 +87,8 @@ impl Fractions {
     pub async fn with_mtu(mtu: Mtu) -> Self {
         unshare(CloneFlags::CLONE_NEWNS).expect("these tests need root");
         let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("mounts can be made private");
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+            .expect("mounts can be made private");
         let place = tempfile::tempdir().expect("a directory for temporary files");
         std::fs::create_dir(place.path().join(EBPF)).expect("a directory");
         mount(Some("bpf"), &place.path().join(EBPF), Some("bpf"), MsFlags::empty(), none)
@@ -163,9 +164,14 @@ impl Fractions {
     /// # Panics
     /// When a step fails.
     pub async fn leave(&self, fraction: Fraction) -> (Sandbox, usize) {
-        let told = self.on_host(|loopback| loopback.leave(fraction.group, fraction.place)).expect("the host lets go");
+        let told = self
+            .on_host(|loopback| loopback.leave(fraction.group, fraction.place))
+            .expect("the host lets go");
         let there = loopback_endpoint::leave(&self.parking, &fraction.sandbox.namespace, fraction.nic).await;
-        assert!(there.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error))), "the NIC was there");
+        assert!(
+            there.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error))),
+            "the NIC was there"
+        );
         (fraction.sandbox, told)
     }
 
@@ -182,6 +188,18 @@ impl Fractions {
     /// The daemon starts again.
     pub fn reopen(&mut self) {
         self.loopback = open(&self.host, pins(&self.place));
+    }
+
+    /// The next daemon finds no program of its own, as after an upgrade.
+    ///
+    /// # Panics
+    /// When there was none.
+    pub fn forget_programs(&self) {
+        let pins = std::fs::read_dir(pins(&self.place)).expect("pins").flatten();
+        let programs: Vec<_> =
+            pins.filter(|entry| entry.file_name().to_string_lossy().starts_with("programs-")).collect();
+        assert_eq!(programs.len(), 1);
+        std::fs::remove_dir_all(programs[0].path()).expect("pins can be removed");
     }
 
     /// Asks the host half, in the host's namespace.

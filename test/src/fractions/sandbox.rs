@@ -47,7 +47,8 @@ impl Sandbox {
     /// # Panics
     /// When that fails.
     pub fn ip(&self, arguments: &str) {
-        let status = self.inside(|| std::process::Command::new("ip").args(arguments.split_whitespace()).status());
+        let status =
+            self.inside(|| std::process::Command::new("ip").args(arguments.split_whitespace()).status());
         assert!(status.is_ok_and(|status| status.success()), "ip {arguments}");
     }
 

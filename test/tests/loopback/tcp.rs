@@ -19,7 +19,11 @@ async fn each_fraction_reaches_each_in_both_families() {
         for address in ["127.0.0.1:80", "[::1]:80"] {
             let serving = serve(server.listen(address), "here", all.len());
             for client in &all {
-                assert_eq!(ask(client.connect(address).unwrap(), "hello").unwrap(), "here", "{number} {address}");
+                assert_eq!(
+                    ask(client.connect(address).unwrap(), "hello").unwrap(),
+                    "here",
+                    "{number} {address}"
+                );
             }
             assert_eq!(serving.join().unwrap(), ["hello"; 3]);
         }
