@@ -131,7 +131,7 @@ impl Fractions {
     pub async fn plug(&mut self) -> (Mac, LinkName) {
         self.plugged += 1;
         let nic = Mac::new([0x4e, 0x4c, 0, 1, 0, self.plugged]).expect("an address of a NIC");
-        let link = LinkName::new(&format!("nl{}", self.plugged)).expect("a short name");
+        let link = LinkName::new(format!("nl{}", self.plugged)).expect("a short name");
         let mtu_bytes = Some(self.mtu.bytes());
         let end = VethEnd { mtu_bytes, ..VethEnd::named(link.as_str()) };
         let peer = VethEnd {
