@@ -34,21 +34,26 @@ pub fn arp(operation: u16, mac: [u8; 6], sender: Ipv4Addr, target: Ipv4Addr) -> 
     [&head[..], &operation.to_be_bytes(), &mac, &sender.octets(), &[0; 6], &target.octets()].concat()
 }
 
-/// An IPv4 packet with UDP in it.
+/// An IPv4 packet with UDP in it, to everybody.
 pub fn udp4(source: Ipv4Addr, ports: (u16, u16), text: &[u8]) -> Vec<u8> {
-    let udp = udp(ports, text);
-    let length = u16::try_from(20 + udp.len()).expect("a short packet");
-    let mut head = vec![0x45, 0];
-    head.extend(length.to_be_bytes());
-    head.extend([0, 7, 0, 0, 64, UDP, 0, 0]);
-    head.extend(source.octets());
-    head.extend(Ipv4Addr::BROADCAST.octets());
-    let sum = checksum(&head);
-    head[10..12].copy_from_slice(&sum.to_be_bytes());
-    [head, udp].concat()
+    ipv4(source, Ipv4Addr::BROADCAST, UDP, &udp(ports, text))
 }
 
-fn udp((from, to): (u16, u16), text: &[u8]) -> Vec<u8> {
+/// An IPv4 packet.
+pub fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(20 + payload.len()).expect("a short packet");
+    let mut head = vec![0x45, 0];
+    head.extend(length.to_be_bytes());
+    head.extend([0, 7, 0, 0, 64, protocol, 0, 0]);
+    head.extend(source.octets());
+    head.extend(destination.octets());
+    let sum = checksum(&head);
+    head[10..12].copy_from_slice(&sum.to_be_bytes());
+    [&head[..], payload].concat()
+}
+
+/// UDP without a checksum.
+pub fn udp((from, to): (u16, u16), text: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + text.len()).expect("a short packet");
     // A checksum of 0 is none.
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &length.to_be_bytes(), &[0, 0], text].concat()

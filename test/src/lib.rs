@@ -8,6 +8,7 @@ pub mod census;
 pub mod cni;
 pub mod echo;
 pub mod fault;
+pub mod fractions;
 pub mod frame;
 pub mod guest;
 pub mod monitor;

@@ -5,7 +5,7 @@
 //!    ^____________________________|______________________|_______________________|   (a failure takes all back)
 //! ```
 //! The last step is the filter at `lo`: before it, nothing in the sandbox behaves otherwise than without us. Settings
-//! are those of the sandbox's `lo` alone.
+//! are those of the sandbox's `lo`, and its range of ephemeral ports; what they were stands in the alias of `lo`.
 
 mod settings;
 mod steer;
@@ -124,15 +124,13 @@ pub async fn join(parking: &Parking, sandbox: &Namespace, endpoint: &LoopbackEnd
     }
     let waiting = parking.find(endpoint.nic_mac).await.map_err(look)?;
     let waiting = waiting.ok_or(LoopbackEndpointError::Absent { nic: endpoint.nic_mac })?;
-    let before = settings::read(sandbox, &inside).await?;
-
     let outcome = bring(parking, sandbox, &inside, &waiting, endpoint).await;
     if outcome.is_err() {
         // The first failure is the one to tell. What stays goes with the sandbox.
         if let Err(error) = steer::detach(sandbox).await {
             tracing::warn!(nic = %endpoint.nic_mac, %error, "steer stays in a sandbox that is in no loopback group");
         }
-        if let Err(error) = settings::write(sandbox, &inside, &before).await {
+        if let Err(error) = settings::restore(sandbox, &inside).await {
             tracing::warn!(nic = %endpoint.nic_mac, %error, "a sandbox keeps settings of a loopback group");
         }
         if let Err(error) = withdraw(parking, sandbox, endpoint.nic_mac).await {
@@ -142,15 +140,15 @@ pub async fn join(parking: &Parking, sandbox: &Namespace, endpoint: &LoopbackEnd
     outcome
 }
 
-/// Takes the endpoint away: `lo` is as in any other sandbox again, but for its settings, which do no harm without
-/// steer. Returns whether the NIC was there. May be repeated.
+/// Takes the endpoint away and sets back what [`join`] has changed: the sandbox is as it was. Returns whether the NIC was
+/// there. May be repeated, and by another process than the one that joined.
 ///
 /// # Errors
 /// When the sandbox cannot be looked into, or the kernel does not let go of the NIC.
 pub async fn leave(parking: &Parking, sandbox: &Namespace, nic: Mac) -> Result<bool> {
     steer::detach(sandbox).await?;
     let inside = Netlink::inside(sandbox).await.map_err(|source| LoopbackEndpointError::Look { source })?;
-    settings::write(sandbox, &inside, &settings::Settings::of_a_new_sandbox()).await?;
+    settings::restore(sandbox, &inside).await?;
     withdraw(parking, sandbox, nic).await.map_err(|error| match error {
         crate::pod_nic::PodNicError::Withdraw { nic, source } => {
             LoopbackEndpointError::Withdraw { nic, source }
@@ -185,6 +183,7 @@ async fn bring(
     inside.set_mtu(&link, endpoint.mtu.bytes()).await.map_err(failed)?;
     // It has no address, and shall say nothing of its own.
     settings::quiet(sandbox).await?;
+    settings::remember(sandbox, inside).await?;
     let wanted = settings::Settings::of_a_fraction(endpoint.mtu, endpoint.ports);
     settings::write(sandbox, inside, &wanted).await?;
     let lo = inside.link("lo").await.map_err(failed)?;

@@ -1,14 +1,21 @@
-//! The sandbox's settings: what a fraction needs, what a new sandbox has, and what stood there before.
+//! The sandbox's settings: what a fraction needs, and what stood there before.
+//!
+//! What stood there before is written into the alias of `lo` before anything is changed: it is where the settings are, goes
+//! with them, and outlives the agent.
 
 use super::{LoopbackEndpointError, NAME, Result};
 use nestless_model::{identity::Mtu, loopback::Place};
-use nestless_support::{netlink::Netlink, netns::Namespace, sysctl};
+use nestless_support::{
+    netlink::{Link, Netlink},
+    netns::Namespace,
+    sysctl,
+};
 
 /// `net.ipv4.ip_local_port_range`'s default (Documentation/networking/ip-sysctl.rst).
 const FIRST_PORT: u16 = 32768;
 const LAST_PORT: u16 = 60999;
-/// Of a new namespace's `lo` (drivers/net/loopback.c).
-const LO_MTU_BYTES: u32 = 65536;
+/// How the alias of `lo` begins while the sandbox is a fraction.
+const NOTE_STEM: &str = "nestless fraction, before:";
 
 /// The ephemeral ports of one fraction: no two fractions of a group may choose the same one, for they share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,34 +65,69 @@ pub(super) struct Settings {
 const ROUTE_LOCALNET: &str = "net/ipv4/conf/lo/route_localnet";
 const ACCEPT_LOCAL: &str = "net/ipv4/conf/lo/accept_local";
 const PORT_RANGE: &str = "net/ipv4/ip_local_port_range";
+/// In the order of a note.
+const KEYS: [&str; 3] = [ROUTE_LOCALNET, ACCEPT_LOCAL, PORT_RANGE];
 
 impl Settings {
     pub(super) fn of_a_fraction(mtu: Mtu, ports: PortSlice) -> Self {
-        Self::new(mtu.bytes(), ["1", "1"], ports)
+        let ports = format!("{}\t{}", ports.first, ports.last);
+        let sysctls =
+            vec![(ROUTE_LOCALNET, "1".to_owned()), (ACCEPT_LOCAL, "1".to_owned()), (PORT_RANGE, ports)];
+        Self { lo_mtu_bytes: mtu.bytes(), sysctls }
     }
 
-    pub(super) fn of_a_new_sandbox() -> Self {
-        Self::new(LO_MTU_BYTES, ["0", "0"], PortSlice { first: FIRST_PORT, last: LAST_PORT })
+    /// What [`Settings::read_note`] reads back.
+    fn note(&self) -> String {
+        let values = self.sysctls.iter().map(|(_, value)| value.replace('\t', "-"));
+        let words: Vec<_> =
+            [NOTE_STEM.to_owned(), self.lo_mtu_bytes.to_string()].into_iter().chain(values).collect();
+        words.join(" ")
     }
 
-    fn new(lo_mtu_bytes: u32, flags: [&str; 2], ports: PortSlice) -> Self {
-        let sysctls = vec![
-            (ROUTE_LOCALNET, flags[0].to_owned()),
-            (ACCEPT_LOCAL, flags[1].to_owned()),
-            (PORT_RANGE, format!("{}\t{}", ports.first, ports.last)),
-        ];
-        Self { lo_mtu_bytes, sysctls }
+    fn read_note(alias: &str) -> Option<Self> {
+        let mut words = alias.strip_prefix(NOTE_STEM)?.split_whitespace();
+        let lo_mtu_bytes = words.next()?.parse().ok()?;
+        let mut sysctls = Vec::new();
+        for key in KEYS {
+            sysctls.push((key, words.next()?.replace('-', "\t")));
+        }
+        Some(Self { lo_mtu_bytes, sysctls })
     }
 }
 
-pub(super) async fn read(sandbox: &Namespace, inside: &Netlink) -> Result<Settings> {
-    let lo = inside.link("lo").await.map_err(|source| LoopbackEndpointError::Look { source })?;
+/// Notes what stands there, if no earlier attempt has.
+pub(super) async fn remember(sandbox: &Namespace, inside: &Netlink) -> Result<()> {
+    if noted(inside).await?.is_some() {
+        return Ok(());
+    }
+    let lo = lo(inside).await?;
+    let note = read(sandbox, lo.mtu_bytes).await?.note();
+    inside.set_alias(&lo, &note).await.map_err(|source| LoopbackEndpointError::Configure { source })
+}
+
+/// Sets back what was noted, and forgets it. Where nothing is, nothing was changed, or it was set back already.
+pub(super) async fn restore(sandbox: &Namespace, inside: &Netlink) -> Result<()> {
+    let Some(before) = noted(inside).await? else { return Ok(()) };
+    write(sandbox, inside, &before).await?;
+    let lo = lo(inside).await?;
+    inside.set_alias(&lo, "").await.map_err(|source| LoopbackEndpointError::Configure { source })
+}
+
+async fn noted(inside: &Netlink) -> Result<Option<Settings>> {
+    Ok(lo(inside).await?.alias.as_deref().and_then(Settings::read_note))
+}
+
+async fn lo(inside: &Netlink) -> Result<Link> {
+    inside.link("lo").await.map_err(|source| LoopbackEndpointError::Look { source })
+}
+
+async fn read(sandbox: &Namespace, lo_mtu_bytes: u32) -> Result<Settings> {
     let mut sysctls = Vec::new();
-    for key in [ROUTE_LOCALNET, ACCEPT_LOCAL, PORT_RANGE] {
+    for key in KEYS {
         let value = sysctl::read_inside(sandbox, key).await;
         sysctls.push((key, value.map_err(|source| LoopbackEndpointError::Setting { source })?));
     }
-    Ok(Settings { lo_mtu_bytes: lo.mtu_bytes, sysctls })
+    Ok(Settings { lo_mtu_bytes, sysctls })
 }
 
 pub(super) async fn write(sandbox: &Namespace, inside: &Netlink, wanted: &Settings) -> Result<()> {
@@ -95,7 +137,7 @@ pub(super) async fn write(sandbox: &Namespace, inside: &Netlink, wanted: &Settin
             .await
             .map_err(|source| LoopbackEndpointError::Setting { source })?;
     }
-    let lo = inside.link("lo").await.map_err(failed)?;
+    let lo = lo(inside).await?;
     if lo.mtu_bytes != wanted.lo_mtu_bytes {
         inside.set_mtu(&lo, wanted.lo_mtu_bytes).await.map_err(failed)?;
     }
@@ -109,4 +151,20 @@ pub(super) async fn quiet(sandbox: &Namespace) -> Result<()> {
         return Ok(());
     }
     sysctl::write_inside(sandbox, &key, "1").await.map_err(|source| LoopbackEndpointError::Setting { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_reads_back() {
+        let place = Place::new(3).unwrap();
+        let settings = Settings::of_a_fraction(Mtu::MAX, PortSlice::of_place(place));
+        let note = settings.note();
+        assert_eq!(note, "nestless fraction, before: 65535 1 1 38060-39823");
+        assert_eq!(Settings::read_note(&note), Some(settings));
+        assert_eq!(Settings::read_note("nestless fraction, before: 65535 1"), None);
+        assert_eq!(Settings::read_note("somebody's own text"), None);
+    }
 }

@@ -1,0 +1,131 @@
+//! What a loopback group changes on a machine, and that it changes it back.
+
+use nestless_guest::loopback_endpoint;
+use nestless_support::netns::Namespace;
+use nestless_test::fractions::{Fraction, Fractions, Sandbox};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/lo/route_localnet";
+const ACCEPT_LOCAL: &str = "/proc/sys/net/ipv4/conf/lo/accept_local";
+
+type Settings = BTreeMap<String, String>;
+
+/// All that can be read below /proc/sys/net, but for links that come and go.
+fn settings(namespace: &Namespace) -> Settings {
+    namespace
+        .run_blocking(|| {
+            let mut found = Settings::new();
+            ["core", "ipv4", "ipv6"]
+                .iter()
+                .for_each(|part| walk(&Path::new("/proc/sys/net").join(part), &mut found));
+            found
+        })
+        .unwrap()
+}
+
+fn walk(dir: &Path, found: &mut Settings) {
+    let of_links = dir.file_name().is_some_and(|name| name == "conf" || name == "neigh");
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() {
+            if !of_links || ["all", "default", "lo"].iter().any(|known| name == *known) {
+                walk(&path, found);
+            }
+        } else if let Ok(value) = fs::read_to_string(&path) {
+            found.insert(path.display().to_string(), value);
+        }
+    }
+}
+
+/// `lo` of a sandbox: MTU, alias and filters. The empty clsact qdisc of a fraction that was stays.
+fn lo(sandbox: &Sandbox) -> String {
+    ["ip link show lo", "tc filter show dev lo egress", "tc filter show dev lo ingress"]
+        .map(|command| {
+            let words: Vec<_> = command.split(' ').collect();
+            let output = sandbox.inside(|| Command::new(words[0]).args(&words[1..]).output()).unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        })
+        .concat()
+}
+
+#[tokio::test]
+async fn only_the_sandboxes_of_the_group_change() {
+    let root = Namespace::current().unwrap();
+    let mut fractions = Fractions::new().await;
+    let (lonely, other) = (Sandbox::new(), fractions.join(2).await);
+    // The host's links keep quiet from here on.
+    fractions.plug().await;
+    let spaces = [
+        root,
+        fractions.host.clone(),
+        fractions.vm.clone(),
+        lonely.namespace.clone(),
+        other.namespace.clone(),
+    ];
+    let parking = fractions.parking.namespace().clone();
+    let watch = || spaces.iter().chain([&parking]).map(settings).collect::<Vec<_>>();
+    let before = watch();
+    assert!(before.iter().all(|found| found.len() > 100), "settings are read");
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = two.listen("127.0.0.1:80");
+    one.connect("127.0.0.1:80").unwrap();
+    listener.accept().unwrap();
+    assert_eq!(watch(), before, "while two are joined");
+    fractions.leave(one).await;
+    fractions.die(two).await;
+    assert_eq!(watch(), before, "and after");
+}
+
+#[tokio::test]
+async fn a_sandbox_gets_its_own_settings_back() {
+    let mut fractions = Fractions::new().await;
+    let _peer = fractions.join(1).await;
+    let (plain, odd) = (Sandbox::new(), Sandbox::new());
+    odd.write(PORTS, "40000 50000");
+    odd.write(ROUTE_LOCALNET, "1");
+    odd.ip("link set lo mtu 9000");
+    for sandbox in [plain, odd] {
+        let before = (settings(&sandbox.namespace), lo(&sandbox));
+        let fraction = fractions.join_with(1, sandbox).await;
+        assert_eq!(fraction.read(PORTS).split_whitespace().next(), Some("34532"), "the slice of place 1");
+        assert_eq!([ROUTE_LOCALNET, ACCEPT_LOCAL].map(|path| fraction.read(path)), ["1\n", "1\n"]);
+        // The second follows the link's own MTU.
+        let ours = [PORTS, "/proc/sys/net/ipv6/conf/lo/mtu", ROUTE_LOCALNET, ACCEPT_LOCAL];
+        let changed = changed(&before.0, &settings(&fraction.namespace));
+        assert!(changed.iter().all(|path| ours.contains(&path.as_str())), "{changed:?}");
+        let nic = fraction.nic;
+        let (sandbox, _) = fractions.leave(fraction).await;
+        assert_eq!((settings(&sandbox.namespace), lo(&sandbox)), before);
+        // Leaving again does not touch what the pod sets later.
+        sandbox.write(PORTS, "45000 46000");
+        assert!(!loopback_endpoint::leave(&fractions.parking, &sandbox.namespace, nic).await.unwrap());
+        assert_eq!(sandbox.read(PORTS), "45000\t46000\n");
+    }
+}
+
+fn changed(before: &Settings, after: &Settings) -> Vec<String> {
+    after
+        .iter()
+        .filter(|(path, value)| before.get(*path) != Some(value))
+        .map(|(path, _)| path.clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn fractions_choose_their_ports_from_slices_that_never_meet() {
+    let mut fractions = Fractions::new().await;
+    let all: [Fraction; 3] = [fractions.join(1).await, fractions.join(1).await, fractions.join(1).await];
+    let mut last = 32767;
+    for fraction in &all {
+        let text = fraction.read(PORTS);
+        let mut ends = text.split_whitespace().map(|port| port.parse::<u32>().unwrap());
+        let (first, end) = (ends.next().unwrap(), ends.next().unwrap());
+        assert!(first > last && end > first, "{text}");
+        last = end;
+        for _ in 0..100 {
+            let port = fraction.udp("127.0.0.1:0").local_addr().unwrap().port();
+            assert!((first..=end).contains(&port.into()), "{port}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! TCP as on one machine.
+
+use nestless_test::fractions::{Fractions, Sandbox, ask, serve};
+use nix::sys::socket::{MsgFlags, recv};
+use sha2::{Digest as _, Sha256};
+use socket2::SockRef;
+use std::{
+    io::{ErrorKind, Read, Write as _},
+    net::{Shutdown, TcpStream},
+    os::fd::AsRawFd as _,
+    thread,
+};
+
+#[tokio::test]
+async fn each_fraction_reaches_each_in_both_families() {
+    let mut fractions = Fractions::new().await;
+    let all = [fractions.join(1).await, fractions.join(1).await, fractions.join(1).await];
+    for (number, server) in all.iter().enumerate() {
+        for address in ["127.0.0.1:80", "[::1]:80"] {
+            let serving = serve(server.listen(address), "here", all.len());
+            for client in &all {
+                assert_eq!(
+                    ask(client.connect(address).unwrap(), "hello").unwrap(),
+                    "here",
+                    "{number} {address}"
+                );
+            }
+            assert_eq!(serving.join().unwrap(), ["hello"; 3]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens_is_refused_by_the_first_packet() {
+    let mut fractions = Fractions::new().await;
+    let all = [fractions.join(1).await, fractions.join(1).await, fractions.join(1).await];
+    for address in ["127.0.0.1:9", "127.3.2.1:9", "[::1]:9"] {
+        let error = all[1].connect(address).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{address}");
+    }
+    // One SYN each: had one been lost, or refused late, there would be more.
+    assert_eq!(fractions.counters(&all[1]).asked, 3);
+    let [first, third] = [0, 2].map(|other| fractions.counters(&all[other]));
+    assert_eq!((first.refused + third.refused, first.withheld + third.withheld), (3, 3));
+    assert!(fractions.flows(all[0].group).is_empty());
+}
+
+#[tokio::test]
+async fn a_lonely_fraction_refuses_itself() {
+    let mut fractions = Fractions::new().await;
+    let one = fractions.join(1).await;
+    assert_eq!(one.connect("127.0.0.1:9").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(one.connect("[::1]:9").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(fractions.counters(&one).alone, 2);
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_still_carries_the_other_half() {
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = two.listen("127.0.0.1:80");
+    let mut client = one.connect("127.0.0.1:80").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.read(&mut [0; 9]).unwrap(), 0);
+    for round in 0..1000_u32 {
+        server.write_all(&round.to_be_bytes()).unwrap();
+        let mut heard = [0; 4];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(u32::from_be_bytes(heard), round);
+    }
+    server.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn urgent_data_stays_urgent() {
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = two.listen("[::1]:80");
+    let mut client = one.connect("[::1]:80").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(b"before").unwrap();
+    assert_eq!(SockRef::from(&client).send_out_of_band(b"!").unwrap(), 1);
+    client.write_all(b"after").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut heard = [0; 6];
+    server.read_exact(&mut heard).unwrap();
+    let mut urgent = [0];
+    assert_eq!(recv(server.as_raw_fd(), &mut urgent, MsgFlags::MSG_OOB).unwrap(), 1);
+    assert_eq!((&heard, &urgent), (b"before", b"!"));
+    let mut rest = Vec::new();
+    server.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"after");
+}
+
+/// Bytes that a lost, doubled or moved packet would change.
+fn send(stream: &TcpStream, bytes: usize, mut state: u64) -> Vec<u8> {
+    let (mut hash, mut left) = (Sha256::new(), bytes);
+    while left > 0 {
+        let chunk: Vec<u8> = std::iter::repeat_with(|| {
+            // xorshift64
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .take(8192)
+        .flatten()
+        .take(left)
+        .collect();
+        (&mut &*stream).write_all(&chunk).unwrap();
+        hash.update(&chunk);
+        left -= chunk.len();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    hash.finalize().to_vec()
+}
+
+fn receive(mut stream: &TcpStream) -> (usize, Vec<u8>) {
+    let (mut hash, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; 65536]);
+    loop {
+        match stream.read(&mut chunk).unwrap() {
+            0 => return (bytes, hash.finalize().to_vec()),
+            count => {
+                hash.update(&chunk[..count]);
+                bytes += count;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn big_transfers_both_ways_at_once_arrive_whole() {
+    const BYTES: usize = 64 << 20;
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    for address in ["127.0.0.1:80", "[::1]:80"] {
+        let listener = two.listen(address);
+        let client = one.connect(address).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let (client, server) = (&client, &server);
+        thread::scope(|scope| {
+            let there = scope.spawn(|| send(client, BYTES, 1));
+            let back = scope.spawn(|| send(server, BYTES, 2));
+            let at_server = scope.spawn(|| receive(server));
+            let at_client = receive(client);
+            assert_eq!(at_server.join().unwrap(), (BYTES, there.join().unwrap()));
+            assert_eq!(at_client, (BYTES, back.join().unwrap()));
+        });
+    }
+}
+
+/// The server closes first, so that the client's ephemeral ports are free again at once.
+fn short_connections(client: &Sandbox, count: usize) {
+    client.inside(|| {
+        for number in 0..count {
+            let mut stream = TcpStream::connect("127.0.0.1:80")
+                .unwrap_or_else(|error| panic!("connection {number}: {error}"));
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"hello");
+            assert_eq!(stream.read(&mut heard).unwrap(), 0, "the server closes");
+        }
+    });
+}
+
+#[tokio::test]
+async fn ten_thousand_short_connections_meet_no_wrong_refusal() {
+    const EACH: usize = 5_000;
+    let mut fractions = Fractions::new().await;
+    let all = [fractions.join(1).await, fractions.join(1).await, fractions.join(1).await];
+    let listener = all[0].listen("127.0.0.1:80");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..2 * EACH {
+                listener.accept().unwrap().0.write_all(b"hello").unwrap();
+            }
+        });
+        scope.spawn(|| short_connections(&all[1], EACH));
+        short_connections(&all[2], EACH);
+    });
+    for client in &all[1..] {
+        assert_eq!(fractions.counters(client).asked as usize, EACH, "each SYN was sent once");
+    }
+}
