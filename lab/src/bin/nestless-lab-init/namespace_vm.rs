@@ -59,6 +59,8 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
         ("sysfs", "/sys", ""),
         ("bpf", "/sys/fs/bpf", ""),
         ("cgroup2", "/sys/fs/cgroup", ""),
+        // What a killed database leaves here goes with the VM.
+        ("tmpfs", "/dev/shm", "mode=1777"),
         ("tmpfs", "/run", "mode=755"),
     ] {
         mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
