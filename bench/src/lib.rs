@@ -2,7 +2,9 @@
 //! kept.
 //!
 //! ```text
-//! attach  ADD and DEL of CNI plugins, by the guest's clock      nic  throughput, latency, CPU of a pod's way out
+//! attach  ADD and DEL of CNI plugins, by the guest's clock
+//!    |    nic  a pod's way out        loopback  between two containers of one pod
+//!    |     \__________ load (throughput, latency, connections, CPU) ___/
 //!    \________________________________________________________________/
 //!                 interleave (whose turn) -> metric (samples, ratios) -> report (with the machine) -> compare
 //! ```
@@ -10,6 +12,8 @@
 pub mod attach;
 mod compare;
 mod interleave;
+mod load;
+pub mod loopback;
 mod machine;
 mod metric;
 pub mod nic;

@@ -20,6 +20,9 @@ pub enum Unit {
     /// Seconds of processor time for 2^30 bytes; less is better.
     #[serde(rename = "s/GiB")]
     SecondsPerGib,
+    /// How many in a second; more is better.
+    #[serde(rename = "1/s")]
+    PerSecond,
 }
 
 impl fmt::Display for Unit {
@@ -29,6 +32,7 @@ impl fmt::Display for Unit {
             Self::Microseconds => "us",
             Self::MegabitsPerSecond => "Mbit/s",
             Self::SecondsPerGib => "s/GiB",
+            Self::PerSecond => "1/s",
         })
     }
 }

@@ -16,6 +16,8 @@ pub enum Bench {
     Attach,
     /// `nestless bench nic`
     Nic,
+    /// `nestless bench loopback`
+    Loopback,
 }
 
 /// One run of a bench.

@@ -140,6 +140,7 @@ async fn prepare_boot(
         with_agent: builder.with_daemon,
         own_programs: builder.own_programs.clone(),
         extra_programs: builder.programs.clone(),
+        extra_packages: builder.packages.clone(),
         extra_files: builder.files.clone(),
         hosts: state
             .vms

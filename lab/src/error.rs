@@ -7,6 +7,7 @@ use crate::{
     image::ImageError,
     places::{LabName, LabNameError},
     removal::RemovalError,
+    server::Server,
     state::StateError,
 };
 use nestless_model::{identity::VmName, topology::TopologyError};
@@ -164,6 +165,24 @@ pub enum LabError {
         message: String,
         /// CNI's error code, if the plugin gave one.
         code: Option<u64>,
+    },
+    /// It has no IPv4 address.
+    #[error("{what} has no IPv4 address")]
+    NoAddress {
+        /// A VM, or a pod.
+        what: String,
+    },
+    /// A server ended, or does not answer.
+    #[error("{server} in pod {pod} of {vm} does not answer on its localhost: {said}")]
+    Server {
+        /// Which.
+        server: Server,
+        /// The pod.
+        pod: String,
+        /// The pod's VM.
+        vm: VmName,
+        /// The last that it said, and what its client did.
+        said: String,
     },
     /// Part of it could not be removed.
     #[error("remove the lab: {}", list(.0))]

@@ -18,8 +18,10 @@ mod process;
 mod progress;
 mod qemu;
 mod removal;
+mod server;
 mod state;
 mod vm;
+mod ways;
 
 pub use builder::LabBuilder;
 pub use cache::{Cache, CacheError};
@@ -34,8 +36,10 @@ pub use process::ProcessRecord;
 pub use progress::Progress;
 pub use qemu::Accelerator;
 pub use removal::{RemovalError, remove, remove_all};
+pub use server::{Server, Serving};
 pub use state::{LabState, StateError, VmState, Vmm};
 pub use vm::Vm;
+pub use ways::{Container, Way, WayEnds};
 
 /// What a container runtime in a lab's VM is told about our plugin.
 pub const CNI_CONFIG: &str = r#"{

@@ -1,8 +1,10 @@
 //! Request and response, back to back: the smallest program that measures a network's latency, here and in guests.
 //!
 //! ```text
-//! nestless-probe serve PORT                             answers each message with itself, TCP and UDP
+//! nestless-probe serve PORT ONCE                        answers each message with itself, TCP and UDP; on TCP port
+//!                                                       ONCE only the first, and ends the connection
 //! nestless-probe ask tcp|udp ADDRESS:PORT MILLISECONDS  one JSON line: {"count":..,"lost":..,"p50_us":..,"p99_us":..}
+//! nestless-probe connect ADDRESS:ONCE MILLISECONDS      connects anew for each message: {"count":..,"per_s":..}
 //! ```
 #![expect(clippy::print_stdout, reason = "its answer")]
 
@@ -24,7 +26,14 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["serve", port] => serve(port.parse().context("PORT")?),
+        ["serve", port, once] => serve(port.parse().context("PORT")?, once.parse().context("ONCE")?),
+        ["connect", to, duration] => {
+            let to = to.parse().context("ADDRESS:ONCE")?;
+            let duration = Duration::from_millis(duration.parse().context("MILLISECONDS")?);
+            let (count, per_s) = connect(to, duration)?;
+            println!(r#"{{"count":{count},"per_s":{per_s:.1}}}"#);
+            Ok(())
+        }
         ["ask", protocol, to, duration] => {
             let to = to.parse().context("ADDRESS:PORT")?;
             let duration = Duration::from_millis(duration.parse().context("MILLISECONDS")?);
@@ -39,16 +48,21 @@ fn main() -> Result<()> {
             println!(r#"{{"count":{count},"lost":{lost},"p50_us":{p50:.3},"p99_us":{p99:.3}}}"#);
             Ok(())
         }
-        _ => bail!("usage: nestless-probe serve PORT | ask tcp|udp ADDRESS:PORT MILLISECONDS"),
+        _ => bail!(
+            "usage: nestless-probe serve PORT ONCE | ask tcp|udp ADDRESS:PORT MILLISECONDS | \
+             connect ADDRESS:ONCE MILLISECONDS"
+        ),
     }
 }
 
-fn serve(port: u16) -> Result<()> {
+fn serve(port: u16, once: u16) -> Result<()> {
     let tcp = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).context("listen for TCP")?;
+    let short = TcpListener::bind((Ipv6Addr::UNSPECIFIED, once)).context("listen for short connections")?;
     let udp = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).context("listen for UDP")?;
     println!("ready");
     std::io::stdout().flush()?;
     thread::spawn(move || answer_datagrams(&udp));
+    thread::spawn(move || short.incoming().flatten().for_each(answer_once));
     for stream in tcp.incoming() {
         let stream = stream.context("accept a connection")?;
         thread::spawn(move || answer_stream(stream));
@@ -63,6 +77,15 @@ fn answer_stream(mut stream: TcpStream) -> Option<()> {
     loop {
         stream.read_exact(&mut message).ok()?;
         stream.write_all(&message).ok()?;
+    }
+}
+
+/// This side ends the connection, so that it is this side's port that has to rest: the asker's are soon used up.
+fn answer_once(mut stream: TcpStream) {
+    let mut message = [0; MESSAGE_BYTES];
+    if stream.read_exact(&mut message).is_ok() {
+        // An asker that is gone is no failure of ours.
+        let _ = stream.write_all(&message);
     }
 }
 
@@ -90,6 +113,25 @@ fn ask_tcp(to: SocketAddr, duration: Duration) -> Result<Vec<f64>> {
         samples.push(microseconds(began.elapsed()));
     }
     Ok(samples)
+}
+
+/// How many connections, and how many a second.
+fn connect(to: SocketAddr, duration: Duration) -> Result<(u32, f64)> {
+    let began = Instant::now();
+    let mut count = 0;
+    while began.elapsed() < duration {
+        let mut stream =
+            TcpStream::connect_timeout(&to, PATIENCE).with_context(|| format!("connect to {to}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&[0; MESSAGE_BYTES])?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).with_context(|| format!("wait for {to}"))?;
+        ensure!(answer.len() == MESSAGE_BYTES, "{to} answered with {} bytes", answer.len());
+        count += 1;
+    }
+    ensure!(count > 0, "no connection to {to} within {duration:?}");
+    Ok((count, f64::from(count) / began.elapsed().as_secs_f64()))
 }
 
 fn ask_udp(to: SocketAddr, duration: Duration) -> Result<(Vec<f64>, u64)> {

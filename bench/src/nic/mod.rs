@@ -8,29 +8,25 @@
 //! ```
 
 mod ends;
-mod processor;
-mod station;
 mod traffic;
 
+pub use crate::load::Station;
 pub use ends::{Ends, PROGRAMS, SIDES};
-pub use station::Station;
 
 use crate::{
     Watch,
     interleave::turns,
+    load::{PROBE, ProcessorTime},
     machine::{Machine, Revision},
     metric::Recorder,
     report::{Bench, Report},
 };
 use nestless_lab::{Lab, LabBuilder, Vmm};
-use processor::ProcessorTime;
 use std::time::{Duration, Instant, SystemTime};
 use traffic::Quantity;
 
 /// Of every side but the first to it, and of the two to each other.
 pub const PAIRS: [(&str, &str); 3] = [("brfusion", "single"), ("nested", "single"), ("brfusion", "nested")];
-/// The program that measures latency.
-pub const PROBE: &str = "nestless-probe";
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -104,7 +100,7 @@ async fn against_a_neighbour(
 ) -> anyhow::Result<()> {
     watch("connect the pods");
     let neighbour = Station::neighbour(lab).await?;
-    let ends = Ends::in_vm(lab, lab.vms()[0].name().as_str(), 0).await?;
+    let ends = Ends::in_vm(lab, lab.vms()[0].name().as_str()).await?;
     let ways = ends.stations().map(|(side, inside)| Way { side, inside, outside: &neighbour });
     measure(lab, &ways, options, watch, recorder).await
 }

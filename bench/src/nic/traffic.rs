@@ -1,19 +1,15 @@
-//! What is sent, and what is read off it.
+//! What is measured on each way.
 
-use super::{
-    Options, PROBE, Station, Way,
-    processor::ProcessorTime,
-    station::{PROBE_PORT, TRANSFER_PORT},
+use super::{Options, Way};
+use crate::{
+    load::{ProcessorTime, requests, seconds_per_gib, transfer},
+    metric::{Recorder, Unit},
 };
-use crate::metric::{Recorder, Unit};
-use anyhow::{Context as _, ensure};
-use nestless_lab::Exec;
-use serde_json::Value;
+use anyhow::Context as _;
 use std::time::Duration;
 
 /// Enough to learn addresses and to open a window.
 const WARM_UP_BYTES: &str = "4M";
-const GIB: f64 = (1u64 << 30) as f64;
 const WARM_UP_REQUESTS: Duration = Duration::from_millis(100);
 
 /// One kind of traffic.
@@ -23,18 +19,6 @@ pub(super) enum Quantity {
     In,
     TcpRequests,
     UdpRequests,
-}
-
-/// A transfer's outcome.
-struct Transfer {
-    megabits_per_second: f64,
-    bytes: f64,
-}
-
-/// A series of requests' outcome, in microseconds.
-struct Requests {
-    p50: f64,
-    p99: f64,
 }
 
 impl Quantity {
@@ -64,11 +48,11 @@ impl Quantity {
                     if self == Self::Out { (way.inside, way.outside) } else { (way.outside, way.inside) };
                 let before = processor.now();
                 let seconds = options.transfer.as_secs().max(1).to_string();
-                let transfer = transfer(from, to, ["-t", &seconds]).await?;
+                let transfer = transfer(from, to, 1, ["-t", &seconds]).await?;
                 recorder.keep(names.0, Unit::MegabitsPerSecond, way.side, transfer.megabits_per_second);
                 if let (Some(before), Some(after)) = (before, processor.now()) {
-                    let seconds = after.saturating_sub(before).as_secs_f64();
-                    recorder.keep(names.1, Unit::SecondsPerGib, way.side, seconds / transfer.bytes * GIB);
+                    let cost = seconds_per_gib(before, after, transfer.bytes);
+                    recorder.keep(names.1, Unit::SecondsPerGib, way.side, cost);
                 }
             }
             Self::TcpRequests | Self::UdpRequests => {
@@ -85,38 +69,10 @@ impl Quantity {
 /// Lets both ends find each other.
 pub(super) async fn warm_up(way: &Way<'_>) -> anyhow::Result<()> {
     let asked = || format!("reach both ends of the way {:?}", way.side);
-    transfer(way.inside, way.outside, ["-n", WARM_UP_BYTES]).await.with_context(asked)?;
-    transfer(way.outside, way.inside, ["-n", WARM_UP_BYTES]).await.with_context(asked)?;
+    transfer(way.inside, way.outside, 1, ["-n", WARM_UP_BYTES]).await.with_context(asked)?;
+    transfer(way.outside, way.inside, 1, ["-n", WARM_UP_BYTES]).await.with_context(asked)?;
     for protocol in ["tcp", "udp"] {
         requests(way.outside, way.inside, protocol, WARM_UP_REQUESTS).await.with_context(asked)?;
     }
     Ok(())
-}
-
-async fn transfer(from: &Station, to: &Station, length: [&str; 2]) -> anyhow::Result<Transfer> {
-    let (address, port) = (to.address().to_string(), TRANSFER_PORT.to_string());
-    let words = ["iperf3", "-J", "-i", "0", "-c", &address, "-p", &port].into_iter().chain(length);
-    let output = from.run(Exec::new(words)).await?;
-    let report: Value = serde_json::from_slice(&output.stdout).context("read iperf3's report")?;
-    let received = &report["end"]["sum_received"];
-    let number =
-        |name: &str| received[name].as_f64().with_context(|| format!("iperf3's report has no {name}"));
-    let (bits_per_second, bytes) = (number("bits_per_second")?, number("bytes")?);
-    ensure!(bytes > 0.0, "iperf3 moved nothing from one end to {address}");
-    Ok(Transfer { megabits_per_second: bits_per_second / 1e6, bytes })
-}
-
-async fn requests(
-    from: &Station,
-    to: &Station,
-    protocol: &str,
-    length: Duration,
-) -> anyhow::Result<Requests> {
-    let address = std::net::SocketAddr::new(to.address(), PROBE_PORT).to_string();
-    let exec = Exec::new([PROBE, "ask", protocol, &address, &length.as_millis().to_string()]);
-    let output = from.run(exec).await?;
-    let report: Value = serde_json::from_slice(&output.stdout).context("read the probe's report")?;
-    let number =
-        |name: &str| report[name].as_f64().with_context(|| format!("the probe's report has no {name}"));
-    Ok(Requests { p50: number("p50_us")?, p99: number("p99_us")? })
 }

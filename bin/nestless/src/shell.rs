@@ -66,6 +66,7 @@ enum Documented {
     PlanBench,
     BenchAttach,
     BenchNic,
+    BenchLoopback,
     BenchCompare,
     Demo,
 }
@@ -80,7 +81,9 @@ impl Documented {
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
-            Self::BenchAttach | Self::BenchNic => schemars::schema_for!(nestless_bench::Report),
+            Self::BenchAttach | Self::BenchNic | Self::BenchLoopback => {
+                schemars::schema_for!(nestless_bench::Report)
+            }
             Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),
             Self::Demo => schemars::schema_for!(lab::Demo),
             Self::PlanBench => schemars::schema_for!(plan::BenchReport),

@@ -85,6 +85,17 @@ fn nic_measures_every_way() {
 }
 
 #[test]
+fn loopback_measures_every_way() {
+    let arguments = ["bench", "loopback", "--vmm", "namespace", "--rounds", "1", "--series", "2"];
+    let report = run(&[&arguments[..], &["--requests", "50", "--json", "-"]].concat());
+    let ways = ["lo", "nic", "brfusion", "nat", "overlay"];
+    let mut all = expected(&["throughput-1", "throughput-8"], &ways, 1);
+    all.extend(expected(&["tcp-p50", "tcp-p99", "udp-p50", "udp-p99", "connections"], &ways, 2));
+    assert_eq!(sorted(rows(&report)), sorted(all));
+    assert_eq!(report["bench"], "loopback");
+}
+
+#[test]
 fn the_demonstration_shows_the_ways_and_what_they_cost() {
     let demo = run(&["lab", "demo", "--vmm", "namespace", "--json"]);
     let mut all = traffic(3, 3);

@@ -4,6 +4,8 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
 };
 
 const DIRECTORY: u32 = 0o040_000;
@@ -12,6 +14,23 @@ const LINK: u32 = 0o120_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 /// Beyond it a name would not fit PATH_MAX, and the kernel would skip the entry silently.
 const NAME_MAX: usize = 4095;
+
+/// What an entry is, and whose.
+#[derive(Clone, Copy, Default)]
+struct Head {
+    /// Kind and permission bits.
+    mode: u32,
+    owner: (u32, u32),
+    modified_unix_s: u32,
+    device: (u32, u32),
+}
+
+impl Head {
+    /// Of root's.
+    fn of(mode: u32) -> Self {
+        Self { mode, ..Self::default() }
+    }
+}
 
 /// An archive under way. Directories above an entry are made as needed; an entry written twice is kept once, the first.
 pub struct Archive<W> {
@@ -31,7 +50,7 @@ impl<W: Write> Archive<W> {
     /// # Errors
     /// When `out` fails.
     pub fn directory(&mut self, path: &str) -> io::Result<()> {
-        self.entry(path, DIRECTORY | 0o755, (0, 0), &[])
+        self.entry(path, Head::of(DIRECTORY | 0o755), &[])
     }
 
     /// Adds a file; `mode` is its permission bits.
@@ -39,7 +58,7 @@ impl<W: Write> Archive<W> {
     /// # Errors
     /// When `out` fails, or the file has 4 GiB or more.
     pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        self.entry(path, REGULAR | (mode & 0o7777), (0, 0), content)
+        self.entry(path, Head::of(REGULAR | (mode & 0o7777)), content)
     }
 
     /// Adds a symbolic link.
@@ -47,7 +66,7 @@ impl<W: Write> Archive<W> {
     /// # Errors
     /// When `out` fails.
     pub fn link(&mut self, path: &str, target: &str) -> io::Result<()> {
-        self.entry(path, LINK | 0o777, (0, 0), target.as_bytes())
+        self.entry(path, Head::of(LINK | 0o777), target.as_bytes())
     }
 
     /// Adds a character device, with mode 0600.
@@ -55,7 +74,31 @@ impl<W: Write> Archive<W> {
     /// # Errors
     /// When `out` fails.
     pub fn character_device(&mut self, path: &str, major: u32, minor: u32) -> io::Result<()> {
-        self.entry(path, CHARACTER_DEVICE | 0o600, (major, minor), &[])
+        self.entry(path, Head { device: (major, minor), ..Head::of(CHARACTER_DEVICE | 0o600) }, &[])
+    }
+
+    /// Adds what lies at `from` on this host, with its mode, owner and time: a directory (without what is in it), a
+    /// file or a symbolic link. Anything else is passed over.
+    ///
+    /// # Errors
+    /// When `from` cannot be read, or `out` fails.
+    pub fn copy(&mut self, path: &str, from: &Path) -> io::Result<()> {
+        let metadata = from.symlink_metadata()?;
+        let kind = metadata.file_type();
+        let mode = metadata.permissions().mode() & 0o7777;
+        let (mode, content) = if kind.is_dir() {
+            (DIRECTORY | mode, Vec::new())
+        } else if kind.is_symlink() {
+            (LINK | mode, from.read_link()?.into_os_string().into_encoded_bytes())
+        } else if kind.is_file() {
+            (REGULAR | mode, std::fs::read(from)?)
+        } else {
+            return Ok(());
+        };
+        // Python takes a compiled module only beside a source of the time that it was compiled from.
+        let modified_unix_s = u32::try_from(metadata.mtime()).unwrap_or_default();
+        let owner = (metadata.uid(), metadata.gid());
+        self.entry(path, Head { mode, owner, modified_unix_s, device: (0, 0) }, &content)
     }
 
     /// Whether the archive has an entry at `path`.
@@ -69,12 +112,12 @@ impl<W: Write> Archive<W> {
     /// When `out` fails.
     pub fn finish(mut self) -> io::Result<W> {
         self.inode = 0;
-        self.write("TRAILER!!!", 0, (0, 0), &[])?;
+        self.write("TRAILER!!!", Head::default(), &[])?;
         self.out.flush()?;
         Ok(self.out)
     }
 
-    fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) -> io::Result<()> {
+    fn entry(&mut self, path: &str, head: Head, content: &[u8]) -> io::Result<()> {
         let path = path.trim_matches('/');
         if path.is_empty() || path.len() > NAME_MAX || path.contains('\0') {
             return Err(io::Error::new(
@@ -91,15 +134,17 @@ impl<W: Write> Archive<W> {
             return Ok(());
         }
         self.inode += 1;
-        self.write(path, mode, device, content)
+        self.write(path, head, content)
     }
 
-    fn write(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) -> io::Result<()> {
+    fn write(&mut self, path: &str, head: Head, content: &[u8]) -> io::Result<()> {
         let size = u32::try_from(content.len())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{path} has 4 GiB or more")))?;
         let name_size = u32::try_from(path.len() + 1).expect("NAME_MAX fits");
         // inode, mode, uid, gid, links, mtime, size, device of the archive (2), device (2), name size, checksum
-        let fields = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name_size, 0];
+        let Head { mode, owner: (user, group), modified_unix_s, device: (major, minor) } = head;
+        let fields =
+            [self.inode, mode, user, group, 1, modified_unix_s, size, 0, 0, major, minor, name_size, 0];
         let mut header = String::from("070701");
         for field in fields {
             header.push_str(&format!("{field:08x}"));

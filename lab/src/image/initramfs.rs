@@ -2,10 +2,11 @@
 //! than the host saves.
 
 use super::{
-    ModuleError, ProgramError, Programs,
+    ModuleError, PackageError, ProgramError, Programs,
     cpio::Archive,
     kernel::{Kernel, KernelError},
     library::{self, LibraryError},
+    package,
 };
 use crate::cache::Cache;
 use std::{
@@ -88,6 +89,9 @@ pub enum ImageError {
     /// A host's program does not run.
     #[error("collect the libraries of the guest's programs")]
     Library(#[from] LibraryError),
+    /// A package cannot be copied.
+    #[error("collect the guest's packages")]
+    Package(#[from] PackageError),
     /// A host's program is not installed.
     #[error("{name} was asked for in the guest, and is neither a path nor in PATH on this host")]
     Extra {
@@ -128,6 +132,8 @@ pub struct Initramfs {
     pub own_programs: Vec<String>,
     /// Programs of this host, with their libraries: names to look for in PATH, or paths.
     pub extra_programs: Vec<String>,
+    /// Debian packages that are installed on this host; dpkg-query's wildcards may be used.
+    pub extra_packages: Vec<String>,
     /// Text or binary files: path in the guest, content.
     pub extra_files: Vec<(String, Vec<u8>)>,
     /// Lines of /etc/hosts: address and name.
@@ -150,6 +156,7 @@ impl Initramfs {
         let file = std::fs::File::create(path).map_err(written)?;
         let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 20, file));
         skeleton(&mut archive).map_err(written)?;
+        self.accounts(&mut archive, &written)?;
         archive
             .file("/init", 0o755, &read(&programs.stripped("nestless-lab-init", cache)?)?)
             .map_err(written)?;
@@ -165,6 +172,9 @@ impl Initramfs {
         }
         self.modules(&mut archive, kernel, &written)?;
         self.host_programs(&mut archive, &written)?;
+        for pattern in &self.extra_packages {
+            package::add(&mut archive, pattern)?;
+        }
         busybox(&mut archive, &written)?;
         for (name, content) in &self.extra_files {
             archive.file(name, 0o644, content).map_err(written)?;
@@ -175,6 +185,28 @@ impl Initramfs {
         }
         archive.file("/etc/hosts", 0o644, hosts.as_bytes()).map_err(written)?;
         archive.finish().map_err(written)?;
+        Ok(())
+    }
+
+    /// Root, nobody, and whom the packages run as.
+    fn accounts<W: io::Write>(
+        &self,
+        archive: &mut Archive<W>,
+        written: &impl Fn(io::Error) -> ImageError,
+    ) -> Result<(), ImageError> {
+        let own = [
+            ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+            ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+        ];
+        for (path, own) in own {
+            let services = if self.extra_packages.is_empty() {
+                String::new()
+            } else {
+                package::service_accounts(path)
+                    .map_err(|source| ImageError::Read { path: path.into(), source })?
+            };
+            archive.file(path, 0o644, format!("{own}{services}").as_bytes()).map_err(written)?;
+        }
         Ok(())
     }
 
@@ -200,7 +232,8 @@ impl Initramfs {
         written: &impl Fn(io::Error) -> ImageError,
     ) -> Result<(), ImageError> {
         // Busybox's shell, as Debian builds it, prefers its own applets to the programs that were asked for.
-        let shell = (!self.extra_programs.is_empty()).then_some("sh");
+        let with_programs = !self.extra_programs.is_empty() || !self.extra_packages.is_empty();
+        let shell = with_programs.then_some("sh");
         for name in self.extra_programs.iter().map(String::as_str).chain(shell) {
             let path = on_this_host(name).ok_or_else(|| ImageError::Extra { name: name.to_owned() })?;
             for library in library::of(&path)? {
@@ -217,7 +250,7 @@ impl Initramfs {
     }
 }
 
-/// Directories, accounts, and the nodes the kernel needs before init mounts anything.
+/// Directories, and the nodes the kernel needs before init mounts anything.
 fn skeleton<W: io::Write>(archive: &mut Archive<W>) -> io::Result<()> {
     for dir in [
         "usr/bin",
@@ -243,12 +276,6 @@ fn skeleton<W: io::Write>(archive: &mut Archive<W>) -> io::Result<()> {
     archive.link("var/run", "/run")?;
     archive.character_device("dev/console", 5, 1)?;
     archive.character_device("dev/null", 1, 3)?;
-    archive.file(
-        "etc/passwd",
-        0o644,
-        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    )?;
-    archive.file("etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
     archive.file("etc/nsswitch.conf", 0o644, b"passwd: files\ngroup: files\nhosts: files dns\n")
 }
 

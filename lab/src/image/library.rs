@@ -35,21 +35,33 @@ pub enum LibraryError {
 /// # Errors
 /// When ldd cannot be run, or a library is missing.
 pub(crate) fn of(program: &Path) -> Result<BTreeSet<PathBuf>, LibraryError> {
-    let output = Command::new("ldd")
-        .arg(program)
-        .output()
-        .map_err(|source| LibraryError::Run { program: program.to_owned(), source })?;
-    // ldd fails on a static program and on a script; neither has libraries.
-    parse(&String::from_utf8_lossy(&output.stdout))
-        .map_err(|line| LibraryError::NotFound { program: program.to_owned(), line })
+    of_all(&[program.to_owned()])
 }
 
-/// Lines are `libc.so.6 => /lib/libc.so.6 (0x..)`, `/lib64/ld-linux-x86-64.so.2 (0x..)` or `linux-vdso.so.1 (0x..)`.
+/// Every library that any of `programs` loads. An error names the first of them.
+///
+/// # Errors
+/// As [`of`].
+pub(crate) fn of_all(programs: &[PathBuf]) -> Result<BTreeSet<PathBuf>, LibraryError> {
+    let Some(first) = programs.first() else { return Ok(BTreeSet::new()) };
+    let output = Command::new("ldd")
+        .args(programs)
+        .output()
+        .map_err(|source| LibraryError::Run { program: first.clone(), source })?;
+    // ldd fails on a static program and on a script; neither has libraries.
+    parse(&String::from_utf8_lossy(&output.stdout))
+        .map_err(|line| LibraryError::NotFound { program: first.clone(), line })
+}
+
+/// Of several programs, each is named on a line that ends with a colon. Other lines are `libc.so.6 => /lib/libc.so.6 (0x..)`, `/lib64/ld-linux-x86-64.so.2 (0x..)` or `linux-vdso.so.1 (0x..)`.
 fn parse(text: &str) -> Result<BTreeSet<PathBuf>, String> {
     let mut libraries = BTreeSet::new();
     for line in text.lines().map(str::trim) {
         if line.ends_with("=> not found") {
             return Err(line.to_owned());
+        }
+        if line.ends_with(':') {
+            continue;
         }
         let place = line.split_once("=> ").map_or(line, |(_, place)| place);
         if let Some(path) = place.split(" (").next().filter(|p| p.starts_with('/')) {
@@ -71,6 +83,7 @@ mod tests {
             found,
             ["/lib/x86_64-linux-gnu/libmnl.so.0", "/lib64/ld-linux-x86-64.so.2"].map(PathBuf::from)
         );
+        assert_eq!(parse(&format!("/usr/bin/ip:\n{text}")).unwrap().len(), 2);
         assert_eq!(parse("\tstatically linked\n").unwrap().len(), 0);
         assert!(parse("\tlibx.so => not found\n").unwrap_err().contains("libx.so"));
     }

@@ -5,11 +5,13 @@ mod initramfs;
 pub mod kernel;
 mod library;
 pub mod module;
+mod package;
 mod program;
 mod vmlinux;
 
 pub use initramfs::{ImageError, Initramfs};
 pub use library::LibraryError;
 pub use module::ModuleError;
+pub use package::PackageError;
 pub use program::{ProgramError, Programs};
 pub use vmlinux::{VmlinuxError, extract};

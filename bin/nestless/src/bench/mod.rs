@@ -1,7 +1,9 @@
-//! `nestless bench`: what attaching costs, what a pod's way out costs, and how two runs differ.
+//! `nestless bench`: what attaching costs, what a pod's way out costs, what a split pod's localhost costs, and how two
+//! runs differ.
 
 mod attach;
 mod compare;
+mod loopback;
 mod nic;
 mod table;
 
@@ -19,6 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 pub(crate) enum Command {
     Attach(attach::Args),
     Nic(nic::Args),
+    Loopback(loopback::Args),
     Compare(compare::Args),
 }
 
@@ -27,6 +30,7 @@ impl Command {
         match self {
             Self::Attach(args) => args.run().await,
             Self::Nic(args) => args.run().await,
+            Self::Loopback(args) => args.run().await,
             Self::Compare(args) => args.run(),
         }
     }

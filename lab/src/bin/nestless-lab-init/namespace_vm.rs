@@ -59,6 +59,8 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
         ("sysfs", "/sys", ""),
         ("bpf", "/sys/fs/bpf", ""),
         ("cgroup2", "/sys/fs/cgroup", ""),
+        // What a killed database leaves here goes with the VM.
+        ("tmpfs", "/dev/shm", "mode=1777"),
         ("tmpfs", "/run", "mode=755"),
     ] {
         mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
@@ -68,7 +70,8 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
     let source = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
     mount(Some(&source), shared, none, MsFlags::MS_BIND, none)
         .context("share the VM's directory with the host")?;
-    private_etc()?;
+    private("etc")?;
+    private("var")?;
     install_applets()?;
     crate::machine::set_name(name)
 }
@@ -86,11 +89,14 @@ fn install_applets() -> Result<()> {
     }
 }
 
-/// The host's /etc, on which the VM can write without the host seeing it.
-fn private_etc() -> Result<()> {
-    for dir in ["/run/etc/upper", "/run/etc/work"] {
-        fs::create_dir_all(dir).with_context(|| format!("make {dir}"))?;
+/// The host's /`dir`, on which the VM can write without the host seeing it: servers keep their data in /var.
+fn private(dir: &str) -> Result<()> {
+    let (upper, work) = (format!("/run/{dir}/upper"), format!("/run/{dir}/work"));
+    for made in [&upper, &work] {
+        fs::create_dir_all(made).with_context(|| format!("make {made}"))?;
     }
-    let options = "lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work";
-    mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(options)).context("overlay /etc")
+    let at = format!("/{dir}");
+    let options = format!("lowerdir={at},upperdir={upper},workdir={work}");
+    mount(Some("overlay"), at.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .with_context(|| format!("overlay {at}"))
 }

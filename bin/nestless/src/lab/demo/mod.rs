@@ -114,7 +114,7 @@ async fn measure(
     progress.step("attach and detach pods");
     attach::ready_times(lab, vmm, VMS[0], ATTACHES, recorder).await?;
     progress.step("connect the pods");
-    let (near, far) = (Ends::in_vm(lab, VMS[0], 0).await?, Ends::in_vm(lab, VMS[1], 1).await?);
+    let (near, far) = (Ends::in_vm(lab, VMS[0]).await?, Ends::in_vm(lab, VMS[1]).await?);
     let pairs = near.stations().into_iter().zip(far.stations());
     let ways: Vec<Way<'_>> =
         pairs.map(|((side, inside), (_, outside))| Way { side, inside, outside }).collect();

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use ipnet::IpNet;
 use nestless_lab::{Exec, GuestClient, Lab, Neighbour, Piece};
 use nestless_lab::{Output, Vm};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Child,
@@ -12,14 +12,20 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// The program that measures latency.
+pub(crate) const PROBE: &str = "nestless-probe";
 /// Where iperf3 listens.
 pub(super) const TRANSFER_PORT: u16 = 5201;
 /// Where the probe does.
 pub(super) const PROBE_PORT: u16 = 5202;
+/// Where the probe answers each connection once, and ends it.
+pub(super) const CONNECTION_PORT: u16 = 5203;
+/// All of them, as nft writes a set.
+pub(crate) const MAPPED_PORTS: &str = "5201-5203";
 /// Below the pods' addresses, and above the VMs' own.
 const NEIGHBOUR: &str = "10.88.0.200/16";
 
-/// An end, with iperf3 and the probe listening in it for as long as this value lives.
+/// An end. One that serves has iperf3 and the probe listening in it for as long as this value lives.
 pub struct Station {
     place: Place,
     address: IpAddr,
@@ -60,13 +66,23 @@ impl Station {
     ///
     /// # Errors
     /// When a server does not start.
-    pub(super) async fn pod(vm: &Vm, pod: &str, address: IpAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn pod(vm: &Vm, pod: &str, address: IpAddr) -> anyhow::Result<Self> {
         Self::serving(Place::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
+    }
+
+    /// A pod's namespace in a VM, from which others are asked, and which nobody asks.
+    ///
+    /// # Errors
+    /// When the VM does not answer.
+    pub(crate) async fn asking(vm: &Vm, pod: &str) -> anyhow::Result<Self> {
+        let place = Place::Pod { vm: vm.client().await?, pod: pod.to_owned() };
+        Ok(Self { place, address: Ipv4Addr::UNSPECIFIED.into(), _servers: Vec::new() })
     }
 
     async fn serving(place: Place, address: IpAddr) -> anyhow::Result<Self> {
         let iperf = Exec::new(["iperf3", "-s", "-p", &TRANSFER_PORT.to_string(), "--forceflush"]);
-        let probe = Exec::new([super::PROBE, "serve", &PROBE_PORT.to_string()]);
+        let ports = [PROBE_PORT, CONNECTION_PORT].map(|port| port.to_string());
+        let probe = Exec::new([PROBE, "serve", &ports[0], &ports[1]]);
         let servers =
             vec![place.serve(&iperf, "Server listening").await?, place.serve(&probe, "ready").await?];
         Ok(Self { place, address, _servers: servers })
@@ -78,7 +94,7 @@ impl Station {
     }
 
     /// Runs a program in it; its output.
-    pub(super) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
+    pub(crate) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
         let line = exec.line();
         let output = match &self.place {
             Place::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,

@@ -1,0 +1,101 @@
+//! What localhost costs when a pod is split, beside everything it could be replaced by: the ways of
+//! [`nestless_lab::Way`] between two containers, one in each of two VMs.
+
+mod sides;
+mod traffic;
+
+use crate::{
+    Watch,
+    interleave::turns,
+    load::{PROBE, ProcessorTime},
+    machine::{Machine, Revision},
+    metric::Recorder,
+    report::{Bench, Report},
+};
+use nestless_lab::{Lab, LabBuilder, Vmm, Way};
+use sides::Side;
+use std::time::{Duration, Instant, SystemTime};
+use traffic::Quantity;
+
+/// Each side, and the one that it is measured by.
+const PAIRS: [(&str, &str); 4] = [("nic", "lo"), ("brfusion", "nic"), ("nat", "nic"), ("overlay", "nic")];
+const VMS: [&str; 2] = ["vm1", "vm2"];
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What runs the VMs.
+    pub vmm: Vmm,
+    /// How often each side.
+    pub rounds: usize,
+    /// How long each transfer, in whole seconds.
+    pub transfer: Duration,
+    /// How long each series of requests, and of connections.
+    pub requests: Duration,
+    /// How many series a round, the sides taking turns: they cost little, and vary.
+    pub series: usize,
+}
+
+/// Builds a lab, measures in it, and removes it.
+///
+/// # Errors
+/// When the lab cannot be built, or a program in it fails.
+pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
+    let (began, clock) = (SystemTime::now(), Instant::now());
+    let lab = Box::pin(prepare(builder, options.vmm).up()).await?;
+    let machine = Machine::look(&lab);
+    let mut recorder = Recorder::default();
+    let measured = measure(&lab, options, watch, &mut recorder).await;
+    lab.down().await?;
+    measured?;
+    Ok(Report {
+        bench: Bench::Loopback,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: Revision::look(),
+        machine,
+        began_unix_s: began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        took_s: clock.elapsed().as_secs_f64(),
+        rounds: options.rounds,
+        parameters: [
+            ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
+            ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
+            ("series-per-round".to_owned(), options.series.to_string()),
+        ]
+        .into(),
+        metrics: recorder.metrics(&PAIRS),
+        counts: Default::default(),
+    })
+}
+
+fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
+    let builder = builder.vmm(vmm).vm_names(VMS).second_nic().own_program(PROBE);
+    // Namespace VMs have this machine's.
+    if vmm == Vmm::Qemu { builder.programs(Way::PROGRAMS).programs(["iperf3"]) } else { builder }
+}
+
+async fn measure(
+    lab: &Lab,
+    options: &Options,
+    watch: Watch<'_>,
+    recorder: &mut Recorder,
+) -> anyhow::Result<()> {
+    let processor = ProcessorTime::of(lab);
+    let sides = sides::build(lab, VMS, watch).await?;
+    watch("warm up");
+    for side in &sides {
+        traffic::warm_up(side).await?;
+    }
+    for round in 0..options.rounds {
+        watch(&format!("round {} of {}", round + 1, options.rounds));
+        for quantity in Quantity::ALL {
+            let times = if quantity.is_transfer() { 1 } else { options.series };
+            for time in 0..times {
+                for turn in turns(sides.len(), round + time) {
+                    let side: &Side = &sides[turn];
+                    quantity.take(side, options, &processor, recorder).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Real servers in pods: from Debian's packages, with the configuration that these bring, on their pod's localhost.
+//!
+//! Pods of one VM share its file system, so each server can run once in a VM.
+
+mod recipe;
+
+use crate::{
+    error::LabError,
+    guest::{Exec, GuestError, Output, Piece},
+    lab::Lab,
+    vm::Vm,
+};
+use recipe::Recipe;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+/// PostgreSQL makes its database first, in a guest that may have no KVM.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(180);
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Kept of what a server says, for an error.
+const SAID_BYTES: usize = 4 << 10;
+
+/// A server. [`LabBuilder::servers`](crate::LabBuilder::servers) brings it into QEMU guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// A web server, on port 80; on port 8080 it is in front of [`Server::Gunicorn`], and tells the name of its VM in
+    /// the header X-Web-Server.
+    Nginx,
+    /// A key-value store, on port 6379.
+    Redis,
+    /// A cache, on port 11211.
+    Memcached,
+    /// A database, on port 5432; its user "postgres" needs no password.
+    Postgres,
+    /// A WSGI application in Python, on port 8000: `/` tells the name of its VM, `/visits` counts in PostgreSQL and
+    /// tells the name of the database's VM too, as JSON.
+    Gunicorn,
+}
+
+impl Server {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Nginx, Self::Redis, Self::Memcached, Self::Postgres, Self::Gunicorn];
+
+    fn recipe(self) -> &'static Recipe {
+        match self {
+            Self::Nginx => &recipe::NGINX,
+            Self::Redis => &recipe::REDIS,
+            Self::Memcached => &recipe::MEMCACHED,
+            Self::Postgres => &recipe::POSTGRES,
+            Self::Gunicorn => &recipe::GUNICORN,
+        }
+    }
+
+    /// The Debian packages that it and its clients need, as dpkg-query's patterns.
+    pub fn packages(self) -> &'static [&'static str] {
+        self.recipe().packages
+    }
+
+    /// Where it listens, on 127.0.0.1 at least.
+    pub fn port(self) -> u16 {
+        self.recipe().port
+    }
+
+    /// A client that asks it once, on 127.0.0.1, and fails when the answer is not what it should be.
+    pub fn ask(self) -> Exec {
+        Exec::shell(self.recipe().ask)
+    }
+
+    /// Its own project's test or load program, against 127.0.0.1: fails at the first wrong or missing answer.
+    pub fn load(self) -> Exec {
+        Exec::shell(self.recipe().load)
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.recipe().name)
+    }
+}
+
+/// A server that runs; dropping this kills it.
+#[derive(Debug)]
+pub struct Serving {
+    server: Server,
+    said: Arc<Mutex<Vec<u8>>>,
+    task: AbortOnDropHandle<Result<(), GuestError>>,
+}
+
+impl Serving {
+    /// Which.
+    pub fn server(&self) -> Server {
+        self.server
+    }
+
+    /// The last that it has written to its output.
+    pub fn said(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&said).trim().to_owned()
+    }
+}
+
+impl Lab {
+    /// Starts a server in a pod, and waits until it answers there on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer within three minutes; what it said is in the error.
+    pub async fn serve(&self, vm: &str, pod: &str, server: Server) -> Result<Serving, LabError> {
+        let vm = self.vm(vm)?;
+        let recipe = server.recipe();
+        for (path, content) in recipe.files {
+            vm.write_file(path, *content, 0o644).await?;
+        }
+        let serving = start(vm, pod, server).await?;
+        let deadline = Instant::now() + ANSWER_DEADLINE;
+        let refused = |last: Option<Output>| {
+            let complaint = last.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned());
+            let said = [Some(serving.said()), complaint].into_iter().flatten().collect::<Vec<_>>().join("\n");
+            LabError::Server { server, pod: pod.to_owned(), vm: vm.name().clone(), said }
+        };
+        loop {
+            let output = vm.exec(&server.ask().in_pod(pod)).await?;
+            if output.exit.is_success() {
+                return Ok(serving);
+            }
+            if serving.task.is_finished() || Instant::now() >= deadline {
+                return Err(refused(Some(output)));
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+async fn start(vm: &Vm, pod: &str, server: Server) -> Result<Serving, LabError> {
+    let client = vm.client().await?;
+    let exec = Exec::shell(server.recipe().start).in_pod(pod);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&said);
+    let task = tokio::spawn(async move {
+        let (_open, input) = mpsc::channel(1);
+        let keep = move |piece| {
+            let (Piece::Stdout(bytes) | Piece::Stderr(bytes)) = piece;
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend(bytes);
+            let surplus = kept.len().saturating_sub(SAID_BYTES);
+            kept.drain(..surplus);
+        };
+        client.exec_streaming(&exec, input, keep).await.map(|_| ())
+    });
+    Ok(Serving { server, said, task: AbortOnDropHandle::new(task) })
+}
