@@ -97,7 +97,7 @@ impl<'p> Programme<'p> {
         for (index, of) in self.items.iter().enumerate() {
             let whole = of.whole.iter().map(|&place| (place, 1.0));
             if of.units.is_empty() {
-                self.rows.add_row(1..=1, whole.collect::<Vec<_>>());
+                self.rows.add_row(1..=1, whole.clone().collect::<Vec<_>>());
             }
             for unit in &of.units {
                 let all = whole.clone().chain(unit.iter().map(|&place| (place, 1.0)));

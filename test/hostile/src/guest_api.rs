@@ -16,6 +16,7 @@ pub(crate) fn attack(bytes: &[u8]) {
         b'd' => check(message, |request: DetachRequest| input::attachment_id(request.attachment)),
         b'f' => check(message, input::confirm),
         b'h' => check(message, input::hello),
+        b'j' => check(message, input::join_request),
         b'k' => check(message, |request: CheckRequest| input::attachment_id(request.attachment)),
         b'r' => check(message, input::report),
         _ => {}

@@ -1,6 +1,10 @@
 //! What a guest needs.
 
-use super::{Check, kernel_at_least};
+use super::{
+    Check,
+    helpers::{self, Helper},
+    kernel_at_least,
+};
 
 /// A guest as [`super::look`] found it.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +22,8 @@ pub(super) struct Facts {
     pub(super) cni_plugin: bool,
     /// Network services that run here and have no drop-in of ours.
     pub(super) meddlers: Vec<&'static str>,
-    pub(super) bpffs: bool,
+    /// As [`helpers::lacking`] says.
+    pub(super) lacking_helpers: Option<Vec<Helper>>,
 }
 
 /// All checks.
@@ -63,11 +68,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
             let found = format!("{} would configure hot-plugged NICs", facts.meddlers.join(", "));
             Check::missing("drop-ins", found, "install the drop-ins of deploy/guest")
         },
-        if facts.bpffs {
-            Check::ok("bpffs", "/sys/fs/bpf")
-        } else {
-            Check::optional("bpffs", "no bpffs; a NIC per pod works without", "mount -t bpf bpf /sys/fs/bpf")
-        },
+        helpers::check("steer", facts.lacking_helpers.as_deref()),
     ]
 }
 
@@ -100,7 +101,7 @@ mod tests {
             agent_socket: true,
             cni_plugin: true,
             meddlers: Vec::new(),
-            bpffs: true,
+            lacking_helpers: Some(Vec::new()),
         }
     }
 

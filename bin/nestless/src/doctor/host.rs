@@ -1,6 +1,10 @@
 //! What a host needs.
 
-use super::{Check, kernel_at_least};
+use super::{
+    Check,
+    helpers::{self, Helper},
+    kernel_at_least,
+};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -25,6 +29,8 @@ pub(super) struct Facts {
     pub(super) kvm_runs: Option<bool>,
     pub(super) vhost_net: bool,
     pub(super) vhost_vsock: bool,
+    /// As [`helpers::lacking`] says.
+    pub(super) lacking_helpers: Option<Vec<Helper>>,
     /// net.bridge.bridge-nf-call-iptables
     pub(super) bridge_netfilter: bool,
     /// An nftables base chain at the forward hook drops by default.
@@ -53,6 +59,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         faster("vhost-net", "/dev/vhost-net", facts.vhost_net, "modprobe vhost_net"),
         faster("vhost-vsock", "/dev/vhost-vsock", facts.vhost_vsock, "modprobe vhost_vsock"),
         forwarding(facts),
+        helpers::check("the reflector", facts.lacking_helpers.as_deref()),
     ]
 }
 
@@ -162,6 +169,7 @@ mod tests {
             kvm_runs: Some(true),
             vhost_net: true,
             vhost_vsock: true,
+            lacking_helpers: Some(Vec::new()),
             bridge_netfilter: false,
             forward_drops: false,
         }

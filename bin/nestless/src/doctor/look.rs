@@ -1,6 +1,6 @@
 //! Gathers facts about this machine. What cannot be read counts as not there.
 
-use super::{guest, host};
+use super::{guest, helpers, host};
 use std::{
     fs,
     io::Write as _,
@@ -26,6 +26,7 @@ pub(super) fn host() -> host::Facts {
         kvm_device,
         vhost_net: openable("/dev/vhost-net"),
         vhost_vsock: openable("/dev/vhost-vsock"),
+        lacking_helpers: helpers::lacking(&helpers::REFLECTOR),
         bridge_netfilter: read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         forward_drops: forward_drops(&stdout("nft", &["--json", "list", "chains"]).unwrap_or_default()),
     }
@@ -53,7 +54,7 @@ pub(super) fn guest() -> guest::Facts {
             .filter(|(_, running, drop_in)| Path::new(running).exists() && !Path::new(drop_in).exists())
             .map(|(name, ..)| name)
             .collect(),
-        bpffs: mounted("/sys/fs/bpf", "bpf"),
+        lacking_helpers: helpers::lacking(&helpers::STEER),
     }
 }
 

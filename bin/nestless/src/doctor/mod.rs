@@ -3,6 +3,7 @@
 //! [`look`] gathers facts and judges nothing; [`host`] and [`guest`] judge and look at nothing else.
 
 mod guest;
+mod helpers;
 mod host;
 mod look;
 
