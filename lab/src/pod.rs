@@ -47,6 +47,12 @@ impl PodOptions {
     pub fn classic() -> Self {
         Self { network: PodNetwork::Classic, ..Self::default() }
     }
+
+    /// A fraction of a split pod, by nestless-cni: with the endpoint of its localhost, and nothing else.
+    pub fn fraction(group: &str, fraction: &str) -> Self {
+        let config = json!({"mode": "loopback", "loopback": {"group": group, "fraction": fraction}});
+        Self { config: config.as_object().cloned().unwrap_or_default(), ..Self::default() }
+    }
 }
 
 /// A pod that is connected.
@@ -85,6 +91,17 @@ impl Lab {
             }
         }
         connected
+    }
+
+    /// Makes a pod a fraction of a split one, beside the interface that it has: what the plugin does behind another one.
+    ///
+    /// # Errors
+    /// When the VM or the plugin refuses; the pod is as it was then.
+    pub async fn pod_join(&self, pod: &Pod, group: &str, fraction: &str) -> Result<(), LabError> {
+        let mut options = PodOptions::fraction(group, fraction);
+        options.config.insert("prevResult".into(), pod.result.clone());
+        call(self.vm(pod.vm.as_str())?, "ADD", &pod.name, &options).await?;
+        Ok(())
     }
 
     /// Runs a program in a pod, to its end.

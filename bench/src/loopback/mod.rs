@@ -17,8 +17,18 @@ use sides::Side;
 use std::time::{Duration, Instant, SystemTime};
 use traffic::Quantity;
 
-/// Each side, and the one that it is measured by.
-const PAIRS: [(&str, &str); 4] = [("nic", "lo"), ("brfusion", "nic"), ("nat", "nic"), ("overlay", "nic")];
+/// Each side, and one that it is measured by.
+const PAIRS: [(&str, &str); 9] = [
+    ("lo-steered", "lo"),
+    ("hostlo", "nic"),
+    ("hostlo", "brfusion"),
+    ("hostlo", "nat"),
+    ("hostlo", "overlay"),
+    (sides::MANY, "hostlo"),
+    ("brfusion", "nic"),
+    ("nat", "nic"),
+    ("overlay", "nic"),
+];
 const VMS: [&str; 2] = ["vm1", "vm2"];
 
 /// What to measure.
@@ -34,6 +44,8 @@ pub struct Options {
     pub requests: Duration,
     /// How many series a round, the sides taking turns: they cost little, and vary.
     pub series: usize,
+    /// How many fractions a further split pod has; with two there is none.
+    pub fractions: usize,
 }
 
 /// Builds a lab, measures in it, and removes it.
@@ -60,6 +72,7 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
             ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
             ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
             ("series-per-round".to_owned(), options.series.to_string()),
+            ("fractions".to_owned(), options.fractions.to_string()),
         ]
         .into(),
         metrics: recorder.metrics(&PAIRS),
@@ -80,7 +93,7 @@ async fn measure(
     recorder: &mut Recorder,
 ) -> anyhow::Result<()> {
     let processor = ProcessorTime::of(lab);
-    let sides = sides::build(lab, VMS, watch).await?;
+    let sides = sides::build(lab, VMS, options.fractions, watch).await?;
     watch("warm up");
     for side in &sides {
         traffic::warm_up(side).await?;

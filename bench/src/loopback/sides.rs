@@ -7,6 +7,9 @@ use crate::{
 use anyhow::Context as _;
 use nestless_lab::{Lab, Way, WayEnds};
 
+/// As [`Way::Hostlo`], with further fractions that neither ask nor listen.
+pub(super) const MANY: &str = "hostlo-many";
+
 /// A way that is measured.
 pub(super) struct Side {
     pub(super) name: &'static str,
@@ -14,14 +17,24 @@ pub(super) struct Side {
     pub(super) server: Station,
 }
 
-/// Builds all of them.
-pub(super) async fn build(lab: &Lab, vms: [&str; 2], watch: Watch<'_>) -> anyhow::Result<Vec<Side>> {
+/// Builds all of them; [`MANY`] with more than two fractions.
+pub(super) async fn build(
+    lab: &Lab,
+    vms: [&str; 2],
+    fractions: usize,
+    watch: Watch<'_>,
+) -> anyhow::Result<Vec<Side>> {
     let mut sides = Vec::new();
     for way in Way::ALL {
         watch(&format!("build the way {way}"));
         let ends = lab.way(way, vms, MAPPED_PORTS).await?;
         let side = between(lab, way.name(), &ends).await;
         sides.push(side.with_context(|| format!("serve on the way {way}"))?);
+    }
+    if fractions > 2 {
+        watch(&format!("split a pod into {fractions} fractions"));
+        let ends = lab.split_way(vms, MANY, fractions).await?;
+        sides.push(between(lab, MANY, &ends).await.context("serve in one of many fractions")?);
     }
     Ok(sides)
 }

@@ -69,6 +69,7 @@ enum Documented {
     BenchLoopback,
     BenchCompare,
     Demo,
+    DemoSplit,
 }
 
 impl Documented {
@@ -86,6 +87,7 @@ impl Documented {
             }
             Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),
             Self::Demo => schemars::schema_for!(lab::Demo),
+            Self::DemoSplit => schemars::schema_for!(lab::SplitDemo),
             Self::PlanBench => schemars::schema_for!(plan::BenchReport),
         }
     }

@@ -87,8 +87,8 @@ fn nic_measures_every_way() {
 #[test]
 fn loopback_measures_every_way() {
     let arguments = ["bench", "loopback", "--vmm", "namespace", "--rounds", "1", "--series", "2"];
-    let report = run(&[&arguments[..], &["--requests", "50", "--json", "-"]].concat());
-    let ways = ["lo", "nic", "brfusion", "nat", "overlay"];
+    let report = run(&[&arguments[..], &["--requests", "50", "--fractions", "5", "--json", "-"]].concat());
+    let ways = ["lo", "lo-steered", "hostlo", "nic", "brfusion", "nat", "overlay", "hostlo-many"];
     let mut all = expected(&["throughput-1", "throughput-8"], &ways, 1);
     all.extend(expected(&["tcp-p50", "tcp-p99", "udp-p50", "udp-p99", "connections"], &ways, 2));
     assert_eq!(sorted(rows(&report)), sorted(all));
@@ -108,6 +108,16 @@ fn the_demonstration_shows_the_ways_and_what_they_cost() {
     let count = |side: &str, kind: &str| kinds(side).iter().filter(|k| *k == kind).count();
     assert_eq!((count("nested", "bridge"), count("nested", "nat")), (2, 1));
     assert_eq!(count("brfusion", "bridge"), 1);
+}
+
+#[test]
+fn a_split_pod_answers_from_three_vms() {
+    let demo = run(&["lab", "demo", "--split", "--vmm", "namespace", "--json"]);
+    let answer = &demo["answer"];
+    let of = |container: &str| answer[container].as_str().unwrap();
+    assert_eq!((of("web"), of("application"), of("database")), ("vm1", "vm2", "vm3"));
+    assert_eq!(answer["visits"], 3);
+    assert!(demo["way"]["hops"].as_array().unwrap().iter().all(|hop| hop["seen"] == true), "{demo}");
 }
 
 fn sorted<T: Ord>(mut rows: Vec<T>) -> Vec<T> {

@@ -2,17 +2,20 @@
 //! the two are in different VMs.
 //!
 //! ```text
-//! lo        both in one network namespace of one VM
-//! nic       a NIC each of their VMs that is there from the start, with plain addresses: what any NIC costs
-//! brfusion  a pod's NIC each, plugged by nestlessd
-//! nat       veth, bridge and NAT in both VMs, through a published port of the second
-//! overlay   veth, bridge and VXLAN in both VMs
+//! lo          both in one network namespace of one VM
+//! lo-steered  the same, and the pod has another fraction: the packets are looked at, and stay
+//! hostlo      a fraction each of one pod
+//! nic         a NIC each of their VMs that is there from the start, with plain addresses: what any NIC costs
+//! brfusion    a pod's NIC each, plugged by nestlessd
+//! nat         veth, bridge and NAT in both VMs, through a published port of the second
+//! overlay     veth, bridge and VXLAN in both VMs
 //! ```
-//! All but `lo` make the containers use each other's addresses.
+//! From `nic` on the containers have to know each other's addresses.
 
 mod overlay;
 mod published;
 mod second_nic;
+mod split;
 
 use crate::{
     error::LabError,
@@ -25,11 +28,18 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+/// Who asks, and who listens.
+const FEWEST_FRACTIONS: usize = 2;
+
 /// A way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// One namespace.
     Lo,
+    /// One namespace that is a fraction. The lab is to have a daemon.
+    LoSteered,
+    /// Two fractions. The lab is to have a daemon.
+    Hostlo,
     /// Plain NICs. The lab is to have [second ones](crate::LabBuilder::second_nic).
     Nic,
     /// Pods' NICs. The lab is to have a daemon.
@@ -42,7 +52,8 @@ pub enum Way {
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Lo, Self::Nic, Self::Brfusion, Self::Nat, Self::Overlay];
+    pub const ALL: [Self; 7] =
+        [Self::Lo, Self::LoSteered, Self::Hostlo, Self::Nic, Self::Brfusion, Self::Nat, Self::Overlay];
     /// What a QEMU guest needs for any of them: see [`LabBuilder::programs`](crate::LabBuilder::programs).
     pub const PROGRAMS: [&str; 2] = ["ip", "nft"];
 
@@ -50,6 +61,8 @@ impl Way {
     pub fn name(self) -> &'static str {
         match self {
             Self::Lo => "lo",
+            Self::LoSteered => "lo-steered",
+            Self::Hostlo => "hostlo",
             Self::Nic => "nic",
             Self::Brfusion => "brfusion",
             Self::Nat => "nat",
@@ -92,32 +105,40 @@ impl Lab {
     /// When a VM or the plugin refuses.
     pub async fn way(&self, way: Way, [first, second]: [&str; 2], ports: &str) -> Result<WayEnds, LabError> {
         let pod = format!("way-{way}");
-        let second = if way == Way::Lo { first } else { second };
-        let address = match way {
+        let mut ends = WayEnds {
+            asker: Container { vm: first.to_owned(), pod: pod.clone() },
+            server: Container { vm: second.to_owned(), pod: pod.clone() },
+            address: Ipv4Addr::LOCALHOST.into(),
+        };
+        match way {
             Way::Lo => {
                 self.vm(first)?.client().await?.add_namespace(&pod).await?;
-                Ipv4Addr::LOCALHOST.into()
+                ends.server = ends.asker.clone();
             }
+            Way::LoSteered => {
+                ends = self.split_way([first, second], &pod, FEWEST_FRACTIONS).await?;
+                ends.server = ends.asker.clone();
+            }
+            Way::Hostlo => ends = self.split_way([first, second], &pod, FEWEST_FRACTIONS).await?,
             Way::Nic => {
                 self.second_nic_pod(first, &pod).await?;
-                self.second_nic_pod(second, &pod).await?
+                ends.address = self.second_nic_pod(second, &pod).await?;
             }
             Way::Brfusion => {
                 self.pod_add(first, &pod, PodOptions::default()).await?;
-                self.pod_add(second, &pod, PodOptions::default()).await?.ipv4()?
+                ends.address = self.pod_add(second, &pod, PodOptions::default()).await?.ipv4()?;
             }
             Way::Nat => {
                 self.pod_add(first, &pod, PodOptions::classic()).await?;
                 let inner = self.pod_add(second, &pod, PodOptions::classic()).await?;
-                self.publish_ports(&inner, ports).await?
+                ends.address = self.publish_ports(&inner, ports).await?;
             }
             Way::Overlay => {
                 self.overlay_pod([first, second], &pod, 1).await?;
-                self.overlay_pod([second, first], &pod, 2).await?
+                ends.address = self.overlay_pod([second, first], &pod, 2).await?;
             }
-        };
-        let [asker, server] = [first, second].map(|vm| Container { vm: vm.to_owned(), pod: pod.clone() });
-        Ok(WayEnds { asker, server, address })
+        }
+        Ok(ends)
     }
 
     /// The IPv4 address of a VM's own NIC.

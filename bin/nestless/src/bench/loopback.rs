@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// How long requests, or connections, are made one after the other each time.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     requests: u64,
+    /// Measure a pod of so many fractions too, beside the one of two.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    fractions: u8,
 }
 
 impl Args {
@@ -35,6 +38,7 @@ impl Args {
             transfer: Duration::from_secs(self.transfer),
             requests: Duration::from_millis(self.requests),
             series: self.series,
+            fractions: usize::from(self.fractions),
         };
         let builder = Lab::builder(lab_name()).progress(watch.clone());
         let tell = move |step: &str| watch.step(step);

@@ -7,7 +7,7 @@ mod ls;
 mod pod;
 mod up;
 
-pub(crate) use demo::Demo;
+pub(crate) use demo::{Demo, SplitDemo};
 
 use clap::Subcommand;
 use nestless_lab::LabName;

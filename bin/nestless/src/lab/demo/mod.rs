@@ -1,6 +1,9 @@
 //! `nestless lab demo`: two VMs, the same traffic on three ways between them, and what each way costs.
 
 mod picture;
+mod split;
+
+pub(crate) use split::SplitDemo;
 
 use crate::{
     bench::VmmName,
@@ -35,7 +38,10 @@ pub(crate) struct Args {
     /// What runs the VMs.
     #[arg(long, value_enum, default_value_t)]
     vmm: VmmName,
-    /// Print JSON (`nestless schema demo`).
+    /// Show a split pod instead: a web server, an application and a database in three VMs, on one localhost.
+    #[arg(long)]
+    split: bool,
+    /// Print JSON (`nestless schema demo`, `demo-split`).
     #[arg(long)]
     json: bool,
 }
@@ -65,9 +71,25 @@ pub(crate) struct ShownWay {
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let display = Display::new();
+        let (vmm, progress) = (self.vmm.into(), display.watch());
+        if self.split {
+            let demo = Box::pin(split::show(vmm, progress));
+            return self.present(display, demo, split::draw).await;
+        }
+        let demo = Box::pin(show(vmm, progress));
+        self.present(display, demo, picture::draw).await
+    }
+
+    /// Waits for a demonstration, and shows it.
+    async fn present<D: Serialize>(
+        &self,
+        display: Display,
+        demo: impl Future<Output = anyhow::Result<D>>,
+        draw: impl Fn(&D) -> String,
+    ) -> anyhow::Result<ExitCode> {
         let mut shutdown = Shutdown::watch()?;
         let outcome = tokio::select! {
-            outcome = Box::pin(show(self.vmm.into(), display.watch())) => Some(outcome?),
+            outcome = demo => Some(outcome?),
             () = shutdown.asked() => None,
         };
         let Some(demo) = outcome else {
@@ -78,7 +100,7 @@ impl Args {
         if self.json {
             output::print_json(&demo)?;
         } else {
-            output::print(&picture::draw(&demo))?;
+            output::print(&draw(&demo))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,7 @@ use crate::{
     bench::{number, quantity},
     output,
 };
-use nestless_bench::Metric;
+use nestless_bench::{Machine, Metric};
 
 const NAMES: [(&str, &str); 3] =
     [("single", "single layer"), ("nested", "nested NAT"), ("brfusion", "BrFusion")];
@@ -20,18 +20,22 @@ const ROWS: [(&str, &str); 6] = [
 
 pub(super) fn draw(demo: &Demo) -> String {
     let ways = demo.ways.iter().map(way).collect::<String>();
-    let machine = &demo.machine;
-    let what = if machine.qemu.is_empty() {
-        "Two namespaces that play VMs (no figures to judge by: use QEMU for those)".to_owned()
-    } else {
-        format!("Two VMs (QEMU {} with {})", machine.qemu, machine.accelerator.to_uppercase())
-    };
     format!(
-        "\n{what} on one host. From a pod in vm1 to the host's bridge:\n\n{ways}\n{}\n{}took {:.0} s\n",
+        "\nTwo {} on one host. From a pod in vm1 to the host's bridge:\n\n{ways}\n{}\n{}took {:.0} s\n",
+        vms(&demo.machine),
         table(&demo.metrics),
         demo.metrics.iter().find(|metric| metric.name == "add").map(ready).unwrap_or_default(),
         demo.took_s,
     )
+}
+
+/// What plays the VMs.
+pub(super) fn vms(machine: &Machine) -> String {
+    if machine.qemu.is_empty() {
+        "namespaces that play VMs (no figures to judge by: use QEMU for those)".to_owned()
+    } else {
+        format!("VMs (QEMU {} with {})", machine.qemu, machine.accelerator.to_uppercase())
+    }
 }
 
 fn name(side: &str) -> &str {
@@ -39,7 +43,7 @@ fn name(side: &str) -> &str {
 }
 
 /// Runs of devices in the same place are put into brackets: `pod[eth0] > host[nl1 > nestless0]`.
-fn way(way: &ShownWay) -> String {
+pub(super) fn way(way: &ShownWay) -> String {
     let mut text = String::new();
     let mut place = "";
     for hop in &way.hops {
