@@ -15,10 +15,18 @@
 
 #define LO_IFINDEX 1
 #define MAX_FRAGMENTED 1024
+/* Of a shorter connection, keeping its course costs more than it spares. */
+#define MIN_KEPT_SEGMENTS 16
 
 /* enum of include/net/tcp_states.h */
+#define TCP_STATE_ESTABLISHED 1
+#define TCP_STATE_FIN_WAIT1 4
+#define TCP_STATE_FIN_WAIT2 5
 #define TCP_STATE_TIME_WAIT 6
+#define TCP_STATE_CLOSE_WAIT 8
+#define TCP_STATE_LAST_ACK 9
 #define TCP_STATE_LISTEN 10
+#define TCP_STATE_CLOSING 11
 
 /* The endpoint's index in the sandbox; set when the program is loaded. */
 volatile const __u32 endpoint_ifindex = 0;
@@ -37,6 +45,64 @@ struct {
 	__type(key, struct steer_fragment_key);
 	__type(value, __u32);
 } steer_fragments SEC(".maps");
+
+enum course {
+	course_unknown,
+	course_stays,
+	course_leaves,
+};
+
+/*
+ * A connection's other end does not change place, so that where its packets go is asked once and kept with its socket. When
+ * the other end is gone, the packets of one that was here are answered here, as they should be.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} steer_courses SEC(".maps");
+
+/*
+ * Between the handshake and the end. A socket may be connected again, which begins with a SYN in another state.
+ */
+static __always_inline bool is_connected(__u32 state)
+{
+	const __u32 connected = 1 << TCP_STATE_ESTABLISHED | 1 << TCP_STATE_FIN_WAIT1 | 1 << TCP_STATE_FIN_WAIT2 |
+				1 << TCP_STATE_CLOSE_WAIT | 1 << TCP_STATE_LAST_ACK | 1 << TCP_STATE_CLOSING;
+
+	return connected >> (state & 31) & 1;
+}
+
+static __always_inline __u32 kept_course(struct __sk_buff *skb)
+{
+	struct bpf_sock *sender = skb->sk;
+	__u32 *kept;
+
+	if (!sender || !is_connected(sender->state))
+		return course_unknown;
+	kept = bpf_sk_storage_get(&steer_courses, sender, NULL, 0);
+	return kept ? *kept : course_unknown;
+}
+
+static __always_inline void keep_course(struct __sk_buff *skb, const struct loopback_packet *packet, __u32 course)
+{
+	struct bpf_sock *sender = skb->sk;
+	struct bpf_tcp_sock *tcp;
+
+	if (!sender || packet->protocol != PROTOCOL_TCP)
+		return;
+	if (packet->kind == packet_syn) {
+		/* What stands there is of an earlier connection. */
+		bpf_sk_storage_delete(&steer_courses, sender);
+		return;
+	}
+	if (packet->kind != packet_segment || !is_connected(sender->state))
+		return;
+	tcp = bpf_tcp_sock(sender);
+	if (tcp && tcp->segs_out >= MIN_KEPT_SEGMENTS)
+		bpf_sk_storage_get(&steer_courses, sender, &course, BPF_SK_STORAGE_GET_F_CREATE);
+}
 
 /* Fills the tuple for the socket that the packet is for, or, of an error, that sent what it quotes; its size. */
 static __always_inline __u32 socket_tuple(const struct loopback_packet *packet, struct bpf_sock_tuple *tuple)
@@ -148,10 +214,15 @@ int steer_out(struct __sk_buff *skb)
 	__u16 everybody[3] = { 0xffff, 0xffff, 0xffff };
 	struct loopback_packet packet = {};
 	struct steer_counters *counted = counters();
+	__u32 course = kept_course(skb);
 
-	if (parse(skb, skb->protocol, &packet) != parsed_whole)
-		return TC_ACT_UNSPEC;
-	if (stays(skb, &packet)) {
+	if (course == course_unknown) {
+		if (parse(skb, skb->protocol, &packet) != parsed_whole)
+			return TC_ACT_UNSPEC;
+		course = stays(skb, &packet) ? course_stays : course_leaves;
+		keep_course(skb, &packet, course);
+	}
+	if (course == course_stays) {
 		if (counted)
 			counted->stayed++;
 		return TC_ACT_UNSPEC;

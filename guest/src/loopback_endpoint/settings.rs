@@ -4,7 +4,10 @@
 //! with them, and outlives the agent.
 
 use super::{LoopbackEndpointError, NAME, Result};
-use nestless_model::{identity::Mtu, loopback::Place};
+use nestless_model::{
+    identity::Mtu,
+    loopback::{MAX_FRACTIONS, Place},
+};
 use nestless_support::{
     netlink::{Link, Netlink},
     netns::Namespace,
@@ -46,7 +49,17 @@ impl PortSlice {
 
     /// The slice of a place: a sixteenth of the kernel's default range, the same whenever the place is taken.
     pub fn of_place(place: Place) -> Self {
-        let ports = (LAST_PORT - FIRST_PORT + 1) / nestless_model::loopback::MAX_FRACTIONS as u16;
+        Self::nth(place, MAX_FRACTIONS)
+    }
+
+    /// A larger slice, for a group that never has more than so many fractions, which must be the same number for all of
+    /// them; `None` for a place that such a group does not have.
+    pub fn of_place_among(place: Place, fractions: usize) -> Option<Self> {
+        (place.index() < fractions && fractions <= MAX_FRACTIONS).then(|| Self::nth(place, fractions))
+    }
+
+    fn nth(place: Place, slices: usize) -> Self {
+        let ports = (LAST_PORT - FIRST_PORT + 1) / slices as u16;
         let first = FIRST_PORT + ports * u16::from(place.number());
         Self { first, last: first + ports - 1 }
     }
@@ -156,6 +169,22 @@ pub(super) async fn quiet(sandbox: &Namespace) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_fill_the_range_and_never_meet() {
+        for fractions in 1..=MAX_FRACTIONS {
+            let slices: Vec<_> =
+                Place::all().filter_map(|place| PortSlice::of_place_among(place, fractions)).collect();
+            assert_eq!(slices.len(), fractions);
+            assert_eq!(slices[0].first, FIRST_PORT);
+            assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
+            let unused = LAST_PORT - slices[fractions - 1].last;
+            assert!(usize::from(unused) < fractions, "{unused} ports of {fractions} slices");
+        }
+        let last = Place::new(15).unwrap();
+        assert_eq!(PortSlice::of_place_among(last, 16), Some(PortSlice::of_place(last)));
+        assert_eq!(PortSlice::of_place_among(last, 17), None);
+    }
 
     #[test]
     fn a_note_reads_back() {

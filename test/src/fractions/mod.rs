@@ -6,9 +6,11 @@
 //! ```
 //! The ingress of a veth's host end is what the other end sends, as that of a TAP is what the guest sends.
 
+mod disconnect;
 mod sandbox;
 mod traffic;
 
+pub use disconnect::disconnect;
 pub use sandbox::{Sandbox, at};
 pub use traffic::{Said, ask, greet, patient, serve};
 
@@ -19,7 +21,7 @@ use nestless_guest::{
 use nestless_host::loopback::{Counters, GroupId, Loopback, LoopbackError};
 use nestless_model::{
     identity::{LinkName, Mac, Mtu},
-    loopback::{Flow, Place, Tuple},
+    loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
 };
 use nestless_support::{
     netlink::{HardwareAddress, Netlink, VethEnd},
@@ -67,6 +69,7 @@ pub struct Fractions {
     loopback: Arc<Loopback>,
     on_host: Netlink,
     mtu: Mtu,
+    most: usize,
     plugged: u8,
     place: tempfile::TempDir,
 }
@@ -98,7 +101,14 @@ impl Fractions {
         let on_host = Netlink::inside(&host).await.expect("the host's links");
         let parking = Parking::open(&place.path().join(PARKING)).await.expect("a parking namespace");
         let loopback = open(&host, pins(&place));
-        Self { host, vm, parking, loopback, on_host, mtu, plugged: 0, place }
+        Self { host, vm, parking, loopback, on_host, mtu, most: MAX_FRACTIONS, plugged: 0, place }
+    }
+
+    /// Groups will have no more fractions than that, so that each has more ports.
+    #[must_use]
+    pub fn at_most(mut self, most: usize) -> Self {
+        self.most = most;
+        self
     }
 
     /// Makes a new sandbox a fraction of group `number`.
@@ -118,7 +128,8 @@ impl Fractions {
         let (nic, link) = self.plug().await;
         let group = GroupId::new(number).expect("groups count from 1");
         let place = self.admit(group, &link).unwrap_or_else(|error| panic!("{error}"));
-        let endpoint = LoopbackEndpoint { nic_mac: nic, mtu: self.mtu, ports: PortSlice::of_place(place) };
+        let ports = PortSlice::of_place_among(place, self.most).expect("a place among the most");
+        let endpoint = LoopbackEndpoint { nic_mac: nic, mtu: self.mtu, ports };
         let joined = loopback_endpoint::join(&self.parking, &sandbox.namespace, &endpoint).await;
         joined.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error)));
         Fraction { sandbox, group, place, nic, link }

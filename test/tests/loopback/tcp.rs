@@ -1,12 +1,12 @@
 //! TCP as on one machine.
 
-use nestless_test::fractions::{Fractions, Sandbox, ask, serve};
+use nestless_test::fractions::{Fractions, Sandbox, ask, at, disconnect, serve};
 use nix::sys::socket::{MsgFlags, recv};
 use sha2::{Digest as _, Sha256};
 use socket2::SockRef;
 use std::{
     io::{ErrorKind, Read, Write as _},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
     thread,
 };
@@ -151,8 +151,8 @@ async fn big_transfers_both_ways_at_once_arrive_whole() {
     }
 }
 
-/// The server closes first, so that the client's ephemeral ports are free again at once.
-fn short_connections(client: &Sandbox, count: usize) {
+/// One connection after another; who closes first keeps the port for a while (TIME_WAIT).
+fn short_connections(client: &Sandbox, count: usize, client_first: bool) {
     client.inside(|| {
         for number in 0..count {
             let mut stream = TcpStream::connect("127.0.0.1:80")
@@ -160,9 +160,21 @@ fn short_connections(client: &Sandbox, count: usize) {
             let mut heard = [0; 5];
             stream.read_exact(&mut heard).unwrap();
             assert_eq!(&heard, b"hello");
-            assert_eq!(stream.read(&mut heard).unwrap(), 0, "the server closes");
+            if !client_first {
+                assert_eq!(stream.read(&mut heard).unwrap(), 0, "the server closes");
+            }
         }
     });
+}
+
+fn greet_many(listener: &TcpListener, count: usize, client_first: bool) {
+    for _ in 0..count {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello").unwrap();
+        if client_first {
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the client closes");
+        }
+    }
 }
 
 #[tokio::test]
@@ -172,15 +184,55 @@ async fn ten_thousand_short_connections_meet_no_wrong_refusal() {
     let all = [fractions.join(1).await, fractions.join(1).await, fractions.join(1).await];
     let listener = all[0].listen("127.0.0.1:80");
     thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..2 * EACH {
-                listener.accept().unwrap().0.write_all(b"hello").unwrap();
-            }
-        });
-        scope.spawn(|| short_connections(&all[1], EACH));
-        short_connections(&all[2], EACH);
+        scope.spawn(|| greet_many(&listener, 2 * EACH, false));
+        scope.spawn(|| short_connections(&all[1], EACH, false));
+        short_connections(&all[2], EACH, false);
     });
     for client in &all[1..] {
         assert_eq!(fractions.counters(client).asked as usize, EACH, "each SYN was sent once");
+    }
+}
+
+#[tokio::test]
+async fn a_group_of_two_has_ports_for_ten_thousand_connections_that_linger() {
+    const COUNT: usize = 10_000;
+    let mut fractions = Fractions::new().await.at_most(2);
+    let (server, client) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = server.listen("127.0.0.1:80");
+    thread::scope(|scope| {
+        scope.spawn(|| greet_many(&listener, COUNT, true));
+        short_connections(&client, COUNT, true);
+    });
+    assert_eq!(fractions.counters(&client).asked as usize, COUNT, "each SYN was sent once");
+}
+
+/// Enough for steer to keep where the connection goes.
+fn talk(mut client: &TcpStream, server: &TcpListener) {
+    let (mut server, _) = server.accept().unwrap();
+    for _ in 0..100 {
+        client.write_all(b"ping").unwrap();
+        server.read_exact(&mut [0; 4]).unwrap();
+        server.write_all(b"pong").unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_connects_again_is_asked_for_again() {
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = one.listen("127.0.0.1:80");
+    let client = one.connect_from("127.0.0.1:4000", "127.0.0.1:80").unwrap();
+    talk(&client, &listener);
+    drop(listener);
+    assert_eq!(fractions.counters(&one).bytes, 0, "it stayed");
+    for stays in [false, true, false] {
+        disconnect(&client);
+        let before = fractions.counters(&one).bytes;
+        let listener = if stays { &one } else { &two }.listen("127.0.0.1:80");
+        SockRef::from(&client).connect(&at("127.0.0.1:80").into()).unwrap();
+        talk(&client, &listener);
+        let grown = fractions.counters(&one).bytes - before;
+        assert_eq!(grown == 0, stays, "{grown} bytes went to the host");
     }
 }
