@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report) -> String {
             let ratios: Vec<_> = ratios.map(ratio).collect();
             let mut row = vec![metric.name.clone(), series.side.clone()];
             row.extend([s.p50, s.p99, s.min, s.max].map(number));
-            row.extend([metric.unit.to_string(), ratios.join(", ")]);
+            row.extend([metric.unit.to_string(), ratios.join("\n")]);
             table.add_row(row);
         }
     }
