@@ -62,6 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_lines_of_a_cell_stand_below_each_other() {
+        let mut table = output::table(&["SIDE", "RATIO"]);
+        table.add_row(["hostlo", "1.0 of nic\n0.5 of nat"]);
+        assert_eq!(output::render(&table), "SIDE    RATIO\nhostlo  1.0 of nic\n        0.5 of nat\n");
+    }
+
+    #[test]
     fn three_digits_are_enough() {
         assert_eq!([0.9876, 12.345, 1234.5].map(number), ["0.99", "12.3", "1234"]);
         assert_eq!(quantity(3.0, Unit::Milliseconds), "3.00 ms");
