@@ -6,7 +6,6 @@ use crate::{
     lab::Lab,
     places::{LabName, vm_name},
     progress::Progress,
-    server::Server,
     state::{LabState, VmState, Vmm},
 };
 use ipnet::IpNet;
@@ -24,11 +23,6 @@ use std::{
 const FIRST_VM_HOST: u32 = 10;
 /// More would not fit between the gateway and the pods' first address.
 const MAX_VMS: usize = 64;
-
-/// By which the servers' scripts become another user.
-const SERVER_PROGRAMS: [&str; 1] = ["setpriv"];
-/// The image is in the guest's memory, and at boot twice.
-const SERVERS_MEMORY_MIB: u32 = 1024;
 
 /// Describes a lab; [`LabBuilder::up`] builds it.
 ///
@@ -142,15 +136,6 @@ impl LabBuilder {
     pub fn packages<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.packages.extend(names.into_iter().map(Into::into));
         self
-    }
-
-    /// What it takes to [serve](Lab::serve) these. The guests get memory for all of them together.
-    #[must_use]
-    pub fn servers(self, servers: &[Server]) -> Self {
-        let memory_mib = self.memory_mib.max(SERVERS_MEMORY_MIB);
-        let cpus = self.cpus;
-        let packages = servers.iter().flat_map(|server| server.packages()).copied();
-        self.packages(packages).programs(SERVER_PROGRAMS).size(cpus, memory_mib)
     }
 
     /// A program of this project, beside this one or in `$NESTLESS_BIN_DIR`, that the VMs find in their PATH.

@@ -156,7 +156,11 @@ impl Initramfs {
         let file = std::fs::File::create(path).map_err(written)?;
         let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 20, file));
         skeleton(&mut archive).map_err(written)?;
-        self.accounts(&mut archive, &written)?;
+        for path in ["/etc/passwd", "/etc/group"] {
+            let read = |source| ImageError::Read { path: path.into(), source };
+            let accounts = package::accounts(path, !self.extra_packages.is_empty()).map_err(read)?;
+            archive.file(path, 0o644, accounts.as_bytes()).map_err(written)?;
+        }
         archive
             .file("/init", 0o755, &read(&programs.stripped("nestless-lab-init", cache)?)?)
             .map_err(written)?;
@@ -185,28 +189,6 @@ impl Initramfs {
         }
         archive.file("/etc/hosts", 0o644, hosts.as_bytes()).map_err(written)?;
         archive.finish().map_err(written)?;
-        Ok(())
-    }
-
-    /// Root, nobody, and whom the packages run as.
-    fn accounts<W: io::Write>(
-        &self,
-        archive: &mut Archive<W>,
-        written: &impl Fn(io::Error) -> ImageError,
-    ) -> Result<(), ImageError> {
-        let own = [
-            ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
-            ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
-        ];
-        for (path, own) in own {
-            let services = if self.extra_packages.is_empty() {
-                String::new()
-            } else {
-                package::service_accounts(path)
-                    .map_err(|source| ImageError::Read { path: path.into(), source })?
-            };
-            archive.file(path, 0o644, format!("{own}{services}").as_bytes()).map_err(written)?;
-        }
         Ok(())
     }
 

@@ -181,15 +181,24 @@ fn in_guest(path: &str) -> String {
     }
 }
 
-/// The lines of this host's `file` ("/etc/passwd", "/etc/group") whose number is that of a service: what packages'
-/// scripts have made. Neither people nor root, whom the guest has itself.
-pub(super) fn service_accounts(file: &str) -> io::Result<String> {
-    let text = std::fs::read_to_string(file)?;
-    let is_service = |line: &&str| {
-        let number = line.split(':').nth(2).and_then(|number| number.parse::<u32>().ok());
-        number.is_some_and(|number| (1..1000).contains(&number))
+/// The guest's `file`, "/etc/passwd" or "/etc/group": root and nobody; with packages also those of this host whose
+/// number is that of a service, which packages' scripts have made.
+pub(super) fn accounts(file: &str, with_packages: bool) -> io::Result<String> {
+    let mut accounts = match file {
+        "/etc/passwd" => {
+            String::from("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+        }
+        _ => String::from("root:x:0:\nnogroup:x:65534:\n"),
     };
-    Ok(text.lines().filter(is_service).map(|line| format!("{line}\n")).collect())
+    let hosts = if with_packages { std::fs::read_to_string(file)? } else { String::new() };
+    for line in hosts.lines() {
+        let number = line.split(':').nth(2).and_then(|number| number.parse::<u32>().ok());
+        if number.is_some_and(|number| (1..1000).contains(&number)) {
+            accounts.push_str(line);
+            accounts.push('\n');
+        }
+    }
+    Ok(accounts)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod recipe;
 
 use crate::{
+    builder::LabBuilder,
     error::LabError,
     guest::{Exec, GuestError, Output, Piece},
     lab::Lab,
@@ -19,6 +20,10 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
+/// By which the scripts become another user.
+const PROGRAMS: [&str; 1] = ["setpriv"];
+/// The image is in the guest's memory, and at boot twice.
+const MEMORY_MIB: u32 = 1024;
 /// PostgreSQL makes its database first, in a guest that may have no KVM.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(180);
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -101,6 +106,16 @@ impl Serving {
     pub fn said(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&said).trim().to_owned()
+    }
+}
+
+impl LabBuilder {
+    /// What it takes to [serve](Lab::serve) these. The guests get memory for all of them together.
+    #[must_use]
+    pub fn servers(self, servers: &[Server]) -> Self {
+        let (cpus, memory_mib) = (self.cpus, self.memory_mib.max(MEMORY_MIB));
+        let packages = servers.iter().flat_map(|server| server.packages()).copied();
+        self.packages(packages).programs(PROGRAMS).size(cpus, memory_mib)
     }
 }
 
