@@ -31,7 +31,9 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table
 }
 
-/// The table's text without the blanks that pad its last column.
+/// The table's text without the blanks that pad its first and last column.
 pub(crate) fn render(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim())).collect()
+    // One blank only: a cell of several lines has blank ones beside it.
+    let unpadded = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    table.lines().map(|line| unpadded(line) + "\n").collect()
 }

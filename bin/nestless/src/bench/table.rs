@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report) -> String {
             let ratios: Vec<_> = ratios.map(ratio).collect();
             let mut row = vec![metric.name.clone(), series.side.clone()];
             row.extend([s.p50, s.p99, s.min, s.max].map(number));
-            row.extend([metric.unit.to_string(), ratios.join(", ")]);
+            row.extend([metric.unit.to_string(), ratios.join("\n")]);
             table.add_row(row);
         }
     }
@@ -60,6 +60,13 @@ fn ratio(ratio: &Ratio) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lines_of_a_cell_stand_below_each_other() {
+        let mut table = output::table(&["SIDE", "RATIO"]);
+        table.add_row(["hostlo", "1.0 of nic\n0.5 of nat"]);
+        assert_eq!(output::render(&table), "SIDE    RATIO\nhostlo  1.0 of nic\n        0.5 of nat\n");
+    }
 
     #[test]
     fn three_digits_are_enough() {
