@@ -19,6 +19,7 @@ use std::{
 const LINKS: usize = 5;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most actions are of the large kind")]
 enum Action {
     Send { from: usize, packet: Packet, of: Tuple, form: Form },
     Garbage { from: usize, garbage: Garbage, ipv6: bool },

@@ -135,12 +135,12 @@ fn a_link_that_is_gone_leaves_and_its_successor_of_the_same_index_is_in_no_group
 fn leaving_counts_on_for_the_group_and_dissolving_forgets_it() {
     let site = Site::with_links(2);
     let one = group(1);
-    let at = Some((one, site.join(one, 0)));
+    let place = site.join(one, 0);
     site.join(one, 1);
-    site.send(0, at, &datagram(5, 6));
-    site.loopback.leave(one, at.unwrap().1).unwrap();
+    site.send(0, Some((one, place)), &datagram(5, 6));
+    site.loopback.leave(one, place).unwrap();
     site.join(one, 0);
-    assert_eq!(site.counters(at).asked, 0, "a new endpoint's counters are its own");
+    assert_eq!(site.counters(Some((one, place))).asked, 0, "a new endpoint's counters are its own");
     assert_eq!(site.loopback.counters(one, None).unwrap().asked, 1);
     site.loopback.dissolve(one).unwrap();
     site.loopback.dissolve(one).unwrap();
