@@ -159,7 +159,7 @@ fn every_place_is_used_once_and_a_full_machine_refuses() {
         let monitor = vm.monitor().await;
         let get =
             schema::qom_get { path: "/machine/peripheral/nestless-1".into(), property: "host_mtu".into() };
-        assert_eq!(monitor.execute(&get).await.unwrap(), serde_json::json!(1400));
+        assert_eq!(monitor.execute(&get).await.unwrap(), serde_json::json!(Mtu::OF_ENDPOINTS.bytes()));
     });
 }
 

@@ -75,7 +75,7 @@ impl Executor {
             Step::Guard(Guarding::Closed) => Ok(self.ports.close(&link).await?),
             Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
             Step::Guard(Guarding::Reflected(membership)) => Ok(self.ports.reflect(&link, membership).await?),
-            Step::Isolate => Ok(self.ports.isolate(&order.record.vm, nic, order.record.mtu).await?),
+            Step::Isolate => Ok(self.ports.isolate(&order.record.vm, nic, order.record.served_mtu()).await?),
             Step::Join => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);

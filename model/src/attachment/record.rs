@@ -108,6 +108,11 @@ impl NicRecord {
         }
     }
 
+    /// What the guest is to set, and the host's end has.
+    pub fn served_mtu(&self) -> Mtu {
+        if self.membership().is_some() { Mtu::OF_ENDPOINTS } else { self.mtu }
+    }
+
     /// The address the pod sends from.
     pub fn pod_mac(&self) -> Mac {
         self.held.pod_mac.unwrap_or(self.mac)

@@ -68,7 +68,7 @@ impl Granted {
             pod_mac: record.pod_mac(),
             addresses: record.held.addresses.clone(),
             network: record.network.clone(),
-            mtu: record.mtu,
+            mtu: record.served_mtu(),
             loopback: record.held.loopback.clone(),
             warm,
         }

@@ -98,6 +98,9 @@ impl Mtu {
     pub const MIN: Self = Self(1280);
     /// The largest a virtio-net device can be told (virtio 1.2, section 5.1.4: a 16-bit field).
     pub const MAX: Self = Self(65535);
+    /// Of a loopback endpoint, and so of its sandbox's `lo`: the most that a TAP takes (65535 less an Ethernet header;
+    /// drivers/net/tun.c). With a network's usual 1500, traffic that never leaves `lo` would pay for the split.
+    pub const OF_ENDPOINTS: Self = Self(65521);
 
     /// # Errors
     /// When `bytes` lies outside [`Mtu::MIN`] and [`Mtu::MAX`].

@@ -4,7 +4,8 @@ use super::PATIENCE;
 use nestless_proto::{
     AttachRequest, AttachResponse, Attachment, AttachmentId, CapacityRequest, CapacityResponse, CheckRequest,
     CheckResponse, ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest,
-    HelloResponse, ListRequest, ListResponse, Refusal, ReportRequest, ReportResponse, Route,
+    HelloResponse, JoinRequest, JoinResponse, ListRequest, ListResponse, Membership, Refusal, ReportRequest,
+    ReportResponse, Route,
     guest_server::{Guest, GuestServer},
     refusal::Reason,
 };
@@ -145,6 +146,7 @@ impl FakeHost {
             sandbox: request.sandbox,
             pod: request.pod,
             in_use: false,
+            membership: None,
         };
         if !plug_nothing {
             self.plug(answer.nic_id, &answer.nic_mac).await;
@@ -211,6 +213,32 @@ impl Guest for FakeHost {
         // What has begun is finished, even when the caller is gone: a host is not cancelled by its guests.
         let host = self.clone();
         tokio::spawn(async move { host.carry_out(request).await }).await.unwrap()
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let request = request.into_inner();
+        let id = AttachmentId { container_id: request.container_id, interface: "hostlo0".into() };
+        let membership = Membership { group: request.group, fraction: request.fraction, place: 0 };
+        let attach = AttachRequest {
+            request_id: request.request_id,
+            attachment: Some(id.clone()),
+            sandbox: request.sandbox,
+            pod: request.pod,
+            ..AttachRequest::default()
+        };
+        let nic = self.carry_out(Request::new(attach)).await?.into_inner();
+        self.change(|state| {
+            if let Some(attachment) = state.attachments.get_mut(&key(Some(id))) {
+                attachment.membership = Some(membership.clone());
+            }
+        });
+        Ok(Response::new(JoinResponse {
+            nic_id: nic.nic_id,
+            nic_mac: nic.nic_mac,
+            mtu_bytes: nic.mtu_bytes,
+            warm: nic.warm,
+            membership: Some(membership),
+        }))
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {

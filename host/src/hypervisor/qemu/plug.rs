@@ -5,7 +5,7 @@ use super::{
     MAX_QUEUES, Machine, Qemu, descriptor_names, effect, effect_if_any, netdev_name,
     places::{Layout, Place},
 };
-use nestless_model::identity::NicId;
+use nestless_model::identity::{Mtu, NicId};
 use nestless_support::{
     crash_point,
     qmp::{QmpClient, QmpError, schema},
@@ -146,7 +146,8 @@ fn device_add(spec: &NicSpec, place: &Place, vectors: Option<u16>) -> schema::de
     set("disable-legacy", json!("on"));
     // No boot ROM: the firmware would load one for each NIC.
     set("romfile", json!(""));
-    set("host_mtu", json!(spec.mtu.bytes()));
+    // The most that the guest may set: a spare NIC may become a pod's or an endpoint. Pods get their network's by the agent.
+    set("host_mtu", json!(spec.mtu.max(Mtu::OF_ENDPOINTS).bytes()));
     if spec.queues > 1 {
         set("mq", json!(true));
     }

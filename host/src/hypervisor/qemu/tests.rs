@@ -132,7 +132,7 @@ fn inside<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
 
 const PLUG: &str = r#"getfd {"fdname":"nestless-1-tap-0"}
 netdev_add {"fds":"nestless-1-tap-0","id":"nestless-1-net","type":"tap"}
-device_add {"addr":"0","bus":"rp0","disable-legacy":"on","driver":"virtio-net-pci","host_mtu":1500,"id":"nestless-1","mac":"4e:4c:00:01:00:01","netdev":"nestless-1-net","romfile":""}"#;
+device_add {"addr":"0","bus":"rp0","disable-legacy":"on","driver":"virtio-net-pci","host_mtu":65521,"id":"nestless-1","mac":"4e:4c:00:01:00:01","netdev":"nestless-1-net","romfile":""}"#;
 const ROLL_BACK: &str = r#"netdev_del {"id":"nestless-1-net"}
 closefd {"fdname":"nestless-1-tap-0"}
 closefd {"fdname":"nestless-1-vhost-0"}"#;
