@@ -6,7 +6,10 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime},
+};
 
 /// Which bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +46,41 @@ pub struct Report {
     pub metrics: Vec<Metric>,
     /// What was seen beside the figures, such as how many of a burst's pods got a spare NIC.
     pub counts: BTreeMap<String, u64>,
+}
+
+/// When a bench began.
+pub(crate) struct Began {
+    at: SystemTime,
+    clock: Instant,
+}
+
+impl Began {
+    pub(crate) fn now() -> Self {
+        Self { at: SystemTime::now(), clock: Instant::now() }
+    }
+
+    /// What was measured since then.
+    pub(crate) fn report<const N: usize>(
+        self,
+        bench: Bench,
+        machine: Machine,
+        rounds: usize,
+        parameters: [(&str, String); N],
+        metrics: Vec<Metric>,
+    ) -> Report {
+        Report {
+            bench,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: Revision::look(),
+            machine,
+            began_unix_s: self.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            took_s: self.clock.elapsed().as_secs_f64(),
+            rounds,
+            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            metrics,
+            counts: BTreeMap::new(),
+        }
+    }
 }
 
 impl Report {

@@ -11,16 +11,15 @@ pub use plugin::{Plugin, cold_network};
 use crate::{
     Watch,
     interleave::turns,
-    machine::{Machine, Revision},
+    machine::Machine,
     metric::{Recorder, Unit},
     operator::Operator,
-    report::{Bench, Report},
+    report::{Began, Bench, Report},
 };
 use daemon_log::DaemonLog;
 use nestless_lab::{Lab, LabBuilder, Vmm};
 use plug::Plugs;
 use plugin::milliseconds;
-use std::time::{Instant, SystemTime};
 
 /// Sides, by what connects the pod.
 const PLUGINS: [Plugin; 3] = [Plugin::Warm, Plugin::Cold, Plugin::Reference];
@@ -46,7 +45,7 @@ pub struct Options {
 /// # Errors
 /// When the lab cannot be built, or a plugin fails.
 pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
-    let (began, clock) = (SystemTime::now(), Instant::now());
+    let began = Began::now();
     let warm_pool = u32::try_from(BURST)?;
     let mut builder = builder.vmm(options.vmm).vms(1).nics(warm_pool, PLACES).further_network(cold_network());
     if options.vmm == Vmm::Qemu {
@@ -59,22 +58,15 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
     let counts = measure(&lab, options, watch, &mut recorder).await;
     lab.down().await?;
     let warm = counts?;
+    let parameters = [("warm-pool", BURST.to_string()), ("burst", BURST.to_string())];
+    let metrics = recorder.metrics(&[("warm", "reference"), ("cold", "reference")]);
     Ok(Report {
-        bench: Bench::Attach,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: Revision::look(),
-        machine,
-        began_unix_s: began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        took_s: clock.elapsed().as_secs_f64(),
-        rounds: options.rounds,
-        parameters: [("warm-pool".to_owned(), BURST.to_string()), ("burst".to_owned(), BURST.to_string())]
-            .into(),
-        metrics: recorder.metrics(&[("warm", "reference"), ("cold", "reference")]),
         counts: [
             ("burst-pods".to_owned(), u64::try_from(BURST * options.bursts)?),
             ("burst-pods-warm".to_owned(), warm),
         ]
         .into(),
+        ..began.report(Bench::Attach, machine, options.rounds, parameters, metrics)
     })
 }
 

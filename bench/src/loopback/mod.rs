@@ -8,13 +8,13 @@ use crate::{
     Watch,
     interleave::turns,
     load::{PROBE, ProcessorTime},
-    machine::{Machine, Revision},
+    machine::Machine,
     metric::Recorder,
-    report::{Bench, Report},
+    report::{Began, Bench, Report},
 };
 use nestless_lab::{Lab, LabBuilder, Vmm, Way};
 use sides::Side;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use traffic::Quantity;
 
 /// Each side, and one that it is measured by.
@@ -53,31 +53,20 @@ pub struct Options {
 /// # Errors
 /// When the lab cannot be built, or a program in it fails.
 pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
-    let (began, clock) = (SystemTime::now(), Instant::now());
+    let began = Began::now();
     let lab = Box::pin(prepare(builder, options.vmm).up()).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
     let measured = measure(&lab, options, watch, &mut recorder).await;
     lab.down().await?;
     measured?;
-    Ok(Report {
-        bench: Bench::Loopback,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: Revision::look(),
-        machine,
-        began_unix_s: began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        took_s: clock.elapsed().as_secs_f64(),
-        rounds: options.rounds,
-        parameters: [
-            ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
-            ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
-            ("series-per-round".to_owned(), options.series.to_string()),
-            ("fractions".to_owned(), options.fractions.to_string()),
-        ]
-        .into(),
-        metrics: recorder.metrics(&PAIRS),
-        counts: Default::default(),
-    })
+    let parameters = [
+        ("transfer-s", options.transfer.as_secs().to_string()),
+        ("requests-ms", options.requests.as_millis().to_string()),
+        ("series-per-round", options.series.to_string()),
+        ("fractions", options.fractions.to_string()),
+    ];
+    Ok(began.report(Bench::Loopback, machine, options.rounds, parameters, recorder.metrics(&PAIRS)))
 }
 
 fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {

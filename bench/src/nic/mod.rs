@@ -17,12 +17,12 @@ use crate::{
     Watch,
     interleave::turns,
     load::{PROBE, ProcessorTime},
-    machine::{Machine, Revision},
+    machine::Machine,
     metric::Recorder,
-    report::{Bench, Report},
+    report::{Began, Bench, Report},
 };
 use nestless_lab::{Lab, LabBuilder, Vmm};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use traffic::Quantity;
 
 /// Of every side but the first to it, and of the two to each other.
@@ -58,7 +58,7 @@ pub struct Way<'a> {
 /// # Errors
 /// When the lab cannot be built, or a program in it fails.
 pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
-    let (began, clock) = (SystemTime::now(), Instant::now());
+    let began = Began::now();
     let builder = prepare(builder.vmm(options.vmm).vms(1), options.vmm);
     let lab = Box::pin(builder.up()).await?;
     let machine = Machine::look(&lab);
@@ -66,23 +66,12 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
     let measured = against_a_neighbour(&lab, options, watch, &mut recorder).await;
     lab.down().await?;
     measured?;
-    Ok(Report {
-        bench: Bench::Nic,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: Revision::look(),
-        machine,
-        began_unix_s: began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        took_s: clock.elapsed().as_secs_f64(),
-        rounds: options.rounds,
-        parameters: [
-            ("transfer-s".to_owned(), options.transfer.as_secs().to_string()),
-            ("requests-ms".to_owned(), options.requests.as_millis().to_string()),
-            ("series-per-round".to_owned(), options.series.to_string()),
-        ]
-        .into(),
-        metrics: recorder.metrics(&PAIRS),
-        counts: Default::default(),
-    })
+    let parameters = [
+        ("transfer-s", options.transfer.as_secs().to_string()),
+        ("requests-ms", options.requests.as_millis().to_string()),
+        ("series-per-round", options.series.to_string()),
+    ];
+    Ok(began.report(Bench::Nic, machine, options.rounds, parameters, recorder.metrics(&PAIRS)))
 }
 
 /// What the VMs of a lab need to be measured here.

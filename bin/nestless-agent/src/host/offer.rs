@@ -55,7 +55,7 @@ impl Offer {
                 .map(|text| parse("an address", text))
                 .collect::<Result<_, _>>()?,
             routes: routes.collect::<Result<_, _>>()?,
-            mtu: Mtu::new(answer.mtu_bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })?,
+            mtu: mtu(answer.mtu_bytes)?,
             dns_servers: answer.dns_servers,
             warm: answer.warm,
             place: None,
@@ -70,7 +70,7 @@ impl Offer {
             pod_mac: nic_mac,
             addresses: Vec::new(),
             routes: Vec::new(),
-            mtu: Mtu::new(answer.mtu_bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })?,
+            mtu: mtu(answer.mtu_bytes)?,
             dns_servers: Vec::new(),
             warm: answer.warm,
             place: Some(place(&answer.membership.ok_or_else(missing)?)?),
@@ -99,14 +99,12 @@ impl Listed {
     pub(super) fn read(listed: Attachment) -> Result<Self, HostError> {
         let missing = |what: &str| HostError::Nonsense { what: format!("an attachment without {what}") };
         let id = listed.attachment.ok_or_else(|| missing("an id"))?;
-        let place = listed.membership.as_ref().map(place).transpose()?;
-        let offer = Offer { place, ..Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)? };
         Ok(Self {
             attachment: AttachmentId {
                 container: parse("a container id", &id.container_id)?,
                 interface: parse("an interface name", &id.interface)?,
             },
-            offer,
+            offer: Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)?,
             sandbox: listed.sandbox,
             in_use: listed.in_use,
         })
@@ -118,6 +116,10 @@ pub(super) fn wire_id(attachment: &AttachmentId) -> nestless_proto::AttachmentId
         container_id: attachment.container.to_string(),
         interface: attachment.interface.to_string(),
     }
+}
+
+fn mtu(bytes: u32) -> Result<Mtu, HostError> {
+    Mtu::new(bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })
 }
 
 fn place(membership: &Membership) -> Result<Place, HostError> {

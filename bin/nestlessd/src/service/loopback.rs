@@ -45,7 +45,8 @@ pub(super) async fn endpoints(host: &Host) -> Result<BTreeMap<GroupName, Vec<End
 
 pub(super) async fn list(host: &Host) -> Result<ListGroupsResponse, Status> {
     let groups = endpoints(host).await?;
-    let groups = groups.iter().map(|(name, endpoints)| group(host, name, endpoints));
+    let attached = attached(host)?;
+    let groups = groups.iter().map(|(name, endpoints)| group(host, name, endpoints, &attached));
     let strangers = host.ports.loopback().strangers().map_err(failed)?;
     Ok(ListGroupsResponse {
         groups: groups.collect::<Result<_, _>>()?,
@@ -73,7 +74,7 @@ pub(super) async fn show(host: &Host, name: &GroupName) -> Result<ShowGroupRespo
         (&a.protocol, &a.destination, &a.source).cmp(&(&b.protocol, &b.destination, &b.source))
     });
     flows.truncate(MAX_FLOWS);
-    Ok(ShowGroupResponse { group: Some(group(host, name, endpoints)?), flows, flow_count })
+    Ok(ShowGroupResponse { group: Some(group(host, name, endpoints, &attached(host)?)?), flows, flow_count })
 }
 
 /// Where a fraction's packet stays, or goes on.
@@ -94,7 +95,7 @@ pub(super) fn steer_hop(membership: &Membership, confirmed: bool) -> Hop {
 pub(super) async fn reflector_hops(host: &Host, from: &Membership, kind: &str) -> Result<Vec<Hop>, Status> {
     let groups = endpoints(host).await?;
     let endpoints = groups.get(&from.group).map(Vec::as_slice).unwrap_or_default();
-    let group = group(host, &from.group, endpoints)?;
+    let group = group(host, &from.group, endpoints, &attached(host)?)?;
     let flows = host.ports.loopback().flows(from.id).map_err(failed)?;
     let bound_to = |place: u32| {
         let between = |flow: &Flow| match flow.state {
@@ -135,17 +136,23 @@ pub(super) async fn reflector_hops(host: &Host, from: &Membership, kind: &str) -
     Ok(hops.into_iter().map(|(_, hop)| hop).collect())
 }
 
-fn group(host: &Host, name: &GroupName, endpoints: &[Endpoint]) -> Result<Group, Status> {
+/// Where the reflector hangs, of all groups.
+fn attached(host: &Host) -> Result<BTreeSet<(GroupId, Place)>, Status> {
+    let groups = host.ports.loopback().observe().map_err(failed)?;
+    let places = groups.into_iter().flat_map(|group| {
+        let attached = group.members.into_iter().filter(|member| member.attached);
+        attached.map(move |member| (group.group, member.place))
+    });
+    Ok(places.collect())
+}
+
+fn group(
+    host: &Host,
+    name: &GroupName,
+    endpoints: &[Endpoint],
+    attached: &BTreeSet<(GroupId, Place)>,
+) -> Result<Group, Status> {
     let loopback = host.ports.loopback();
-    let attached: BTreeSet<(GroupId, Place)> = loopback
-        .observe()
-        .map_err(failed)?
-        .into_iter()
-        .flat_map(|group| {
-            let attached = group.members.into_iter().filter(|member| member.attached);
-            attached.map(move |member| (group.group, member.place))
-        })
-        .collect();
     let mut counters = Counters::default();
     for id in ids(endpoints) {
         counters.add(&loopback.counters(id, None).map_err(failed)?);
