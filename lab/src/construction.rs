@@ -172,7 +172,7 @@ fn own_link(number: usize) -> String {
 }
 
 /// The host's end of its second one.
-fn second_link(number: usize) -> String {
+pub(crate) fn second_link(number: usize) -> String {
     format!("vm{}b", number + 1)
 }
 

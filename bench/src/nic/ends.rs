@@ -2,6 +2,7 @@
 
 use crate::load::{MAPPED_PORTS, Station};
 use nestless_lab::{Exec, Lab, PodOptions};
+use nestless_model::identity::Mtu;
 
 /// Programs of this machine that a VM needs.
 pub const PROGRAMS: [&str; 3] = ["ip", "nft", "iperf3"];
@@ -43,7 +44,7 @@ impl Ends {
         let outer = lab.publish_ports(&nested, MAPPED_PORTS).await?;
         let look = Exec::shell(NESTED_WAY).env("OUTER", outer.to_string()).env("INNER", inner.to_string());
         let told = lab.exec(vm, &look).await?.success("look at the nested pod's devices")?;
-        let single = lab.second_nic_pod(vm, "single").await?;
+        let single = lab.second_nic_pod(vm, "single", Mtu::default()).await?;
         Ok(Self {
             single: Station::pod(machine, "single", single).await?,
             nested: Station::pod(machine, "nested", outer).await?,

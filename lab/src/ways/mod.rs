@@ -23,6 +23,7 @@ use crate::{
     lab::Lab,
     pod::{Pod, PodOptions},
 };
+use nestless_model::identity::Mtu;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
@@ -121,8 +122,10 @@ impl Lab {
             }
             Way::Hostlo => ends = self.split_way([first, second], &pod, FEWEST_FRACTIONS).await?,
             Way::Nic => {
-                self.second_nic_pod(first, &pod).await?;
-                ends.address = self.second_nic_pod(second, &pod).await?;
+                // As large packets as Hostlo's endpoints take: what differs is the way, not the size.
+                let mtu = Mtu::OF_ENDPOINTS;
+                self.second_nic_pod(first, &pod, mtu).await?;
+                ends.address = self.second_nic_pod(second, &pod, mtu).await?;
             }
             Way::Brfusion => {
                 self.pod_add(first, &pod, PodOptions::default()).await?;
