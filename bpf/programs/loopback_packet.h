@@ -136,6 +136,15 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, __u32 offse
 	return parsed_whole;
 }
 
+static __always_inline enum packet_kind tcp_kind(__u8 flags)
+{
+	if (flags & TCP_FLAG_RST)
+		return packet_reset;
+	if (flags & TCP_FLAG_SYN)
+		return flags & TCP_FLAG_ACK ? packet_syn_ack : packet_syn;
+	return packet_segment;
+}
+
 static __always_inline enum parsed parse_tcp(struct __sk_buff *skb, const struct extent *extent,
 					     struct loopback_packet *packet)
 {
@@ -148,12 +157,7 @@ static __always_inline enum parsed parse_tcp(struct __sk_buff *skb, const struct
 	packet->sequence = bpf_ntohl(tcp.sequence);
 	packet->acknowledged = bpf_ntohl(tcp.acknowledged);
 	packet->has_ack = tcp.flags & TCP_FLAG_ACK;
-	if (tcp.flags & TCP_FLAG_RST)
-		packet->kind = packet_reset;
-	else if (tcp.flags & TCP_FLAG_SYN)
-		packet->kind = packet->has_ack ? packet_syn_ack : packet_syn;
-	else
-		packet->kind = packet_segment;
+	packet->kind = tcp_kind(tcp.flags);
 	return parsed_whole;
 }
 
@@ -207,6 +211,48 @@ static __always_inline enum parsed parse_error(struct __sk_buff *skb, struct ext
 	return parsed_whole;
 }
 
+/*
+ * What most packets are: IPv4 without options, whole, with TCP or UDP, and its headers where they can be read in place,
+ * which takes a fraction of the time. False: to be read with care; nothing is filled in.
+ */
+static __always_inline bool parse_plain(struct __sk_buff *skb, struct loopback_packet *packet)
+{
+	void *start = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv4_header *ip = start + ETHERNET_BYTES;
+	struct udp_header *udp = (void *)(ip + 1);
+	struct tcp_header *tcp = (void *)(ip + 1);
+	__u32 bytes;
+
+	if ((void *)(udp + 1) > end || ip->version_and_length != 0x45 ||
+	    ip->fragment & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS) ||
+	    !is_loopback_ipv4(ip->source) || !is_loopback_ipv4(ip->destination))
+		return false;
+	bytes = bpf_ntohs(ip->total_length);
+	if (ETHERNET_BYTES + bytes > skb->len)
+		return false;
+	if (ip->protocol == PROTOCOL_UDP) {
+		if (bytes < sizeof(*ip) + sizeof(*udp))
+			return false;
+		packet->kind = packet_datagram;
+	} else if (ip->protocol == PROTOCOL_TCP) {
+		if (bytes < sizeof(*ip) + sizeof(*tcp) || (void *)(tcp + 1) > end)
+			return false;
+		packet->sequence = bpf_ntohl(tcp->sequence);
+		packet->acknowledged = bpf_ntohl(tcp->acknowledged);
+		packet->has_ack = tcp->flags & TCP_FLAG_ACK;
+		packet->kind = tcp_kind(tcp->flags);
+	} else {
+		return false;
+	}
+	packet->source = ip->source;
+	packet->destination = ip->destination;
+	packet->fragment_id = ip->id;
+	packet->protocol = ip->protocol;
+	packet->source_port = udp->source;
+	packet->destination_port = udp->destination;
+	return true;
+}
+
 /* `packet` must be all zero. Not static: the verifier looks at it once, not once for each way on from here. */
 __noinline int parse(struct __sk_buff *skb, __u32 type, struct loopback_packet *packet)
 {
@@ -215,6 +261,8 @@ __noinline int parse(struct __sk_buff *skb, __u32 type, struct loopback_packet *
 
 	if (!packet)
 		return parsed_malformed;
+	if (type == bpf_htons(ETHER_TYPE_IPV4) && parse_plain(skb, packet))
+		return parsed_whole;
 	if (type == bpf_htons(ETHER_TYPE_IPV4))
 		parsed = parse_ipv4(skb, ETHERNET_BYTES, false, packet, &extent);
 	else if (type == bpf_htons(ETHER_TYPE_IPV6))
