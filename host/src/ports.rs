@@ -197,6 +197,7 @@ mod tests {
             id: nestless_model::loopback::GroupId::new(1).unwrap(),
             fraction: "web".parse().unwrap(),
             place: nestless_model::loopback::Place::new(place).unwrap(),
+            size: nestless_model::loopback::GroupSize::MAX,
         }
     }
 

@@ -19,7 +19,7 @@ impl Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
         let code = match refusal.reason() {
-            Reason::Invalid | Reason::UnknownNetwork => Code::InvalidArgument,
+            Reason::Invalid | Reason::UnknownNetwork | Reason::OtherSize => Code::InvalidArgument,
             Reason::AlreadyAttached | Reason::FractionTaken | Reason::AddressInUse | Reason::MacInUse => {
                 Code::AlreadyExists
             }

@@ -6,10 +6,13 @@ use nestless_test::{Call, Echo, Failure, Site, agree, cni, eventually, lab, oper
 use serde_json::{Value, json};
 
 const GROUP: &str = "shop";
+const SIZE: u16 = 3;
 const PORT: u16 = 7000;
 /// CNI's numbers of ours.
-const FRACTION_TAKEN: u64 = 115;
 const CHECK_FAILED: u64 = 111;
+const GROUP_FULL: u64 = 114;
+const FRACTION_TAKEN: u64 = 115;
+const OTHER_SIZE: u64 = 117;
 const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// A fraction: its container has its name.
@@ -26,7 +29,7 @@ impl Fraction<'_> {
     }
 
     fn named(&self, command: &str, fraction: &str) -> Call {
-        let loopback = json!({"group": GROUP, "fraction": fraction});
+        let loopback = json!({"group": GROUP, "fraction": fraction, "size": SIZE});
         Call::new(command, self.name).conf("mode", json!("loopback")).conf("loopback", loopback)
     }
 
@@ -105,6 +108,12 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
         expected.map(|(name, place, vm)| (name.to_owned(), place, vm.to_owned()))
     );
 
+    // The kernel's own ports, in as many parts as there will be fractions.
+    for (fraction, first) in [(web, 32768), (app, 42178), (database, 51588)] {
+        let ports = fraction.runs("cat /proc/sys/net/ipv4/ip_local_port_range").await;
+        assert_eq!(ports.text(), format!("{first}\t{}", first + 28232 / SIZE - 1), "{}", fraction.name);
+    }
+
     // Nobody listens; then one does, wherever it is.
     for fraction in [web, app, database] {
         fraction.is_refused().await;
@@ -146,7 +155,7 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
     }
     agree(&site).await;
 
-    doubles_are_refused(&database).await;
+    doubles_and_more_are_refused(&database).await;
     assert_eq!(database.checks(&result).await, Ok(Value::Null));
     database.leaves().await;
     database.leaves().await;
@@ -170,13 +179,19 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
     site.down().await;
 }
 
-async fn doubles_are_refused(database: &Fraction<'_>) {
+async fn doubles_and_more_are_refused(database: &Fraction<'_>) {
     let (site, vm) = (database.site, database.vm);
     let other = Fraction { name: "other", ..*database };
     cni::sandbox(site, vm, other.name).await.unwrap();
     let failure = other.named("ADD", "web").run(site, vm).await.unwrap_err();
     assert_eq!(failure.code, FRACTION_TAKEN, "{failure}");
     assert!(failure.msg.contains("is in VM vm1 already"), "{failure}");
+    let failure = other.named("ADD", "other").run(site, vm).await.unwrap_err();
+    assert_eq!(failure.code, GROUP_FULL, "{failure}");
+    assert!(failure.msg.contains("has 3 fractions: as many as it is made for"), "{failure}");
+    let larger = json!({"group": GROUP, "fraction": "other", "size": 4});
+    let failure = other.call("ADD").conf("loopback", larger).run(site, vm).await.unwrap_err();
+    assert_eq!(failure.code, OTHER_SIZE, "{failure}");
     cni::drop_sandbox(site, vm, other.name).await.unwrap();
 }
 

@@ -73,8 +73,10 @@ pub(crate) struct Nic {
 pub(crate) struct Membership {
     pub(crate) group: String,
     pub(crate) fraction: String,
-    /// 0 to 15.
+    /// From 0.
     pub(crate) place: u32,
+    /// The most fractions that the group will have.
+    pub(crate) size: u32,
 }
 
 /// Packets since the NIC was attached.
@@ -203,7 +205,7 @@ impl From<proto::GuardCounters> for Guard {
 
 impl From<proto::Membership> for Membership {
     fn from(p: proto::Membership) -> Self {
-        Self { group: p.group, fraction: p.fraction, place: p.place }
+        Self { group: p.group, fraction: p.fraction, place: p.place, size: p.size }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{LoopbackEndpointError, NAME, Result};
 use nestless_model::{
     identity::Mtu,
-    loopback::{MAX_FRACTIONS, Place},
+    loopback::{GroupSize, Place},
 };
 use nestless_support::{
     netlink::{Link, Netlink},
@@ -47,21 +47,12 @@ impl PortSlice {
         Ok(Self { first, last })
     }
 
-    /// The slice of a place: a sixteenth of the kernel's default range, the same whenever the place is taken.
-    pub fn of_place(place: Place) -> Self {
-        Self::nth(place, MAX_FRACTIONS)
-    }
-
-    /// A larger slice, for a group that never has more than so many fractions, which must be the same number for all of
-    /// them; `None` for a place that such a group does not have.
-    pub fn of_place_among(place: Place, fractions: usize) -> Option<Self> {
-        (place.index() < fractions && fractions <= MAX_FRACTIONS).then(|| Self::nth(place, fractions))
-    }
-
-    fn nth(place: Place, slices: usize) -> Self {
-        let ports = (LAST_PORT - FIRST_PORT + 1) / slices as u16;
+    /// What a place of such a group has of the kernel's default range, the same whenever it is taken; `None` for a place
+    /// that the group does not have.
+    pub fn of_place(place: Place, size: GroupSize) -> Option<Self> {
+        let ports = (LAST_PORT - FIRST_PORT + 1) / u16::from(size.get());
         let first = FIRST_PORT + ports * u16::from(place.number());
-        Self { first, last: first + ports - 1 }
+        size.has(place).then(|| Self { first, last: first + (ports - 1) })
     }
 }
 
@@ -169,27 +160,26 @@ pub(super) async fn quiet(sandbox: &Namespace) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nestless_model::loopback::MAX_FRACTIONS;
 
     #[test]
     fn slices_fill_the_range_and_never_meet() {
         for fractions in 1..=MAX_FRACTIONS {
-            let slices: Vec<_> =
-                Place::all().filter_map(|place| PortSlice::of_place_among(place, fractions)).collect();
+            let size = GroupSize::try_from(fractions as u32).unwrap();
+            let slices: Vec<_> = Place::all().filter_map(|place| PortSlice::of_place(place, size)).collect();
             assert_eq!(slices.len(), fractions);
             assert_eq!(slices[0].first, FIRST_PORT);
             assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
             let unused = LAST_PORT - slices[fractions - 1].last;
             assert!(usize::from(unused) < fractions, "{unused} ports of {fractions} slices");
         }
-        let last = Place::new(15).unwrap();
-        assert_eq!(PortSlice::of_place_among(last, 16), Some(PortSlice::of_place(last)));
-        assert_eq!(PortSlice::of_place_among(last, 17), None);
     }
 
     #[test]
     fn a_note_reads_back() {
         let place = Place::new(3).unwrap();
-        let settings = Settings::of_a_fraction(Mtu::MAX, PortSlice::of_place(place));
+        let ports = PortSlice::of_place(place, GroupSize::MAX).unwrap();
+        let settings = Settings::of_a_fraction(Mtu::MAX, ports);
         let note = settings.note();
         assert_eq!(note, "nestless fraction, before: 65535 1 1 38060-39823");
         assert_eq!(Settings::read_note(&note), Some(settings));

@@ -105,7 +105,7 @@ impl PodArgs {
                 "K8S_POD_UID" => pod.uid = value.to_owned(),
                 "K8S_POD_INFRA_CONTAINER_ID" => pod.infra_container = value.to_owned(),
                 // Read where group and fraction are looked for.
-                "NESTLESS_GROUP" | "NESTLESS_FRACTION" => {}
+                "NESTLESS_GROUP" | "NESTLESS_FRACTION" | "NESTLESS_SIZE" => {}
                 "IgnoreUnknown" => ignore_unknown = matches!(value, "1" | "true" | "True" | "TRUE"),
                 other => unknown = Some(cut(other)),
             }

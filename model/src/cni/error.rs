@@ -62,6 +62,8 @@ pub enum ErrorCode {
     FractionTaken = 115,
     /// The loopback group is another tenant's.
     OtherTenant = 116,
+    /// The loopback group is made for another number of fractions.
+    OtherSize = 117,
 }
 
 impl ErrorCode {
@@ -135,13 +137,16 @@ impl ErrorCode {
             }
             Self::GcIncomplete => "the message lists what is left; the next GC tries again",
             Self::GroupFull => {
-                "put more of the pod's containers into one fraction; `nestless loopback show` on the host lists the group"
+                "make the group larger if its `size` is below 16, or put more of the pod's containers into one fraction; `nestless loopback show` on the host lists the group"
             }
             Self::FractionTaken => {
                 "give the fraction another name, or let the one that has it leave; `nestless loopback show` on the host says where it is"
             }
             Self::OtherTenant => {
                 "choose another group name, or give both VMs one `tenant` in nestlessd's configuration if their pods may share a localhost"
+            }
+            Self::OtherSize => {
+                "give all fractions of the group the same `size`, or none; `nestless loopback show` on the host says what it is made for"
             }
             Self::TeardownIncomplete => "the message lists what is left; DEL may be repeated",
         }

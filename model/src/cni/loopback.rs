@@ -1,7 +1,7 @@
 //! The plugin behind another one: the sandbox's interface is theirs, its localhost becomes that of a loopback group.
 
 use super::{CniError, Environment, args::invalid, node::Node};
-use crate::loopback::JoinWish;
+use crate::loopback::{GroupSize, GroupSizeError, JoinWish};
 use serde_json::Value;
 
 /// What the plugin does for a sandbox.
@@ -18,8 +18,10 @@ pub enum Mode {
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 const GROUP_ANNOTATION: &str = "nestless.io/loopback-group";
 const FRACTION_ANNOTATION: &str = "nestless.io/loopback-fraction";
+const SIZE_ANNOTATION: &str = "nestless.io/loopback-size";
 const GROUP_ARGUMENT: &str = "NESTLESS_GROUP";
 const FRACTION_ARGUMENT: &str = "NESTLESS_FRACTION";
+const SIZE_ARGUMENT: &str = "NESTLESS_SIZE";
 const NAME: &str = "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
 
 impl Mode {
@@ -34,7 +36,7 @@ impl Mode {
     }
 }
 
-/// Group and fraction, from the first place that names them: `runtimeConfig.loopback`, the pod's annotations,
+/// Group, fraction and, where it is said, the group's size, from the first place that names them: `runtimeConfig.loopback`, the pod's annotations,
 /// `args.cni.loopback`, CNI_ARGS, and the configuration's own `loopback`. `None`: the pod is not split.
 pub(super) fn wish(conf: &Value, environment: &Environment) -> Result<Option<JoinWish>, CniError> {
     let root = Node::root(conf);
@@ -43,8 +45,10 @@ pub(super) fn wish(conf: &Value, environment: &Environment) -> Result<Option<Joi
         return Ok(Some(wish));
     }
     let annotations = runtime.map(|runtime| runtime.get(ANNOTATIONS)).transpose()?.flatten();
-    if let Some(wish) =
-        annotations.map(|node| pair(&node, GROUP_ANNOTATION, FRACTION_ANNOTATION)).transpose()?.flatten()
+    if let Some(wish) = annotations
+        .map(|node| named(&node, [GROUP_ANNOTATION, FRACTION_ANNOTATION, SIZE_ANNOTATION]))
+        .transpose()?
+        .flatten()
     {
         return Ok(Some(wish));
     }
@@ -60,19 +64,31 @@ pub(super) fn wish(conf: &Value, environment: &Environment) -> Result<Option<Joi
 
 fn object(node: &Node<'_>) -> Result<Option<JoinWish>, CniError> {
     node.get("loopback")?
-        .map(|loopback| pair(&loopback, "group", "fraction"))
+        .map(|loopback| named(&loopback, ["group", "fraction", "size"]))
         .transpose()
         .map(Option::flatten)
 }
 
-fn pair(node: &Node<'_>, group: &str, fraction: &str) -> Result<Option<JoinWish>, CniError> {
+fn named(node: &Node<'_>, [group, fraction, size]: [&str; 3]) -> Result<Option<JoinWish>, CniError> {
     if node.get(group)?.is_none() && node.get(fraction)?.is_none() {
         return Ok(None);
     }
     Ok(Some(JoinWish {
         group: node.need(group, "the name of the loopback group beside that of the fraction")?.parse(NAME)?,
         fraction: node.need(fraction, "the name of the fraction beside that of its group")?.parse(NAME)?,
+        size: node.get(size)?.map(|size| read_size(&size)).transpose()?,
     }))
+}
+
+/// A number; a text of one where, as in annotations, there are only texts.
+fn read_size(node: &Node<'_>) -> Result<GroupSize, CniError> {
+    let expected = GroupSizeError.to_string();
+    let expected = expected.strip_prefix("expected ").unwrap_or(&expected);
+    if node.value().is_string() {
+        node.parse(expected)
+    } else {
+        node.integer::<u32>(expected)?.try_into().map_err(|_| node.wrong(expected))
+    }
 }
 
 fn from_arguments(environment: &Environment) -> Result<Option<JoinWish>, CniError> {
@@ -94,5 +110,8 @@ fn from_arguments(environment: &Environment) -> Result<Option<JoinWish>, CniErro
     Ok(Some(JoinWish {
         group: group.parse().map_err(|e| invalid(format!("CNI_ARGS {GROUP_ARGUMENT}: {e}")))?,
         fraction: fraction.parse().map_err(|e| invalid(format!("CNI_ARGS {FRACTION_ARGUMENT}: {e}")))?,
+        size: value(SIZE_ARGUMENT)
+            .map(|size| size.parse().map_err(|e| invalid(format!("CNI_ARGS {SIZE_ARGUMENT}: {e}"))))
+            .transpose()?,
     }))
 }

@@ -388,7 +388,10 @@ fn joins(extra: Value, arguments: &str) -> Result<Option<String>, CniError> {
         panic!("not ADD")
     };
     assert_eq!(add.attachment.to_string(), "c1/hostlo0");
-    Ok(add.join.map(|wish| format!("{}/{}", wish.group, wish.fraction)))
+    Ok(add.join.map(|wish| {
+        let size = wish.size.map_or(String::new(), |size| format!(" of {size}"));
+        format!("{}/{}{size}", wish.group, wish.fraction)
+    }))
 }
 
 #[test]
@@ -408,6 +411,34 @@ fn a_fraction_is_named_in_any_of_the_usual_places() {
     assert_eq!(named(json!({"loopback": own, "args": cni}), arguments).unwrap(), "args/f");
     assert_eq!(named(json!({"args": cni, "runtimeConfig": annotated}), arguments).unwrap(), "annotation/f");
     assert_eq!(named(json!({"args": cni, "runtimeConfig": runtime}), arguments).unwrap(), "runtime/f");
+}
+
+#[test]
+fn a_size_may_stand_beside_the_names() {
+    let named = |conf: Value, arguments: &str| joins(conf, arguments).unwrap().unwrap();
+    let annotations = json!({
+        "nestless.io/loopback-group": "g", "nestless.io/loopback-fraction": "f", "nestless.io/loopback-size": "3"
+    });
+    let annotated = json!({"runtimeConfig": {"io.kubernetes.cri.pod-annotations": annotations}});
+    assert_eq!(named(annotated, ""), "g/f of 3");
+    let own = json!({"loopback": {"group": "g", "fraction": "f", "size": 2}});
+    assert_eq!(named(own.clone(), ""), "g/f of 2");
+    // One place says all.
+    assert_eq!(named(own, "NESTLESS_GROUP=g;NESTLESS_FRACTION=f"), "g/f");
+    assert_eq!(named(json!({}), "NESTLESS_GROUP=g;NESTLESS_FRACTION=f;NESTLESS_SIZE=16"), "g/f of 16");
+    let message = |size: Value| {
+        let own = json!({"loopback": {"group": "g", "fraction": "f", "size": size}});
+        joins(own, "").unwrap_err().message
+    };
+    assert_eq!(
+        message(json!(17)),
+        "loopback.size is 17: expected 1 to 16, the most fractions that the group will have"
+    );
+    for wrong in [json!(0), json!(-1), json!("many"), json!([])] {
+        assert!(message(wrong.clone()).contains("expected 1 to 16"), "{wrong}");
+    }
+    let arguments = "NESTLESS_GROUP=g;NESTLESS_FRACTION=f;NESTLESS_SIZE=0";
+    assert!(joins(json!({}), arguments).unwrap_err().message.contains("NESTLESS_SIZE: expected 1 to 16"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who is where in which group: what must be kept of it, and who may join.
 
-use super::flow::{MAX_FRACTIONS, Place};
+use super::{flow::Place, size::GroupSize};
 use crate::identity::{FractionName, GroupName, TenantName, VmName};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,6 +38,8 @@ pub struct JoinWish {
     pub group: GroupName,
     /// Which part of it.
     pub fraction: FractionName,
+    /// How many parts it will have at most; `None`: as others have said, or as many as there can be.
+    pub size: Option<GroupSize>,
 }
 
 /// A fraction's place in its group, as the ledger keeps it.
@@ -51,6 +53,9 @@ pub struct Membership {
     pub fraction: FractionName,
     /// Its place.
     pub place: Place,
+    /// What the group is made for. Ledgers from before it could be said are without.
+    #[serde(default)]
+    pub size: GroupSize,
 }
 
 /// Why a fraction may not join. Nothing was changed.
@@ -58,11 +63,13 @@ pub struct Membership {
 #[allow(missing_docs, reason = "the fields are the objects named in each message")]
 pub enum JoinError {
     /// No place is free.
+    #[error("loopback group {group} has {size} fractions: {}", more_than(*size))]
+    Full { group: GroupName, size: GroupSize },
+    /// The fractions would not agree on whose ports are whose.
     #[error(
-        "loopback group {group} has {MAX_FRACTIONS} fractions, the most that the reflector has places for: put more containers into one fraction, \
-         or build with a larger MAX_FRACTIONS and REFLECTOR_FRACTIONS"
+        "loopback group {group} is made for {size} fractions, not for {wished}: give all its fractions one size, or let those of the former size leave first"
     )]
-    Full { group: GroupName },
+    OtherSize { group: GroupName, size: GroupSize, wished: GroupSize },
     /// It is there already.
     #[error(
         "fraction {fraction} of loopback group {group} is in VM {vm} already: give this one another name, or let that one leave first"
@@ -76,6 +83,15 @@ pub enum JoinError {
     OtherTenant { group: GroupName, vm: VmName, other: VmName },
 }
 
+/// How to have more.
+fn more_than(size: GroupSize) -> &'static str {
+    if size == GroupSize::MAX {
+        "the most that the reflector has places for: put more containers into one fraction, or build with a larger MAX_FRACTIONS and REFLECTOR_FRACTIONS"
+    } else {
+        "as many as it is made for: give all its fractions a larger size, up to 16, once those that are there have left"
+    }
+}
+
 /// All groups of a host.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
@@ -87,6 +103,7 @@ pub struct Groups {
 #[derive(Clone, Debug)]
 struct Members {
     id: GroupId,
+    size: GroupSize,
     present: BTreeMap<Place, (FractionName, VmName)>,
     /// Where those were that left: a fraction that returns gets its own ports again, if it can.
     former: BTreeMap<FractionName, Place>,
@@ -103,9 +120,12 @@ impl Groups {
     /// # Errors
     /// When it may not join; nothing is changed then.
     pub fn take(&mut self, vm: &VmName, wish: &JoinWish) -> Result<Membership, JoinError> {
-        let JoinWish { group, fraction } = wish;
-        let (place, id) = match self.groups.get(group) {
-            None => (Place::all().next(), GroupId::new(self.last_id.wrapping_add(1).max(1))),
+        let JoinWish { group, fraction, size } = wish;
+        let (place, id, size) = match self.groups.get(group) {
+            None => {
+                let id = GroupId::new(self.last_id.wrapping_add(1).max(1));
+                (Place::all().next(), id, size.unwrap_or_default())
+            }
             Some(members) => {
                 if let Some((_, other)) =
                     members.present.values().find(|(_, other)| !self.may_share(vm, other))
@@ -123,22 +143,25 @@ impl Groups {
                         vm: vm.clone(),
                     });
                 }
-                (members.place_for(fraction), Some(members.id))
+                if let Some(wished) = size.filter(|wished| *wished != members.size) {
+                    return Err(JoinError::OtherSize { group: group.clone(), size: members.size, wished });
+                }
+                (members.place_for(fraction), Some(members.id), members.size)
             }
         };
         let (Some(place), Some(id)) = (place, id) else {
-            return Err(JoinError::Full { group: group.clone() });
+            return Err(JoinError::Full { group: group.clone(), size });
         };
-        let membership = Membership { group: group.clone(), id, fraction: fraction.clone(), place };
+        let membership = Membership { group: group.clone(), id, fraction: fraction.clone(), place, size };
         self.restore(vm, &membership);
         Ok(membership)
     }
 
     /// Takes over what the ledger has.
     pub fn restore(&mut self, vm: &VmName, membership: &Membership) {
-        let Membership { group, id, fraction, place } = membership;
+        let Membership { group, id, fraction, place, size } = membership;
         self.last_id = self.last_id.max(id.get());
-        let empty = Members { id: *id, present: BTreeMap::new(), former: BTreeMap::new() };
+        let empty = Members { id: *id, size: *size, present: BTreeMap::new(), former: BTreeMap::new() };
         let members = self.groups.entry(group.clone()).or_insert(empty);
         members.former.remove(fraction);
         members.present.insert(*place, (fraction.clone(), vm.clone()));
@@ -169,7 +192,7 @@ impl Groups {
 impl Members {
     /// Its own place; else one that nobody may come back to; else any.
     fn place_for(&self, fraction: &FractionName) -> Option<Place> {
-        let free = |place: &Place| !self.present.contains_key(place);
+        let free = |place: &Place| self.size.has(*place) && !self.present.contains_key(place);
         let own = self.former.get(fraction).copied().filter(free);
         let never_used =
             || Place::all().filter(free).find(|place| !self.former.values().any(|was| was == place));
@@ -180,13 +203,18 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loopback::MAX_FRACTIONS;
 
     fn vm(name: &str) -> VmName {
         name.parse().unwrap()
     }
 
     fn wish(group: &str, fraction: &str) -> JoinWish {
-        JoinWish { group: group.parse().unwrap(), fraction: fraction.parse().unwrap() }
+        JoinWish { group: group.parse().unwrap(), fraction: fraction.parse().unwrap(), size: None }
+    }
+
+    fn sized(fraction: &str, size: u32) -> JoinWish {
+        JoinWish { size: Some(size.try_into().unwrap()), ..wish("shop", fraction) }
     }
 
     fn groups() -> Groups {
@@ -232,6 +260,33 @@ mod tests {
             groups.take(&vm("vm2"), &wish("shop", &format!("f{place}"))).unwrap();
         }
         assert!(refused(&mut groups, "vm2", "more").contains("has 16 fractions"));
+    }
+
+    #[test]
+    fn all_fractions_agree_on_the_size() {
+        let mut groups = groups();
+        let web = groups.take(&vm("vm1"), &sized("web", 2)).unwrap();
+        let other = groups.take(&vm("vm2"), &sized("app", 3)).unwrap_err().to_string();
+        assert!(other.contains("made for 2 fractions, not for 3"), "{other}");
+        // Whoever says nothing takes what it is.
+        let app = groups.take(&vm("vm2"), &wish("shop", "app")).unwrap();
+        assert_eq!((web.size, app.size.get(), app.place.number()), (app.size, 2, 1));
+        let full = groups.take(&vm("vm2"), &sized("database", 2)).unwrap_err().to_string();
+        assert!(full.contains("has 2 fractions: as many as it is made for"), "{full}");
+        let mut later = self::groups();
+        later.restore(&vm("vm1"), &web);
+        assert_eq!(later.take(&vm("vm2"), &wish("shop", "app")).unwrap(), app);
+        later.release(&web);
+        later.release(&app);
+        assert_eq!(later.take(&vm("vm1"), &sized("web", 3)).unwrap().size.get(), 3, "a new group");
+    }
+
+    #[test]
+    fn a_ledger_without_sizes_is_of_groups_of_the_largest() {
+        let membership = groups().take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        let mut value = serde_json::to_value(&membership).unwrap();
+        value.as_object_mut().unwrap().remove("size").unwrap();
+        assert_eq!(serde_json::from_value::<Membership>(value).unwrap(), membership);
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod group;
 mod judge;
 mod membership;
 mod packet;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -65,3 +66,4 @@ pub use group::{Group, GroupFull};
 pub use judge::{Outcome, Verdict};
 pub use membership::{GroupId, Groups, JoinError, JoinWish, Membership};
 pub use packet::{Body, FragmentId, Packet, Protocol, Tuple};
+pub use size::{GroupSize, GroupSizeError};

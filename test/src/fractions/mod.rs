@@ -21,7 +21,7 @@ use nestless_guest::{
 use nestless_host::loopback::{Counters, GroupId, Loopback, LoopbackError};
 use nestless_model::{
     identity::{LinkName, Mac, Mtu},
-    loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
+    loopback::{Flow, GroupSize, Place, Tuple},
 };
 use nestless_support::{
     netlink::{HardwareAddress, Netlink, VethEnd},
@@ -69,7 +69,7 @@ pub struct Fractions {
     loopback: Arc<Loopback>,
     on_host: Netlink,
     mtu: Mtu,
-    most: usize,
+    size: GroupSize,
     plugged: u8,
     place: tempfile::TempDir,
 }
@@ -101,13 +101,16 @@ impl Fractions {
         let on_host = Netlink::inside(&host).await.expect("the host's links");
         let parking = Parking::open(&place.path().join(PARKING)).await.expect("a parking namespace");
         let loopback = open(&host, pins(&place));
-        Self { host, vm, parking, loopback, on_host, mtu, most: MAX_FRACTIONS, plugged: 0, place }
+        Self { host, vm, parking, loopback, on_host, mtu, size: GroupSize::MAX, plugged: 0, place }
     }
 
     /// Groups will have no more fractions than that, so that each has more ports.
+    ///
+    /// # Panics
+    /// When there is no such size.
     #[must_use]
-    pub fn at_most(mut self, most: usize) -> Self {
-        self.most = most;
+    pub fn at_most(mut self, most: u32) -> Self {
+        self.size = most.try_into().expect("a group's size");
         self
     }
 
@@ -128,7 +131,7 @@ impl Fractions {
         let (nic, link) = self.plug().await;
         let group = GroupId::new(number).expect("groups count from 1");
         let place = self.admit(group, &link).unwrap_or_else(|error| panic!("{error}"));
-        let ports = PortSlice::of_place_among(place, self.most).expect("a place among the most");
+        let ports = PortSlice::of_place(place, self.size).expect("a place of the group's");
         let endpoint = LoopbackEndpoint { nic_mac: nic, mtu: self.mtu, ports };
         let joined = loopback_endpoint::join(&self.parking, &sandbox.namespace, &endpoint).await;
         joined.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error)));

@@ -105,6 +105,7 @@ impl Host {
             container_id: wish.attachment.container.to_string(),
             group: group.group.to_string(),
             fraction: group.fraction.to_string(),
+            size: group.size.map_or(0, u32::from),
             sandbox: wish.sandbox,
             pod: Some(pod_ref(wish.pod)),
         };

@@ -8,7 +8,7 @@ use nestless_guest::{
 };
 use nestless_model::{
     identity::{AttachmentId, InterfaceName, Mac, Mtu},
-    loopback::Place,
+    loopback::{GroupSize, Place},
 };
 use nestless_proto::{AttachResponse, Attachment, JoinResponse, Membership};
 use std::{fmt::Display, net::IpAddr, str::FromStr};
@@ -24,8 +24,8 @@ pub(crate) struct Offer {
     pub(crate) dns_servers: Vec<String>,
     /// The guest should see it already.
     pub(crate) warm: bool,
-    /// It is for a fraction's endpoint, at this place of its group.
-    pub(crate) place: Option<Place>,
+    /// It is for a fraction's endpoint, which chooses from these.
+    pub(crate) ports: Option<PortSlice>,
 }
 
 /// An attachment that the host knows.
@@ -58,7 +58,7 @@ impl Offer {
             mtu: mtu(answer.mtu_bytes)?,
             dns_servers: answer.dns_servers,
             warm: answer.warm,
-            place: None,
+            ports: None,
         })
     }
 
@@ -73,14 +73,13 @@ impl Offer {
             mtu: mtu(answer.mtu_bytes)?,
             dns_servers: Vec::new(),
             warm: answer.warm,
-            place: Some(place(&answer.membership.ok_or_else(missing)?)?),
+            ports: Some(ports(&answer.membership.ok_or_else(missing)?)?),
         })
     }
 
     /// `None` when it is for a pod's interface.
     pub(crate) fn endpoint(&self) -> Option<LoopbackEndpoint> {
-        let ports = PortSlice::of_place(self.place?);
-        Some(LoopbackEndpoint { nic_mac: self.nic_mac, mtu: self.mtu, ports })
+        Some(LoopbackEndpoint { nic_mac: self.nic_mac, mtu: self.mtu, ports: self.ports? })
     }
 
     pub(crate) fn pod_nic(&self, interface: &InterfaceName) -> PodNic {
@@ -122,10 +121,12 @@ fn mtu(bytes: u32) -> Result<Mtu, HostError> {
     Mtu::new(bytes).map_err(|e| HostError::Nonsense { what: e.to_string() })
 }
 
-fn place(membership: &Membership) -> Result<Place, HostError> {
-    let number = u8::try_from(membership.place).ok();
-    let nonsense = || HostError::Nonsense { what: format!("the place {}", membership.place) };
-    number.and_then(Place::new).ok_or_else(nonsense)
+fn ports(membership: &Membership) -> Result<PortSlice, HostError> {
+    let Membership { place, size, .. } = *membership;
+    let number = u8::try_from(place).ok();
+    let slice = GroupSize::try_from(size).ok().zip(number.and_then(Place::new));
+    let slice = slice.and_then(|(size, place)| PortSlice::of_place(place, size));
+    slice.ok_or_else(|| HostError::Nonsense { what: format!("place {place} of {size}") })
 }
 
 fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, HostError> {

@@ -33,6 +33,7 @@ fn code(reason: Reason) -> ErrorCode {
         Reason::GroupFull => ErrorCode::GroupFull,
         Reason::FractionTaken => ErrorCode::FractionTaken,
         Reason::OtherTenant => ErrorCode::OtherTenant,
+        Reason::OtherSize => ErrorCode::OtherSize,
         Reason::NotFound => ErrorCode::UnknownContainer,
         Reason::Hypervisor | Reason::Fabric | Reason::Internal | Reason::Unspecified => {
             ErrorCode::HostFailure

@@ -218,7 +218,7 @@ impl Guest for FakeHost {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let request = request.into_inner();
         let id = AttachmentId { container_id: request.container_id, interface: "hostlo0".into() };
-        let membership = Membership { group: request.group, fraction: request.fraction, place: 0 };
+        let membership = Membership { group: request.group, fraction: request.fraction, place: 0, size: 16 };
         let attach = AttachRequest {
             request_id: request.request_id,
             attachment: Some(id.clone()),

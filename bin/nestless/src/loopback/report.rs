@@ -29,6 +29,8 @@ pub(crate) struct Shown {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Group {
     pub(crate) name: String,
+    /// The most fractions that it will have.
+    pub(crate) size: u32,
     /// By place.
     pub(crate) fractions: Vec<Fraction>,
     /// Of all fractions, those that left included.
@@ -39,7 +41,7 @@ pub(crate) struct Group {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Fraction {
     pub(crate) name: String,
-    /// 0 to 15.
+    /// From 0.
     pub(crate) place: u32,
     pub(crate) vm: String,
     pub(crate) attachment: Option<Attachment>,
@@ -123,6 +125,7 @@ impl From<proto::Group> for Group {
         };
         Self {
             name: p.name,
+            size: p.size,
             fractions: p.fractions.into_iter().map(fraction).collect(),
             counters: p.counters.map(Counters::from).unwrap_or_default(),
         }

@@ -74,7 +74,7 @@ fn fractions(groups: &[Group]) -> String {
             table.add_row([
                 group.name.clone(),
                 fraction.name.clone(),
-                fraction.place.to_string(),
+                format!("{} of {}", fraction.place, group.size),
                 fraction.vm.clone(),
                 who(fraction),
                 if fraction.reflected {
@@ -136,6 +136,7 @@ mod tests {
         };
         proto::Group {
             name: "shop".into(),
+            size: 2,
             fractions: vec![fraction("web", 0, "vm1", true), fraction("database", 1, "vm2", false)],
             counters: Some(counters(&[("forwarded", 24), ("asked", 2), ("clash", 4), ("foreign", 6)])),
         }
@@ -155,9 +156,9 @@ mod tests {
         let flows = vec![flow("bound", "database", &[]), flow("opening", "", &["database"])];
         let answer = proto::ShowGroupResponse { group: Some(group()), flows, flow_count: 3 };
         insta::assert_snapshot!(shown(&answer.into()), @r"
-        GROUP  FRACTION  PLACE  VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
-        shop   web       0      vm1  web-01234567  InUse                nl0   13      2          3        4200
-        shop   database  1      vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200
+        GROUP  FRACTION  PLACE   VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
+        shop   web       0 of 2  vm1  web-01234567  InUse                nl0   13      2          3        4200
+        shop   database  1 of 2  vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200
 
         packets: forwarded 24, asked 2, clash 4, foreign 6
 

@@ -105,7 +105,7 @@ impl Guest for GuestService {
             .loopback
             .clone()
             .ok_or_else(|| Status::internal("a join without a group; this is a bug"))?;
-        let (vm, JoinWish { group, fraction }) = (caller.handle.vm(), wish);
+        let (vm, JoinWish { group, fraction, .. }) = (caller.handle.vm(), wish);
         match caller.handle.attach(order).await {
             Ok(granted) => {
                 info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, trace = caller.trace, "joined");

@@ -7,7 +7,7 @@ use nestless_model::{
     attachment::PodRef,
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName},
-    loopback::JoinWish,
+    loopback::{GroupSize, JoinWish},
 };
 use nestless_proto::{self as proto, Refusal, refusal::Reason};
 use std::{collections::BTreeSet, net::IpAddr};
@@ -77,6 +77,7 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
     let wish = JoinWish {
         group: request.group.try_into().map_err(|e| invalid("group", e))?,
         fraction: request.fraction.try_into().map_err(|e| invalid("fraction", e))?,
+        size: group_size(request.size)?,
     };
     Ok(AttachRequest {
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
@@ -89,6 +90,10 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
         sandbox: text("sandbox", request.sandbox)?,
         pod: pod_ref(request.pod.unwrap_or_default())?,
     })
+}
+
+fn group_size(number: u32) -> Result<Option<GroupSize>, Refusal> {
+    (number != 0).then(|| number.try_into()).transpose().map_err(|e| invalid("size", e))
 }
 
 /// Which run of the VM calls, and the agent's version as text for people.
@@ -204,6 +209,14 @@ mod tests {
             mac: mac.into(),
             ..proto::AttachRequest::default()
         })
+    }
+
+    #[test]
+    fn a_group_is_for_sixteen_at_most() {
+        assert_eq!(group_size(0).unwrap(), None, "nobody has said");
+        assert_eq!(group_size(3).unwrap().unwrap().get(), 3);
+        let refusal = group_size(17).unwrap_err();
+        assert!(refusal.message.contains("size: expected 1 to 16"), "{}", refusal.message);
     }
 
     #[test]

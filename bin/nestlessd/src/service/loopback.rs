@@ -176,6 +176,7 @@ fn group(
         name: name.to_string(),
         fractions: endpoints.iter().map(fraction).collect::<Result<_, Status>>()?,
         counters: Some(wire_counters(&counters)),
+        size: endpoints.first().map(|endpoint| endpoint.membership.size).unwrap_or_default().into(),
     })
 }
 

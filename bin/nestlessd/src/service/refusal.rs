@@ -33,6 +33,7 @@ fn reason(error: &RequestError) -> Reason {
             JoinError::Full { .. } => Reason::GroupFull,
             JoinError::Taken { .. } => Reason::FractionTaken,
             JoinError::OtherTenant { .. } => Reason::OtherTenant,
+            JoinError::OtherSize { .. } => Reason::OtherSize,
         },
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,

@@ -50,6 +50,7 @@ pub(super) fn wire_membership(membership: &Membership) -> proto::Membership {
         group: membership.group.to_string(),
         fraction: membership.fraction.to_string(),
         place: membership.place.number().into(),
+        size: membership.size.into(),
     }
 }
 

@@ -119,7 +119,8 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
 }
 
 fn endpoint(n: u32) -> AttachRequest {
-    let wish = JoinWish { group: "shop".parse().unwrap(), fraction: format!("f{n}").parse().unwrap() };
+    let wish =
+        JoinWish { group: "shop".parse().unwrap(), fraction: format!("f{n}").parse().unwrap(), size: None };
     AttachRequest { loopback: Some(wish), ..request(n) }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     attachment::*,
     identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
-    loopback::{GroupId, Membership, Place},
+    loopback::{GroupId, GroupSize, Membership, Place},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,7 @@ pub(super) fn held(n: u32) -> Held {
         id: GroupId::new(1).unwrap(),
         fraction: format!("f{n}").parse().unwrap(),
         place: Place::new((n % 16) as u8).unwrap(),
+        size: GroupSize::MAX,
     };
     Held { loopback: Some(membership), ..Held::default() }
 }
