@@ -44,6 +44,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+use tables::Seat;
 
 const _: () = assert!(MAX_FRACTIONS == size_of::<[u8; 16]>(), "the tables have as many places as the model");
 
@@ -82,11 +83,14 @@ impl Loopback {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
         match tables::seat(&pinned, ifindex)? {
-            Some((there, place)) if there == group => {
+            Some(Seat { leaving: false, group: there, place }) if there == group => {
                 attach(&mut pinned, link, ifindex)?;
                 return Ok(place);
             }
-            Some((group, _)) => return Err(LoopbackError::Elsewhere { link: link.clone(), group }),
+            Some(Seat { leaving: false, group, .. }) => {
+                return Err(LoopbackError::Elsewhere { link: link.clone(), group });
+            }
+            Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
             None => {}
         }
         let members = tables::group(&pinned, group)?.map_or(0, |row| row.members);
@@ -105,12 +109,11 @@ impl Loopback {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
         match tables::seat(&pinned, ifindex)? {
-            Some(seat) if seat == (group, place) => return attach(&mut pinned, link, ifindex),
-            Some((group, place)) => drop(depart(&mut pinned, group, place)?),
+            Some(seat) if seat == (Seat { group, place, leaving: false }) => {
+                return attach(&mut pinned, link, ifindex);
+            }
+            Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
             None => {}
-        }
-        if tables::group(&pinned, group)?.is_some_and(|row| row.members & 1 << place.number() != 0) {
-            depart(&mut pinned, group, place)?;
         }
         enter(&mut pinned, group, place, link, ifindex)
     }
@@ -132,25 +135,24 @@ impl Loopback {
     /// As [`Loopback::leave`].
     pub fn leave_all(&self, link: &LinkName) -> Result<(), LoopbackError> {
         let Ok(ifindex) = index(link) else { return Ok(()) };
-        let mut pinned = self.pinned();
-        let Some((group, place)) = tables::seat(&pinned, ifindex)? else { return Ok(()) };
-        depart(&mut pinned, group, place)?;
-        tables::dissolve_empty(&mut pinned, group)
+        vacate(&mut self.pinned(), ifindex).map(drop)
     }
 
-    /// Takes out every endpoint whose link is gone, and forgets groups that nobody is left in. Returns who left.
+    /// Takes out every endpoint whose link is gone, finishes what a daemon that died had begun, and forgets groups that
+    /// nobody is left in. Returns who left.
     ///
     /// # Errors
     /// As [`Loopback::leave`].
     pub fn sweep(&self) -> Result<Vec<(GroupId, Place)>, LoopbackError> {
         let mut pinned = self.pinned();
         let (links, mut left) = (links()?, Vec::new());
-        for observed in tables::observe(&pinned, |_| Ok(false))? {
-            let gone = observed.members.iter().filter(|member| !links.contains(&member.ifindex));
-            for member in gone {
-                depart(&mut pinned, observed.group, member.place)?;
-                left.push((observed.group, member.place));
+        for ifindex in tables::endpoints(&pinned)? {
+            let stays = tables::seat(&pinned, ifindex)?.is_some_and(|seat| !seat.leaving);
+            if !stays || !links.contains(&ifindex) {
+                left.extend(vacate(&mut pinned, ifindex)?);
             }
+        }
+        for observed in tables::observe(&pinned, |_| Ok(false))? {
             tables::dissolve_empty(&mut pinned, observed.group)?;
         }
         Ok(left)
@@ -218,7 +220,7 @@ impl Loopback {
     }
 }
 
-/// Makes the link the group's endpoint at a place that is free.
+/// Makes the link the group's endpoint at a place; whoever has it leaves.
 fn enter(
     pinned: &mut Pinned,
     group: GroupId,
@@ -226,6 +228,24 @@ fn enter(
     link: &LinkName,
     ifindex: u32,
 ) -> Result<(), LoopbackError> {
+    let entered = take(pinned, group, place, link, ifindex);
+    if entered.is_err() {
+        // It may have been made for this one. What is not forgotten now, the next sweep forgets.
+        let _ = tables::dissolve_empty(pinned, group);
+    }
+    entered
+}
+
+fn take(
+    pinned: &mut Pinned,
+    group: GroupId,
+    place: Place,
+    link: &LinkName,
+    ifindex: u32,
+) -> Result<(), LoopbackError> {
+    if !tables::is_vacant(pinned, group, place)? {
+        depart(pinned, group, place)?;
+    }
     let mut row = match tables::group(pinned, group)? {
         Some(row) => row,
         None => tables::create(pinned, group)?,
@@ -240,25 +260,33 @@ fn enter(
     crash_point::reached("loopback.join.before");
     // Without effect until the group says the same.
     tables::set_endpoint(pinned, ifindex, endpoint)?;
+    crash_point::reached("loopback.endpoint.after");
     tables::set_group(pinned, group, row)?;
     attach(pinned, link, ifindex)?;
     crash_point::reached("loopback.join.after");
     Ok(())
 }
 
-/// Takes an endpoint out, and tells the others. Returns how many were told.
+/// Takes a link out of the group that its row names, and forgets the group with its last. Returns what it left.
+fn vacate(pinned: &mut Pinned, ifindex: u32) -> Result<Option<(GroupId, Place)>, LoopbackError> {
+    let seat = tables::seat(pinned, ifindex)?;
+    if let Some(Seat { group, place, .. }) = seat {
+        depart(pinned, group, place)?;
+        tables::dissolve_empty(pinned, group)?;
+    }
+    // It may be of a join that was cut short, before the group said the same.
+    tables::remove_endpoint(pinned, ifindex)?;
+    Ok(seat.map(|seat| (seat.group, seat.place)))
+}
+
+/// Takes an endpoint out, and tells the others. Returns how many were told. Its own row goes last: as long as it is there,
+/// somebody may not have been told.
 fn depart(pinned: &mut Pinned, group: GroupId, leaver: Place) -> Result<usize, LoopbackError> {
     let Some(row) = tables::group(pinned, group)? else { return Ok(0) };
     let link = row.link[leaver.index()];
     let left = GroupRow { members: row.members & !(1 << leaver.number()), ..row };
     crash_point::reached("loopback.leave.before");
     tables::set_group(pinned, group, left)?;
-    if let Some(endpoint) = tables::endpoint(pinned, link)?
-        && endpoint.group == group.get()
-        && endpoint.place == leaver.number()
-    {
-        tables::remove_endpoint(pinned, link)?;
-    }
     crash_point::reached("loopback.leave.after");
     let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
     let (mut told, mut failure, mut injector) = (0, None, None);
@@ -271,7 +299,18 @@ fn depart(pinned: &mut Pinned, group: GroupId, leaver: Place) -> Result<usize, L
             Err(error) => failure = failure.or(Some(error)),
         }
     }
-    failure.map_or(Ok(told), Err)
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    crash_point::reached("loopback.forget.before");
+    if let Some(endpoint) = tables::endpoint(pinned, link)?
+        && endpoint.group == group.get()
+        && endpoint.place == leaver.number()
+    {
+        tables::remove_endpoint(pinned, link)?;
+    }
+    crash_point::reached("loopback.forget.after");
+    Ok(told)
 }
 
 /// The indexes of all links of this network namespace.

@@ -6,7 +6,7 @@ use super::{
     site::{Site, group},
 };
 use crate::guard::tests::world::{World, ip, link};
-use nestless_bpf::reflector::FLOWS_PER_GROUP;
+use nestless_bpf::reflector::{Endpoint, FLOWS_PER_GROUP, Group as GroupRow};
 use nestless_model::loopback::{Body, MAX_FRACTIONS, Place, Protocol, Tuple};
 
 const PLAIN: Form = Form {
@@ -129,6 +129,55 @@ fn a_link_that_is_gone_leaves_and_its_successor_of_the_same_index_is_in_no_group
     assert!(tables::endpoint(&site.loopback.pinned(), 77).unwrap().is_none());
     let again = site.loopback.join(group(2), &link("nl7")).unwrap();
     assert_eq!(again.number(), 0);
+}
+
+/// What a daemon leaves that dies between the group's row and its word to the others.
+fn half_departed(count: usize) -> (Site, Place) {
+    let site = Site::with_links(count);
+    let one = group(1);
+    let (asker, silent) = (site.join(one, 0), site.join(one, 1));
+    assert_eq!(site.send(0, Some((one, asker)), &datagram(5, 6)), "asked");
+    assert_eq!(site.arrived()[1], [datagram(5, 6)]);
+    let mut pinned = site.loopback.pinned();
+    let row = tables::group(&pinned, one).unwrap().unwrap();
+    tables::set_group(&mut pinned, one, GroupRow { members: 1, ..row }).unwrap();
+    drop(pinned);
+    (site.reopened(), silent)
+}
+
+#[test]
+fn the_next_daemon_finishes_a_departure() {
+    let (site, silent) = half_departed(2);
+    assert_eq!(site.loopback.sweep().unwrap(), [(group(1), silent)]);
+    assert_eq!(site.arrived()[0].len(), 1, "the asker is refused what only the leaver could answer");
+    assert_eq!(site.loopback.flows(group(1)).unwrap(), []);
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+
+    let (site, _) = half_departed(2);
+    site.loopback.leave_all(&link("nl1")).unwrap();
+    assert_eq!(site.arrived()[0].len(), 1, "nor is it left to the sweep");
+
+    let (site, silent) = half_departed(3);
+    site.loopback.join_at(group(1), silent, &link("nl2")).unwrap();
+    assert_eq!(site.arrived()[0].len(), 1, "before another has the place");
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+    assert_eq!(site.loopback.observe().unwrap()[0].members.len(), 2);
+}
+
+#[test]
+fn the_next_daemon_forgets_a_join_that_was_cut_short() {
+    let site = Site::with_links(2);
+    let one = group(1);
+    site.join(one, 0);
+    let index = crate::guard::tests::world::ifindex("nl1");
+    let row = Endpoint { group: 1, place: 1, life: 2, ..Endpoint::default() };
+    tables::set_endpoint(&mut site.loopback.pinned(), index, row).unwrap();
+    tables::create(&mut site.loopback.pinned(), group(2)).unwrap();
+    let site = site.reopened();
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+    let pinned = site.loopback.pinned();
+    assert_eq!(tables::endpoint(&pinned, index).unwrap(), None);
+    assert_eq!(tables::group(&pinned, group(2)).unwrap(), None, "a group of nobody");
 }
 
 #[test]
