@@ -7,7 +7,7 @@ use aya::{
 };
 use nestless_bpf::reflector::{
     Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
-    FragmentKey, Group as GroupRow,
+    FragmentKey, Group as GroupRow, MAX_ENDPOINTS, MAX_GROUPS,
 };
 use nestless_model::loopback::{Flow, GroupId, MAX_FRACTIONS, Place, Tuple};
 
@@ -50,7 +50,7 @@ pub(super) fn group(pinned: &Pinned, group: GroupId) -> Result<Option<GroupRow>,
 }
 
 pub(super) fn set_group(pinned: &mut Pinned, group: GroupId, row: GroupRow) -> Result<(), LoopbackError> {
-    pinned.groups.insert(group.get(), row, 0).map_err(failed("write", "groups"))
+    pinned.groups.insert(group.get(), row, 0).map_err(full_or_failed("groups", MAX_GROUPS))
 }
 
 /// Gives a group its own tables; it has no members yet. Its row comes first, and goes last: what is cut short in between is
@@ -95,7 +95,7 @@ pub(super) fn endpoint(pinned: &Pinned, ifindex: u32) -> Result<Option<Endpoint>
 }
 
 pub(super) fn set_endpoint(pinned: &mut Pinned, ifindex: u32, row: Endpoint) -> Result<(), LoopbackError> {
-    pinned.endpoints.insert(ifindex, row, 0).map_err(failed("write", "endpoints"))
+    pinned.endpoints.insert(ifindex, row, 0).map_err(full_or_failed("endpoints", MAX_ENDPOINTS))
 }
 
 pub(super) fn remove_endpoint(pinned: &mut Pinned, ifindex: u32) -> Result<(), LoopbackError> {
@@ -231,6 +231,16 @@ fn write_counters(pinned: &mut Pinned, group: u32, place: u32, sum: Counters) ->
 
 fn failed(operation: &'static str, table: &'static str) -> impl Fn(MapError) -> LoopbackError {
     move |source| LoopbackError::Table { operation, table, source: Box::new(source) }
+}
+
+/// For a table of so many rows: the kernel says E2BIG when there is no room for another.
+fn full_or_failed(table: &'static str, most: u32) -> impl Fn(MapError) -> LoopbackError {
+    move |source| match &source {
+        MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            LoopbackError::NoRoom { table, most }
+        }
+        _ => failed("write", table)(source),
+    }
 }
 
 fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {

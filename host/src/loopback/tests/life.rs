@@ -5,9 +5,14 @@ use super::{
     encode::{self, Form},
     site::{Site, group},
 };
-use crate::guard::tests::world::{World, ip, link};
-use nestless_bpf::reflector::{Endpoint, FLOWS_PER_GROUP, Group as GroupRow};
-use nestless_model::loopback::{Body, MAX_FRACTIONS, Place, Protocol, Tuple};
+use crate::guard::tests::world::{World, ifindex, ip, link};
+use aya::maps::MapData;
+use nestless_bpf::reflector::{
+    COUNTERS, ENDPOINTS, Endpoint, FLOWS_PER_GROUP, GROUPS, Group as GroupRow, LAYOUT, MAX_ENDPOINTS,
+    MAX_GROUPS,
+};
+use nestless_model::loopback::{Body, GroupId, MAX_FRACTIONS, Place, Protocol, Tuple};
+use nestless_support::clsact::{self, Hook};
 
 const PLAIN: Form = Form {
     option_words: 0,
@@ -169,7 +174,7 @@ fn the_next_daemon_forgets_a_join_that_was_cut_short() {
     let site = Site::with_links(2);
     let one = group(1);
     site.join(one, 0);
-    let index = crate::guard::tests::world::ifindex("nl1");
+    let index = ifindex("nl1");
     let row = Endpoint { group: 1, place: 1, life: 2, ..Endpoint::default() };
     tables::set_endpoint(&mut site.loopback.pinned(), index, row).unwrap();
     tables::create(&mut site.loopback.pinned(), group(2)).unwrap();
@@ -178,6 +183,46 @@ fn the_next_daemon_forgets_a_join_that_was_cut_short() {
     let pinned = site.loopback.pinned();
     assert_eq!(tables::endpoint(&pinned, index).unwrap(), None);
     assert_eq!(tables::group(&pinned, group(2)).unwrap(), None, "a group of nobody");
+}
+
+#[test]
+fn a_full_host_says_so_and_changes_nothing() {
+    let site = Site::with_links(2);
+    let (one, first, second) = (group(1), Place::new(0).unwrap(), Place::new(1).unwrap());
+    site.join(one, 0);
+    let before = site.loopback.observe().unwrap();
+    let is_refused = |group: GroupId, place: Place, words: &str| {
+        let full = site.loopback.join_at(group, place, &link("nl1")).unwrap_err();
+        assert!(full.to_string().contains(words), "{full}");
+        assert_eq!(clsact::get(ifindex("nl1"), Hook::Ingress).unwrap(), None);
+    };
+    for number in 2..=MAX_GROUPS {
+        tables::set_group(&mut site.loopback.pinned(), group(number), GroupRow::default()).unwrap();
+    }
+    is_refused(group(MAX_GROUPS + 1), first, "table of groups is full, with 4096 rows");
+    site.loopback.sweep().unwrap();
+    assert_eq!(site.loopback.observe().unwrap(), before, "groups of nobody are forgotten");
+
+    for number in 2..=MAX_ENDPOINTS {
+        let of_no_link = 1_000_000 + number;
+        tables::set_endpoint(&mut site.loopback.pinned(), of_no_link, Endpoint::default()).unwrap();
+    }
+    is_refused(group(2), first, "table of endpoints is full, with 16384 rows");
+    is_refused(one, second, "table of endpoints is full");
+    assert_eq!(site.loopback.observe().unwrap(), before);
+    site.loopback.sweep().unwrap();
+    assert_eq!(site.join(one, 1), second);
+}
+
+/// They are never short before groups or endpoints are: a row for each place, for those that left, and for frames of no group.
+#[test]
+fn counters_have_room_for_all_places_of_all_groups() {
+    let world = World::enter();
+    let _loopback = Loopback::open(&world.pins).unwrap();
+    let tables = world.pins.join(format!("tables-{LAYOUT}"));
+    let most = |name| MapData::from_pin(tables.join(name)).unwrap().info().unwrap().max_entries();
+    assert_eq!([GROUPS, ENDPOINTS].map(most), [MAX_GROUPS, MAX_ENDPOINTS]);
+    assert_eq!(most(COUNTERS), MAX_GROUPS * (MAX_FRACTIONS as u32 + 1) + 1);
 }
 
 #[test]
