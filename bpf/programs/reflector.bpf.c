@@ -38,7 +38,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, MAX_ENDPOINTS);
+	__uint(max_entries, MAX_COUNTERS);
 	__type(key, struct reflector_counters_key);
 	__type(value, struct reflector_counters);
 } reflector_counters SEC(".maps");

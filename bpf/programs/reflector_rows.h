@@ -8,6 +8,8 @@
 
 #define MAX_GROUPS 4096
 #define MAX_ENDPOINTS 16384
+/* Each place of each group, those that left, and frames of no group. */
+#define MAX_COUNTERS (MAX_GROUPS * (REFLECTOR_FRACTIONS + 1) + 1)
 #define FLOWS_PER_GROUP 16384
 #define FRAGMENTED_PER_GROUP 1024
 

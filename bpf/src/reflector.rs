@@ -18,6 +18,10 @@ pub const FRAGMENTS: &str = "reflector_fragments";
 /// Hash per CPU: [`CountersKey`] -> [`Counters`].
 pub const COUNTERS: &str = "reflector_counters";
 
+/// The most rows of [`GROUPS`], as the program declares it.
+pub const MAX_GROUPS: u32 = 4096;
+/// The most rows of [`ENDPOINTS`], as the program declares it.
+pub const MAX_ENDPOINTS: u32 = 16384;
 /// The kernel takes no inner map of another size than the program declares.
 pub const FLOWS_PER_GROUP: u32 = 16384;
 /// As [`FLOWS_PER_GROUP`].

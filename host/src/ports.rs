@@ -59,7 +59,7 @@ impl HostPorts {
     /// When the kernel refuses.
     pub fn sweep(&self) -> Result<(), LoopbackError> {
         for (group, place) in self.loopback.sweep()? {
-            tracing::info!(%group, %place, "an endpoint's link is gone: its connections are reset");
+            tracing::info!(%group, %place, "an endpoint is gone: its connections are reset");
         }
         Ok(())
     }

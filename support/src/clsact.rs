@@ -4,10 +4,10 @@ use aya::programs::{
     Link as _, ProgramError, SchedClassifier, TcAttachType, TcHandle,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact},
 };
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOption},
+    tc::{TcAttribute, TcFilterBpfOption, TcHandle as Handle, TcMessage, TcOption},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
@@ -87,24 +87,39 @@ pub fn set(
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut request = TcMessage::with_index(i32::try_from(ifindex).map_err(io::Error::other)?);
-    request.header.parent = hook.parent().into();
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetTrafficFilter(request));
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let mut found = None;
-    loop {
-        let (answer, _) = socket.recv_from_full()?;
-        if read_answer(&answer, &mut found)? {
-            return Ok(found);
+    Ok(filters(ifindex, hook)?.iter().find_map(ours))
+}
+
+/// Whether a link has these hooks: somebody made its clsact qdisc. Acts in the calling thread's network namespace.
+///
+/// # Errors
+/// When there is no such link, or the kernel cannot be asked.
+pub fn exists(link: &str) -> io::Result<bool> {
+    let index = signed(nix::net::if_::if_nametoindex(link)?)?;
+    // The kernel tells of all links.
+    let all = ask(RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(index)), NLM_F_DUMP)?;
+    let clsact = TcAttribute::Kind("clsact".to_owned());
+    Ok(all.iter().any(|qdisc| qdisc.header.index == index && qdisc.attributes.contains(&clsact)))
+}
+
+/// Takes the hooks off a link on which no filter hangs, of ours or of another's; else nothing is done. A filter that another
+/// program sets in this very moment may go with them.
+///
+/// # Errors
+/// When there is no such link, or the kernel refuses.
+pub fn remove_unused(link: &str) -> io::Result<()> {
+    let ifindex = nix::net::if_::if_nametoindex(link)?;
+    for hook in [Hook::Ingress, Hook::Egress] {
+        if !filters(ifindex, hook)?.is_empty() {
+            return Ok(());
         }
     }
+    if exists(link)? {
+        let mut request = TcMessage::with_index(signed(ifindex)?);
+        request.header.parent = Handle::CLSACT;
+        ask(RouteNetlinkMessage::DelQueueDiscipline(request), NLM_F_ACK)?;
+    }
+    Ok(())
 }
 
 /// Takes our filter off a hook; succeeds when there is none.
@@ -121,24 +136,58 @@ pub fn clear(link: &str, hook: Hook) -> io::Result<()> {
     Ok(())
 }
 
+/// All filters on a hook, whoever's.
+fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<TcMessage>> {
+    let mut request = TcMessage::with_index(signed(ifindex)?);
+    request.header.parent = hook.parent().into();
+    ask(RouteNetlinkMessage::GetTrafficFilter(request), NLM_F_DUMP)
+}
+
+/// Sends a request, and collects the answers up to the last.
+fn ask(request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<TcMessage>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut message = NetlinkMessage::from(request);
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let mut found = Vec::new();
+    loop {
+        let (answer, _) = socket.recv_from_full()?;
+        if read_answer(&answer, &mut found)? {
+            return Ok(found);
+        }
+    }
+}
+
 /// Reads one datagram; true when it was the last.
-fn read_answer(answer: &[u8], found: &mut Option<Filter>) -> io::Result<bool> {
+fn read_answer(answer: &[u8], found: &mut Vec<TcMessage>) -> io::Result<bool> {
     let mut at = 0;
     while at < answer.len() {
         let message =
             NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[at..]).map_err(io::Error::other)?;
         match message.payload {
             NetlinkPayload::Done(_) => return Ok(true),
+            // An error without a number is an acknowledgement.
+            NetlinkPayload::Error(error) if error.code.is_none() => return Ok(true),
             NetlinkPayload::Error(error) => return Err(error.to_io()),
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
-                *found = found.take().or_else(|| ours(&filter));
-            }
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewTrafficFilter(answer)
+                | RouteNetlinkMessage::NewQueueDiscipline(answer),
+            ) => found.push(answer),
             _ => {}
         }
         // The kernel aligns messages to four bytes.
         at += (message.header.length as usize).max(1).next_multiple_of(4);
     }
     Ok(false)
+}
+
+fn signed(ifindex: u32) -> io::Result<i32> {
+    i32::try_from(ifindex).map_err(io::Error::other)
 }
 
 fn ours(filter: &TcMessage) -> Option<Filter> {

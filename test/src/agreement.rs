@@ -25,6 +25,7 @@ pub async fn agree(lab: &Lab) -> StatusResponse {
     agree_links(&nics, &links);
     agree_devices(lab, &status).await;
     agree_guards(lab, &nics, &links).await;
+    agree_groups(lab, &nics).await;
     agree_addresses(&status, &nics);
     status
 }
@@ -81,6 +82,17 @@ async fn agree_guards(lab: &Lab, nics: &[&NicStatus], links: &BTreeMap<String, L
     }
     let strays: Vec<u32> = endpoints.difference(&indexes).copied().collect();
     assert!(strays.is_empty(), "endpoints of links that are gone: {strays:?}");
+}
+
+/// A loopback group has its tables for as long as somebody is in it. All VMs of a lab are one tenant's, so a name is one
+/// group's.
+async fn agree_groups(lab: &Lab, nics: &[&NicStatus]) {
+    let memberships = nics.iter().filter_map(|nic| nic.membership.as_ref());
+    let groups: BTreeSet<&str> = memberships.map(|membership| membership.group.as_str()).collect();
+    for name in ["reflector_groups", "reflector_flows", "reflector_fragments"] {
+        let rows = table(lab, &format!("loopback/tables-*/{name}")).await;
+        assert_eq!(rows.len(), groups.len(), "{name} of {groups:?}: {rows:?}");
+    }
 }
 
 /// The keys of a pinned table. Read by bpftool, so that what the daemon believes has no part in it.

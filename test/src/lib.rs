@@ -6,6 +6,7 @@
 pub mod agreement;
 pub mod census;
 pub mod cni;
+pub mod conversation;
 pub mod echo;
 pub mod fault;
 pub mod fractions;
@@ -18,6 +19,7 @@ pub mod traffic;
 
 pub use agreement::agree;
 pub use cni::{Call, Failure};
+pub use conversation::{Conversation, End};
 pub use echo::Echo;
 pub use monitor::Monitor;
 pub use site::{Site, lab};

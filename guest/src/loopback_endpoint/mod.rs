@@ -89,6 +89,23 @@ pub enum LoopbackEndpointError {
         #[source]
         source: io::Error,
     },
+    /// What `lo` is called could not be noted. All was taken back.
+    #[error(
+        "lo of the sandbox has an alias of {bytes} bytes, of which {room} can be kept: shorten it (ip link set lo alias)"
+    )]
+    Alias {
+        /// So long it is.
+        bytes: usize,
+        /// So long it may be.
+        room: usize,
+    },
+    /// The qdisc of `lo` could not be looked at, or taken away.
+    #[error("look at the clsact qdisc of lo")]
+    Hooks {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The sandbox cannot be entered.
     #[error("enter the sandbox")]
     Enter {

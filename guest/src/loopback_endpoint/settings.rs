@@ -3,7 +3,7 @@
 //! What stood there before is written into the alias of `lo` before anything is changed: it is where the settings are, goes
 //! with them, and outlives the agent.
 
-use super::{LoopbackEndpointError, NAME, Result};
+use super::{LoopbackEndpointError, NAME, Result, steer};
 use nestless_model::{
     identity::Mtu,
     loopback::{GroupSize, Place},
@@ -19,6 +19,11 @@ const FIRST_PORT: u16 = 32768;
 const LAST_PORT: u16 = 60999;
 /// How the alias of `lo` begins while the sandbox is a fraction.
 const NOTE_STEM: &str = "nestless fraction, before:";
+/// What stands in a note when `lo` had a clsact qdisc of its own, and in front of its own alias.
+const HOOKED: &str = "clsact";
+const ALIAS: &str = " alias ";
+/// `IFALIASZ` (linux/if.h) without the end of the text.
+const MAX_ALIAS_BYTES: usize = 255;
 
 /// The ephemeral ports of one fraction: no two fractions of a group may choose the same one, for they share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,23 +84,42 @@ impl Settings {
             vec![(ROUTE_LOCALNET, "1".to_owned()), (ACCEPT_LOCAL, "1".to_owned()), (PORT_RANGE, ports)];
         Self { lo_mtu_bytes: mtu.bytes(), sysctls }
     }
+}
 
-    /// What [`Settings::read_note`] reads back.
-    fn note(&self) -> String {
-        let values = self.sysctls.iter().map(|(_, value)| value.replace('\t', "-"));
-        let words: Vec<_> =
-            [NOTE_STEM.to_owned(), self.lo_mtu_bytes.to_string()].into_iter().chain(values).collect();
-        words.join(" ")
+/// What stood there before, as the alias of `lo` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Note {
+    settings: Settings,
+    /// `lo` had a clsact qdisc: else it is ours to take away.
+    hooked: bool,
+    /// The alias that the note stands in place of; "" for none.
+    alias: String,
+}
+
+impl Note {
+    /// Words, and behind them the alias as it was.
+    fn text(&self) -> String {
+        let mut words = vec![NOTE_STEM.to_owned(), self.settings.lo_mtu_bytes.to_string()];
+        words.extend(self.settings.sysctls.iter().map(|(_, value)| value.replace('\t', "-")));
+        words.extend(self.hooked.then(|| HOOKED.to_owned()));
+        let mut text = words.join(" ");
+        if !self.alias.is_empty() {
+            text = [&text, ALIAS, &self.alias].concat();
+        }
+        text
     }
 
-    fn read_note(alias: &str) -> Option<Self> {
-        let mut words = alias.strip_prefix(NOTE_STEM)?.split_whitespace();
+    fn read(text: &str) -> Option<Self> {
+        let text = text.strip_prefix(NOTE_STEM)?;
+        let (words, alias) = text.split_once(ALIAS).unwrap_or((text, ""));
+        let mut words = words.split_whitespace();
         let lo_mtu_bytes = words.next()?.parse().ok()?;
         let mut sysctls = Vec::new();
         for key in KEYS {
             sysctls.push((key, words.next()?.replace('-', "\t")));
         }
-        Some(Self { lo_mtu_bytes, sysctls })
+        let hooked = words.next() == Some(HOOKED);
+        Some(Self { settings: Settings { lo_mtu_bytes, sysctls }, hooked, alias: alias.to_owned() })
     }
 }
 
@@ -105,20 +129,30 @@ pub(super) async fn remember(sandbox: &Namespace, inside: &Netlink) -> Result<()
         return Ok(());
     }
     let lo = lo(inside).await?;
-    let note = read(sandbox, lo.mtu_bytes).await?.note();
-    inside.set_alias(&lo, &note).await.map_err(|source| LoopbackEndpointError::Configure { source })
+    let settings = read(sandbox, lo.mtu_bytes).await?;
+    let hooked = steer::hooks_exist(sandbox).await?;
+    let note = Note { settings, hooked, alias: lo.alias.clone().unwrap_or_default() };
+    let text = note.text();
+    if text.len() > MAX_ALIAS_BYTES {
+        let room = MAX_ALIAS_BYTES - (text.len() - note.alias.len());
+        return Err(LoopbackEndpointError::Alias { bytes: note.alias.len(), room });
+    }
+    inside.set_alias(&lo, &text).await.map_err(|source| LoopbackEndpointError::Configure { source })
 }
 
 /// Sets back what was noted, and forgets it. Where nothing is, nothing was changed, or it was set back already.
 pub(super) async fn restore(sandbox: &Namespace, inside: &Netlink) -> Result<()> {
     let Some(before) = noted(inside).await? else { return Ok(()) };
-    write(sandbox, inside, &before).await?;
+    write(sandbox, inside, &before.settings).await?;
+    if !before.hooked {
+        steer::remove_unused_hooks(sandbox).await?;
+    }
     let lo = lo(inside).await?;
-    inside.set_alias(&lo, "").await.map_err(|source| LoopbackEndpointError::Configure { source })
+    inside.set_alias(&lo, &before.alias).await.map_err(|source| LoopbackEndpointError::Configure { source })
 }
 
-async fn noted(inside: &Netlink) -> Result<Option<Settings>> {
-    Ok(lo(inside).await?.alias.as_deref().and_then(Settings::read_note))
+async fn noted(inside: &Netlink) -> Result<Option<Note>> {
+    Ok(lo(inside).await?.alias.as_deref().and_then(Note::read))
 }
 
 async fn lo(inside: &Netlink) -> Result<Link> {
@@ -180,10 +214,17 @@ mod tests {
         let place = Place::new(3).unwrap();
         let ports = PortSlice::of_place(place, GroupSize::MAX).unwrap();
         let settings = Settings::of_a_fraction(Mtu::MAX, ports);
-        let note = settings.note();
-        assert_eq!(note, "nestless fraction, before: 65535 1 1 38060-39823");
-        assert_eq!(Settings::read_note(&note), Some(settings));
-        assert_eq!(Settings::read_note("nestless fraction, before: 65535 1"), None);
-        assert_eq!(Settings::read_note("somebody's own text"), None);
+        let plain = Note { settings, hooked: false, alias: String::new() };
+        assert_eq!(plain.text(), "nestless fraction, before: 65535 1 1 38060-39823");
+        let odd = Note { hooked: true, alias: " an alias  of its own ".to_owned(), ..plain.clone() };
+        assert_eq!(
+            odd.text(),
+            "nestless fraction, before: 65535 1 1 38060-39823 clsact alias  an alias  of its own "
+        );
+        for note in [plain, odd] {
+            assert_eq!(Note::read(&note.text()), Some(note));
+        }
+        assert_eq!(Note::read("nestless fraction, before: 65535 1"), None);
+        assert_eq!(Note::read("somebody's own text"), None);
     }
 }

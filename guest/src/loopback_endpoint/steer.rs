@@ -52,6 +52,17 @@ pub(super) async fn detach(sandbox: &Namespace) -> Result<()> {
     .await
 }
 
+/// Whether `lo` has a clsact qdisc, whoever made it.
+pub(super) async fn hooks_exist(sandbox: &Namespace) -> Result<bool> {
+    inside(sandbox, || clsact::exists("lo").map_err(|source| LoopbackEndpointError::Hooks { source })).await
+}
+
+/// Takes the clsact qdisc off `lo`, unless somebody's filter is there.
+pub(super) async fn remove_unused_hooks(sandbox: &Namespace) -> Result<()> {
+    inside(sandbox, || clsact::remove_unused("lo").map_err(|source| LoopbackEndpointError::Hooks { source }))
+        .await
+}
+
 pub(super) async fn is_attached(sandbox: &Namespace) -> Result<bool> {
     inside(sandbox, || {
         for (link, _, hook) in PLACES {

@@ -100,6 +100,16 @@ pub enum LoopbackError {
         #[source]
         source: Cause,
     },
+    /// A table holds no more. Nothing was changed.
+    #[error(
+        "the reflector's table of {table} is full, with {most} rows (MAX_GROUPS and MAX_ENDPOINTS at build time): let others leave first"
+    )]
+    NoRoom {
+        /// "groups" or "endpoints".
+        table: &'static str,
+        /// So many it can hold.
+        most: u32,
+    },
     /// An endpoint that stays could not be told that another left.
     #[error("tell the endpoint at link {ifindex} that another left")]
     Tell {

@@ -13,6 +13,7 @@
 //! for all calls of one instance.
 
 mod convert;
+mod departure;
 mod error;
 mod frame;
 mod inject;
@@ -27,11 +28,11 @@ pub use nestless_bpf::reflector::Counters;
 pub use nestless_model::loopback::GroupId;
 pub use tables::{ObservedGroup, ObservedMember};
 
-use inject::Injector;
-use nestless_bpf::reflector::{Endpoint, Group as GroupRow};
+use departure::{depart, vacate};
+use nestless_bpf::reflector::Endpoint;
 use nestless_model::{
     identity::LinkName,
-    loopback::{Farewell, Flow, MAX_FRACTIONS, Place, Tuple, farewell},
+    loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
 };
 use nestless_support::{
     clsact::{self, Filter, Hook},
@@ -44,6 +45,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+use tables::Seat;
 
 const _: () = assert!(MAX_FRACTIONS == size_of::<[u8; 16]>(), "the tables have as many places as the model");
 
@@ -82,11 +84,14 @@ impl Loopback {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
         match tables::seat(&pinned, ifindex)? {
-            Some((there, place)) if there == group => {
+            Some(Seat { leaving: false, group: there, place }) if there == group => {
                 attach(&mut pinned, link, ifindex)?;
                 return Ok(place);
             }
-            Some((group, _)) => return Err(LoopbackError::Elsewhere { link: link.clone(), group }),
+            Some(Seat { leaving: false, group, .. }) => {
+                return Err(LoopbackError::Elsewhere { link: link.clone(), group });
+            }
+            Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
             None => {}
         }
         let members = tables::group(&pinned, group)?.map_or(0, |row| row.members);
@@ -105,12 +110,11 @@ impl Loopback {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
         match tables::seat(&pinned, ifindex)? {
-            Some(seat) if seat == (group, place) => return attach(&mut pinned, link, ifindex),
-            Some((group, place)) => drop(depart(&mut pinned, group, place)?),
+            Some(seat) if seat == (Seat { group, place, leaving: false }) => {
+                return attach(&mut pinned, link, ifindex);
+            }
+            Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
             None => {}
-        }
-        if tables::group(&pinned, group)?.is_some_and(|row| row.members & 1 << place.number() != 0) {
-            depart(&mut pinned, group, place)?;
         }
         enter(&mut pinned, group, place, link, ifindex)
     }
@@ -132,25 +136,24 @@ impl Loopback {
     /// As [`Loopback::leave`].
     pub fn leave_all(&self, link: &LinkName) -> Result<(), LoopbackError> {
         let Ok(ifindex) = index(link) else { return Ok(()) };
-        let mut pinned = self.pinned();
-        let Some((group, place)) = tables::seat(&pinned, ifindex)? else { return Ok(()) };
-        depart(&mut pinned, group, place)?;
-        tables::dissolve_empty(&mut pinned, group)
+        vacate(&mut self.pinned(), ifindex).map(drop)
     }
 
-    /// Takes out every endpoint whose link is gone, and forgets groups that nobody is left in. Returns who left.
+    /// Takes out every endpoint whose link is gone, finishes what a daemon that died had begun, and forgets groups that
+    /// nobody is left in. Returns who left.
     ///
     /// # Errors
     /// As [`Loopback::leave`].
     pub fn sweep(&self) -> Result<Vec<(GroupId, Place)>, LoopbackError> {
         let mut pinned = self.pinned();
         let (links, mut left) = (links()?, Vec::new());
-        for observed in tables::observe(&pinned, |_| Ok(false))? {
-            let gone = observed.members.iter().filter(|member| !links.contains(&member.ifindex));
-            for member in gone {
-                depart(&mut pinned, observed.group, member.place)?;
-                left.push((observed.group, member.place));
+        for ifindex in tables::endpoints(&pinned)? {
+            let stays = tables::seat(&pinned, ifindex)?.is_some_and(|seat| !seat.leaving);
+            if !stays || !links.contains(&ifindex) {
+                left.extend(vacate(&mut pinned, ifindex)?);
             }
+        }
+        for observed in tables::observe(&pinned, |_| Ok(false))? {
             tables::dissolve_empty(&mut pinned, observed.group)?;
         }
         Ok(left)
@@ -218,7 +221,7 @@ impl Loopback {
     }
 }
 
-/// Makes the link the group's endpoint at a place that is free.
+/// Makes the link the group's endpoint at a place; whoever has it leaves.
 fn enter(
     pinned: &mut Pinned,
     group: GroupId,
@@ -226,6 +229,24 @@ fn enter(
     link: &LinkName,
     ifindex: u32,
 ) -> Result<(), LoopbackError> {
+    let entered = take(pinned, group, place, link, ifindex);
+    if entered.is_err() {
+        // It may have been made for this one. What is not forgotten now, the next sweep forgets.
+        let _ = tables::dissolve_empty(pinned, group);
+    }
+    entered
+}
+
+fn take(
+    pinned: &mut Pinned,
+    group: GroupId,
+    place: Place,
+    link: &LinkName,
+    ifindex: u32,
+) -> Result<(), LoopbackError> {
+    if !tables::is_vacant(pinned, group, place)? {
+        depart(pinned, group, place)?;
+    }
     let mut row = match tables::group(pinned, group)? {
         Some(row) => row,
         None => tables::create(pinned, group)?,
@@ -240,38 +261,11 @@ fn enter(
     crash_point::reached("loopback.join.before");
     // Without effect until the group says the same.
     tables::set_endpoint(pinned, ifindex, endpoint)?;
+    crash_point::reached("loopback.endpoint.after");
     tables::set_group(pinned, group, row)?;
     attach(pinned, link, ifindex)?;
     crash_point::reached("loopback.join.after");
     Ok(())
-}
-
-/// Takes an endpoint out, and tells the others. Returns how many were told.
-fn depart(pinned: &mut Pinned, group: GroupId, leaver: Place) -> Result<usize, LoopbackError> {
-    let Some(row) = tables::group(pinned, group)? else { return Ok(0) };
-    let link = row.link[leaver.index()];
-    let left = GroupRow { members: row.members & !(1 << leaver.number()), ..row };
-    crash_point::reached("loopback.leave.before");
-    tables::set_group(pinned, group, left)?;
-    if let Some(endpoint) = tables::endpoint(pinned, link)?
-        && endpoint.group == group.get()
-        && endpoint.place == leaver.number()
-    {
-        tables::remove_endpoint(pinned, link)?;
-    }
-    crash_point::reached("loopback.leave.after");
-    let view = convert::group(&GroupRow { members: row.members | 1 << leaver.number(), ..row });
-    let (mut told, mut failure, mut injector) = (0, None, None);
-    for (key, tuple, flow) in tables::flows(pinned, group)? {
-        let Some(farewell) = farewell(&view, &tuple, &flow, leaver) else { continue };
-        tables::remove_flow(pinned, group, &key)?;
-        let Some(farewell) = farewell else { continue };
-        match tell(&mut injector, &left, &farewell) {
-            Ok(()) => told += 1,
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    failure.map_or(Ok(told), Err)
 }
 
 /// The indexes of all links of this network namespace.
@@ -293,17 +287,6 @@ fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), Loop
         .map_err(|source| LoopbackError::Attach { link: link.clone(), source: Box::new(source) })?;
     crash_point::reached("loopback.attach.after");
     Ok(())
-}
-
-/// Sends what an endpoint that stays shall hear, out of its host end.
-fn tell(injector: &mut Option<Injector>, group: &GroupRow, farewell: &Farewell) -> Result<(), LoopbackError> {
-    let (Farewell::Provoke { to, .. } | Farewell::Refuse { to, .. }) = farewell;
-    let ifindex = group.link[to.index()];
-    let failed = |source| LoopbackError::Tell { ifindex, source };
-    if injector.is_none() {
-        *injector = Some(Injector::open().map_err(failed)?);
-    }
-    injector.as_ref().map_or(Ok(()), |injector| injector.send(ifindex, &frame::of(farewell))).map_err(failed)
 }
 
 fn program_id(pinned: &Pinned) -> Result<u32, LoopbackError> {

@@ -7,7 +7,7 @@ use aya::{
 };
 use nestless_bpf::reflector::{
     Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
-    FragmentKey, Group as GroupRow,
+    FragmentKey, Group as GroupRow, MAX_ENDPOINTS, MAX_GROUPS,
 };
 use nestless_model::loopback::{Flow, GroupId, MAX_FRACTIONS, Place, Tuple};
 
@@ -31,6 +31,15 @@ pub struct ObservedMember {
     pub attached: bool,
 }
 
+/// A link's place in a group, by its own row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) group: GroupId,
+    pub(super) place: Place,
+    /// The group has let it go, and may not have told everybody.
+    pub(super) leaving: bool,
+}
+
 /// The counters of those that left are added up here, behind the last place.
 const FORMER: u32 = MAX_FRACTIONS as u32;
 
@@ -41,11 +50,13 @@ pub(super) fn group(pinned: &Pinned, group: GroupId) -> Result<Option<GroupRow>,
 }
 
 pub(super) fn set_group(pinned: &mut Pinned, group: GroupId, row: GroupRow) -> Result<(), LoopbackError> {
-    pinned.groups.insert(group.get(), row, 0).map_err(failed("write", "groups"))
+    pinned.groups.insert(group.get(), row, 0).map_err(full_or_failed("groups", MAX_GROUPS))
 }
 
-/// Gives a group its own tables; it has no members yet.
+/// Gives a group its own tables; it has no members yet. Its row comes first, and goes last: what is cut short in between is
+/// a group of nobody, which is forgotten when somebody looks.
 pub(super) fn create(pinned: &mut Pinned, group: GroupId) -> Result<GroupRow, LoopbackError> {
+    set_group(pinned, group, GroupRow::default())?;
     let flows = inner::lru_hash::<FlowKey, FlowRow>(FLOWS_PER_GROUP)
         .map_err(MapError::IoError)
         .and_then(MapData::from_fd)
@@ -62,7 +73,9 @@ pub(super) fn create(pinned: &mut Pinned, group: GroupId) -> Result<GroupRow, Lo
 
 pub(super) fn dissolve(pinned: &mut Pinned, group: GroupId) -> Result<(), LoopbackError> {
     let row = self::group(pinned, group)?;
-    absent(pinned.groups.remove(&group.get())).map_err(failed("write", "groups"))?;
+    if let Some(row) = row {
+        set_group(pinned, group, GroupRow { members: 0, ..row })?;
+    }
     for place in Place::all() {
         let link = row.map_or(0, |row| row.link[place.index()]);
         if endpoint(pinned, link)?.is_some_and(|endpoint| endpoint.group == group.get()) {
@@ -74,7 +87,7 @@ pub(super) fn dissolve(pinned: &mut Pinned, group: GroupId) -> Result<(), Loopba
     for place in 0..=FORMER {
         absent(pinned.counters.remove(&key(group.get(), place))).map_err(failed("write", "counters"))?;
     }
-    Ok(())
+    absent(pinned.groups.remove(&group.get())).map_err(failed("write", "groups"))
 }
 
 pub(super) fn endpoint(pinned: &Pinned, ifindex: u32) -> Result<Option<Endpoint>, LoopbackError> {
@@ -82,21 +95,35 @@ pub(super) fn endpoint(pinned: &Pinned, ifindex: u32) -> Result<Option<Endpoint>
 }
 
 pub(super) fn set_endpoint(pinned: &mut Pinned, ifindex: u32, row: Endpoint) -> Result<(), LoopbackError> {
-    pinned.endpoints.insert(ifindex, row, 0).map_err(failed("write", "endpoints"))
+    pinned.endpoints.insert(ifindex, row, 0).map_err(full_or_failed("endpoints", MAX_ENDPOINTS))
 }
 
 pub(super) fn remove_endpoint(pinned: &mut Pinned, ifindex: u32) -> Result<(), LoopbackError> {
     absent(pinned.endpoints.remove(&ifindex)).map_err(failed("write", "endpoints"))
 }
 
-/// Where a link is an endpoint, if it is one.
-pub(super) fn seat(pinned: &Pinned, ifindex: u32) -> Result<Option<(GroupId, Place)>, LoopbackError> {
+/// The indexes of all links that have a row, endpoints or not.
+pub(super) fn endpoints(pinned: &Pinned) -> Result<Vec<u32>, LoopbackError> {
+    pinned.endpoints.keys().collect::<Result<_, _>>().map_err(failed("read", "endpoints"))
+}
+
+/// Where a link is an endpoint, or was the last one; `None` too for a row that its group does not know.
+pub(super) fn seat(pinned: &Pinned, ifindex: u32) -> Result<Option<Seat>, LoopbackError> {
     let Some(endpoint) = endpoint(pinned, ifindex)? else { return Ok(None) };
     let (Some(id), Some(place)) = (GroupId::new(endpoint.group), Place::new(endpoint.place)) else {
         return Ok(None);
     };
-    let row = group(pinned, id)?;
-    Ok(row.is_some_and(|row| is_member(&row, &endpoint, ifindex)).then_some((id, place)))
+    let known = group(pinned, id)?
+        .filter(|row| row.link[place.index()] == ifindex && row.life[place.index()] == endpoint.life);
+    Ok(known.map(|row| Seat { group: id, place, leaving: row.members & 1 << place.number() == 0 }))
+}
+
+/// Nobody has the place, nor is still leaving it.
+pub(super) fn is_vacant(pinned: &Pinned, group: GroupId, place: Place) -> Result<bool, LoopbackError> {
+    let Some(row) = self::group(pinned, group)? else { return Ok(true) };
+    let last = seat(pinned, row.link[place.index()])?;
+    let has_it = last.is_some_and(|seat| (seat.group, seat.place) == (group, place));
+    Ok(!has_it && row.members & 1 << place.number() == 0)
 }
 
 /// Forgets a group that nobody is in.
@@ -105,14 +132,6 @@ pub(super) fn dissolve_empty(pinned: &mut Pinned, group: GroupId) -> Result<(), 
         Some(row) if row.members == 0 => dissolve(pinned, group),
         _ => Ok(()),
     }
-}
-
-/// Whether the endpoint's row and the group's say the same.
-fn is_member(group: &GroupRow, endpoint: &Endpoint, ifindex: u32) -> bool {
-    let place = usize::from(endpoint.place);
-    group.members & 1 << endpoint.place != 0
-        && group.life[place] == endpoint.life
-        && group.link[place] == ifindex
 }
 
 pub(super) fn flows(pinned: &Pinned, group: GroupId) -> Result<Vec<(FlowKey, Tuple, Flow)>, LoopbackError> {
@@ -212,6 +231,16 @@ fn write_counters(pinned: &mut Pinned, group: u32, place: u32, sum: Counters) ->
 
 fn failed(operation: &'static str, table: &'static str) -> impl Fn(MapError) -> LoopbackError {
     move |source| LoopbackError::Table { operation, table, source: Box::new(source) }
+}
+
+/// For a table of so many rows: the kernel says E2BIG when there is no room for another.
+fn full_or_failed(table: &'static str, most: u32) -> impl Fn(MapError) -> LoopbackError {
+    move |source| match &source {
+        MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            LoopbackError::NoRoom { table, most }
+        }
+        _ => failed("write", table)(source),
+    }
 }
 
 fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {

@@ -1,6 +1,7 @@
 //! What a loopback group changes on a machine, and that it changes it back.
 
-use nestless_guest::loopback_endpoint;
+use nestless_guest::loopback_endpoint::{self, LoopbackEndpoint, PortSlice};
+use nestless_model::{identity::Mtu, loopback::Place};
 use nestless_support::netns::Namespace;
 use nestless_test::fractions::{Fraction, Fractions, Sandbox};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
@@ -38,15 +39,21 @@ fn walk(dir: &Path, found: &mut Settings) {
     }
 }
 
-/// `lo` of a sandbox: MTU, alias and filters. The empty clsact qdisc of a fraction that was stays.
+const LO: [&str; 4] = [
+    "ip link show lo",
+    "tc qdisc show dev lo",
+    "tc filter show dev lo egress",
+    "tc filter show dev lo ingress",
+];
+
+/// `lo` of a sandbox: MTU, alias, qdiscs and filters.
 fn lo(sandbox: &Sandbox) -> String {
-    ["ip link show lo", "tc filter show dev lo egress", "tc filter show dev lo ingress"]
-        .map(|command| {
-            let words: Vec<_> = command.split(' ').collect();
-            let output = sandbox.inside(|| Command::new(words[0]).args(&words[1..]).output()).unwrap();
-            String::from_utf8(output.stdout).unwrap()
-        })
-        .concat()
+    LO.map(|command| {
+        let words: Vec<_> = command.split(' ').collect();
+        let output = sandbox.inside(|| Command::new(words[0]).args(&words[1..]).output()).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    })
+    .concat()
 }
 
 #[tokio::test]
@@ -81,11 +88,16 @@ async fn only_the_sandboxes_of_the_group_change() {
 async fn a_sandbox_gets_its_own_settings_back() {
     let mut fractions = Fractions::new().await;
     let _peer = fractions.join(1).await;
-    let (plain, odd) = (Sandbox::new(), Sandbox::new());
+    let [plain, odd, hooked, filtered] = std::array::from_fn(|_| Sandbox::new());
     odd.write(PORTS, "40000 50000");
     odd.write(ROUTE_LOCALNET, "1");
     odd.ip("link set lo mtu 9000");
-    for sandbox in [plain, odd] {
+    name(&odd, "of a pod,  alias lo ");
+    for sandbox in [&hooked, &filtered] {
+        tc(sandbox, "qdisc add dev lo clsact");
+    }
+    tc(&filtered, "filter add dev lo egress pref 7 protocol ip u32 match u32 0 0 flowid 1:1");
+    for sandbox in [plain, odd, hooked, filtered] {
         let before = (settings(&sandbox.namespace), lo(&sandbox));
         let fraction = fractions.join_with(1, sandbox).await;
         assert_eq!(fraction.read(PORTS).split_whitespace().next(), Some("34532"), "the slice of place 1");
@@ -102,6 +114,45 @@ async fn a_sandbox_gets_its_own_settings_back() {
         assert!(!loopback_endpoint::leave(&fractions.parking, &sandbox.namespace, nic).await.unwrap());
         assert_eq!(sandbox.read(PORTS), "45000\t46000\n");
     }
+}
+
+fn tc(sandbox: &Sandbox, arguments: &str) {
+    let status = sandbox.inside(|| Command::new("tc").args(arguments.split(' ')).status());
+    assert!(status.is_ok_and(|status| status.success()), "tc {arguments}");
+}
+
+fn name(sandbox: &Sandbox, alias: &str) {
+    let status = sandbox.inside(|| Command::new("ip").args(["link", "set", "lo", "alias", alias]).status());
+    assert!(status.is_ok_and(|status| status.success()), "alias {alias:?}");
+}
+
+/// Somebody else's filter needs the qdisc, though it was made for ours.
+#[tokio::test]
+async fn a_filter_that_came_later_stays() {
+    let mut fractions = Fractions::new().await;
+    let fraction = fractions.join(1).await;
+    tc(&fraction, "filter add dev lo ingress pref 7 protocol ip u32 match u32 0 0 flowid 1:1");
+    let (sandbox, _) = fractions.leave(fraction).await;
+    let found = lo(&sandbox);
+    assert!(found.contains("clsact") && found.contains("pref 7 u32"), "{found}");
+    assert!(!found.contains("steer"), "{found}");
+}
+
+/// What cannot be noted could not be given back.
+#[tokio::test]
+async fn an_alias_that_leaves_no_room_is_told_and_nothing_changes() {
+    let mut fractions = Fractions::new().await;
+    let sandbox = Sandbox::new();
+    name(&sandbox, &"x".repeat(255));
+    let before = (settings(&sandbox.namespace), lo(&sandbox));
+    let (nic_mac, _) = fractions.plug().await;
+    let ports = PortSlice::of_place(Place::new(0).unwrap());
+    let endpoint = LoopbackEndpoint { nic_mac, mtu: Mtu::MAX, ports };
+    let refused = loopback_endpoint::join(&fractions.parking, &sandbox.namespace, &endpoint).await;
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("an alias of 255 bytes") && words.contains("shorten it"), "{words}");
+    assert_eq!((settings(&sandbox.namespace), lo(&sandbox)), before);
+    fractions.parking.wait_for(nic_mac, nestless_test::PATIENCE).await.expect("the NIC waits as before");
 }
 
 fn changed(before: &Settings, after: &Settings) -> Vec<String> {

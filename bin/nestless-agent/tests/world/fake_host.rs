@@ -216,7 +216,7 @@ impl Guest for FakeHost {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        let request = request.into_inner();
+        let (metadata, extensions, request) = request.into_parts();
         let id = AttachmentId { container_id: request.container_id, interface: "hostlo0".into() };
         let membership = Membership { group: request.group, fraction: request.fraction, place: 0, size: 16 };
         let attach = AttachRequest {
@@ -226,7 +226,7 @@ impl Guest for FakeHost {
             pod: request.pod,
             ..AttachRequest::default()
         };
-        let nic = self.carry_out(Request::new(attach)).await?.into_inner();
+        let nic = self.carry_out(Request::from_parts(metadata, extensions, attach)).await?.into_inner();
         self.change(|state| {
             if let Some(attachment) = state.attachments.get_mut(&key(Some(id))) {
                 attachment.membership = Some(membership.clone());

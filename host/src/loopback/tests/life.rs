@@ -5,9 +5,14 @@ use super::{
     encode::{self, Form},
     site::{Site, group},
 };
-use crate::guard::tests::world::{World, ip, link};
-use nestless_bpf::reflector::FLOWS_PER_GROUP;
-use nestless_model::loopback::{Body, MAX_FRACTIONS, Place, Protocol, Tuple};
+use crate::guard::tests::world::{World, ifindex, ip, link};
+use aya::maps::MapData;
+use nestless_bpf::reflector::{
+    COUNTERS, ENDPOINTS, Endpoint, FLOWS_PER_GROUP, GROUPS, Group as GroupRow, LAYOUT, MAX_ENDPOINTS,
+    MAX_GROUPS,
+};
+use nestless_model::loopback::{Body, GroupId, MAX_FRACTIONS, Place, Protocol, Tuple};
+use nestless_support::clsact::{self, Hook};
 
 const PLAIN: Form = Form {
     option_words: 0,
@@ -129,6 +134,95 @@ fn a_link_that_is_gone_leaves_and_its_successor_of_the_same_index_is_in_no_group
     assert!(tables::endpoint(&site.loopback.pinned(), 77).unwrap().is_none());
     let again = site.loopback.join(group(2), &link("nl7")).unwrap();
     assert_eq!(again.number(), 0);
+}
+
+/// What a daemon leaves that dies between the group's row and its word to the others.
+fn half_departed(count: usize) -> (Site, Place) {
+    let site = Site::with_links(count);
+    let one = group(1);
+    let (asker, silent) = (site.join(one, 0), site.join(one, 1));
+    assert_eq!(site.send(0, Some((one, asker)), &datagram(5, 6)), "asked");
+    assert_eq!(site.arrived()[1], [datagram(5, 6)]);
+    let mut pinned = site.loopback.pinned();
+    let row = tables::group(&pinned, one).unwrap().unwrap();
+    tables::set_group(&mut pinned, one, GroupRow { members: 1, ..row }).unwrap();
+    drop(pinned);
+    (site.reopened(), silent)
+}
+
+#[test]
+fn the_next_daemon_finishes_a_departure() {
+    let (site, silent) = half_departed(2);
+    assert_eq!(site.loopback.sweep().unwrap(), [(group(1), silent)]);
+    assert_eq!(site.arrived()[0].len(), 1, "the asker is refused what only the leaver could answer");
+    assert_eq!(site.loopback.flows(group(1)).unwrap(), []);
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+
+    let (site, _) = half_departed(2);
+    site.loopback.leave_all(&link("nl1")).unwrap();
+    assert_eq!(site.arrived()[0].len(), 1, "nor is it left to the sweep");
+
+    let (site, silent) = half_departed(3);
+    site.loopback.join_at(group(1), silent, &link("nl2")).unwrap();
+    assert_eq!(site.arrived()[0].len(), 1, "before another has the place");
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+    assert_eq!(site.loopback.observe().unwrap()[0].members.len(), 2);
+}
+
+#[test]
+fn the_next_daemon_forgets_a_join_that_was_cut_short() {
+    let site = Site::with_links(2);
+    let one = group(1);
+    site.join(one, 0);
+    let index = ifindex("nl1");
+    let row = Endpoint { group: 1, place: 1, life: 2, ..Endpoint::default() };
+    tables::set_endpoint(&mut site.loopback.pinned(), index, row).unwrap();
+    tables::create(&mut site.loopback.pinned(), group(2)).unwrap();
+    let site = site.reopened();
+    assert_eq!(site.loopback.sweep().unwrap(), []);
+    let pinned = site.loopback.pinned();
+    assert_eq!(tables::endpoint(&pinned, index).unwrap(), None);
+    assert_eq!(tables::group(&pinned, group(2)).unwrap(), None, "a group of nobody");
+}
+
+#[test]
+fn a_full_host_says_so_and_changes_nothing() {
+    let site = Site::with_links(2);
+    let (one, first, second) = (group(1), Place::new(0).unwrap(), Place::new(1).unwrap());
+    site.join(one, 0);
+    let before = site.loopback.observe().unwrap();
+    let is_refused = |group: GroupId, place: Place, words: &str| {
+        let full = site.loopback.join_at(group, place, &link("nl1")).unwrap_err();
+        assert!(full.to_string().contains(words), "{full}");
+        assert_eq!(clsact::get(ifindex("nl1"), Hook::Ingress).unwrap(), None);
+    };
+    for number in 2..=MAX_GROUPS {
+        tables::set_group(&mut site.loopback.pinned(), group(number), GroupRow::default()).unwrap();
+    }
+    is_refused(group(MAX_GROUPS + 1), first, "table of groups is full, with 4096 rows");
+    site.loopback.sweep().unwrap();
+    assert_eq!(site.loopback.observe().unwrap(), before, "groups of nobody are forgotten");
+
+    for number in 2..=MAX_ENDPOINTS {
+        let of_no_link = 1_000_000 + number;
+        tables::set_endpoint(&mut site.loopback.pinned(), of_no_link, Endpoint::default()).unwrap();
+    }
+    is_refused(group(2), first, "table of endpoints is full, with 16384 rows");
+    is_refused(one, second, "table of endpoints is full");
+    assert_eq!(site.loopback.observe().unwrap(), before);
+    site.loopback.sweep().unwrap();
+    assert_eq!(site.join(one, 1), second);
+}
+
+/// They are never short before groups or endpoints are: a row for each place, for those that left, and for frames of no group.
+#[test]
+fn counters_have_room_for_all_places_of_all_groups() {
+    let world = World::enter();
+    let _loopback = Loopback::open(&world.pins).unwrap();
+    let tables = world.pins.join(format!("tables-{LAYOUT}"));
+    let most = |name| MapData::from_pin(tables.join(name)).unwrap().info().unwrap().max_entries();
+    assert_eq!([GROUPS, ENDPOINTS].map(most), [MAX_GROUPS, MAX_ENDPOINTS]);
+    assert_eq!(most(COUNTERS), MAX_GROUPS * (MAX_FRACTIONS as u32 + 1) + 1);
 }
 
 #[test]
