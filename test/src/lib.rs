@@ -11,6 +11,7 @@ pub mod fault;
 pub mod fractions;
 pub mod frame;
 pub mod guest;
+pub mod localhost;
 pub mod loopback_frame;
 pub mod monitor;
 pub mod operator;
@@ -18,6 +19,7 @@ pub mod serving;
 pub mod site;
 pub mod socket;
 pub mod spare;
+pub mod split;
 pub mod traffic;
 
 pub use agreement::agree;
