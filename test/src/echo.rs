@@ -1,19 +1,15 @@
 //! A server in a pod that tells its callers whom it takes them for, and the callers.
 
-use crate::PATIENCE;
-use nestless_lab::{Exec, Exit, Lab, Piece};
+use crate::{PATIENCE, Serving};
+use nestless_lab::{Exec, Lab};
 use nestless_support::netns::Namespace;
 use std::{
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The server.
-pub struct Echo {
-    stop: mpsc::Sender<Vec<u8>>,
-    serving: JoinHandle<()>,
-}
+pub struct Echo;
 
 impl Echo {
     /// The name of the program, for [`nestless_lab::LabBuilder::own_program`].
@@ -23,31 +19,9 @@ impl Echo {
     ///
     /// # Panics
     /// When it cannot.
-    pub async fn serve(lab: &Lab, vm: &str, pod: &str, tcp: u16, udp: u16) -> Self {
-        let client = lab.vm(vm).expect("a VM of the lab").client().await.expect("the VM answers");
+    pub async fn serve(lab: &Lab, vm: &str, pod: &str, tcp: u16, udp: u16) -> Serving {
         let exec = Exec::new([Self::PROGRAM.to_owned(), tcp.to_string(), udp.to_string()]).in_pod(pod);
-        let (stop, input) = mpsc::channel(1);
-        let (lines, mut said) = mpsc::unbounded_channel();
-        let serving = tokio::spawn(async move {
-            let exit = client.exec_streaming(&exec, input, |piece| {
-                let (Piece::Stdout(bytes) | Piece::Stderr(bytes)) = piece;
-                // Nobody listens to us any more once it serves.
-                let _ = lines.send(String::from_utf8_lossy(&bytes).into_owned());
-            });
-            assert_eq!(exit.await.expect("the server runs"), Exit::Code(0));
-        });
-        let first = tokio::time::timeout(PATIENCE, said.recv()).await.expect("the server says something");
-        assert_eq!(first.as_deref(), Some("listening\n"));
-        Self { stop, serving }
-    }
-
-    /// Ends it.
-    ///
-    /// # Panics
-    /// When it does not end well.
-    pub async fn end(self) {
-        drop(self.stop);
-        self.serving.await.expect("the server ends");
+        Serving::start(lab, vm, exec).await
     }
 }
 

@@ -12,9 +12,15 @@ pub mod fault;
 pub mod fractions;
 pub mod frame;
 pub mod guest;
+pub mod localhost;
+pub mod loopback_frame;
 pub mod monitor;
 pub mod operator;
+pub mod serving;
 pub mod site;
+pub mod socket;
+pub mod spare;
+pub mod split;
 pub mod traffic;
 
 pub use agreement::agree;
@@ -22,6 +28,7 @@ pub use cni::{Call, Failure};
 pub use conversation::{Conversation, End};
 pub use echo::Echo;
 pub use monitor::Monitor;
+pub use serving::Serving;
 pub use site::{Site, lab};
 
 use std::{future::Future, time::Duration};

@@ -4,9 +4,9 @@ use crate::eventually;
 use hyper_util::rt::TokioIo;
 use nestless_lab::Lab;
 use nestless_proto::{
-    AttachmentId, NicStatus, ReconcileRequest, ReconcileResponse, ReleaseRequest, ShowGroupRequest,
-    ShowGroupResponse, StatusRequest, StatusResponse, TraceRequest, TraceResponse, VmStatus,
-    operator_client::OperatorClient,
+    AttachmentId, ListGroupsRequest, ListGroupsResponse, NicStatus, ReconcileRequest, ReconcileResponse,
+    ReleaseRequest, ShowGroupRequest, ShowGroupResponse, StatusRequest, StatusResponse, TraceRequest,
+    TraceResponse, VmStatus, operator_client::OperatorClient,
 };
 use tokio::net::UnixStream;
 use tonic::{
@@ -74,6 +74,11 @@ pub async fn trace(lab: &Lab, pod: &str) -> TraceResponse {
 pub async fn group(lab: &Lab, name: &str) -> Result<ShowGroupResponse, Status> {
     let request = ShowGroupRequest { name: name.to_owned() };
     client(lab).await.show_group(request).await.map(tonic::Response::into_inner)
+}
+
+/// All loopback groups, and what came from links in none.
+pub async fn groups(lab: &Lab) -> ListGroupsResponse {
+    client(lab).await.list_groups(ListGroupsRequest {}).await.expect("groups").into_inner()
 }
 
 /// Takes a pod's eth0 away; whether there was one.

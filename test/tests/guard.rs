@@ -1,12 +1,14 @@
 //! The root user of a pod forges frames, raw, in a real guest. Nothing of it arrives anywhere, each is counted under its
 //! reason, and what is the pod's own passes.
 
-use nestless_lab::{Exec, Pod, PodOptions, Vmm};
+use nestless_lab::{Pod, PodOptions, Vmm};
 use nestless_proto::GuardCounters;
 use nestless_test::{
     Site, agree, eventually,
     frame::{self, ICMPV6, Raw, Sender, arp, ethernet, ipv6, neighbour, router_advertisement, udp4, udp6},
-    lab, operator, traffic,
+    lab, operator,
+    spare::Spare,
+    traffic,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -102,31 +104,14 @@ async fn what_a_pods_root_user_forges_reaches_nobody() {
 
 /// A NIC that serves no pod lets nothing out, not even under its own address.
 async fn a_spare_nic_is_silent(site: &Site, listener: &Pod) {
-    let status = operator::settled(site).await;
-    let nics = status.vms.iter().filter(|vm| vm.name == "vm1").flat_map(|vm| &vm.nics);
-    let spare = nics.clone().find(|nic| nic.phase == "Spare").unwrap().clone();
-    let mac: [u8; 6] = frame::unhex(&spare.nic_mac.replace(':', "")).try_into().unwrap();
-    // Taken out of the agent's hands, up, with the guest's root.
-    let find = format!("grep -l {} /sys/class/net/*/address", spare.nic_mac);
-    let script = format!(
-        "nsenter --net=/run/nestless/parking sh -c 'mount -t sysfs none /mnt 2>/dev/null; ip link' ; {find}; true"
-    );
-    let seen = site.exec("vm1", &Exec::shell(script)).await.unwrap().text();
-    let line = format!("link/ether {}", spare.nic_mac);
-    let link = seen.lines().zip(seen.lines().skip(1)).find(|(_, ether)| ether.contains(&line));
-    let (name, _) = link.unwrap_or_else(|| panic!("{line} in {seen}"));
-    let name = name.split(": ").nth(1).unwrap().to_owned();
-    let inside = "nsenter --net=/run/nestless/parking";
-    let up = Exec::shell(format!("{inside} ip link set {name} up"));
-    site.exec("vm1", &up).await.unwrap().success("raise the spare NIC").unwrap();
+    let spare = Spare::raise(site, "vm1").await;
+    let mac: [u8; 6] = frame::unhex(&spare.nic.nic_mac.replace(':', "")).try_into().unwrap();
     let frames = [
         ethernet(mac, 0x0806, &arp(1, mac, Ipv4Addr::new(10, 88, 9, 9), Ipv4Addr::new(10, 88, 0, 1))),
         ethernet(mac, 0x0800, &udp4(Ipv4Addr::new(10, 88, 9, 9), (1, 2), b"spare")),
         ethernet(mac, 0x86dd, &udp6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9), (1, 2), b"spare")),
     ];
     let sender_of_last = sender(&Pod { name: "two".into(), ..listener.clone() });
-    let lines: Vec<String> = frames.iter().map(|frame| frame::hex(frame)).collect();
-    let send = Exec::shell(format!("{inside} {} send {name}", Raw::PROGRAM)).stdin(lines.join("\n"));
     // The pod "one" says when it is over.
     let one = operator::nic_of(site, "one").await.unwrap();
     let one_mac: [u8; 6] = frame::unhex(&one.pod_mac.replace(':', "")).try_into().unwrap();
@@ -134,7 +119,7 @@ async fn a_spare_nic_is_silent(site: &Site, listener: &Pod) {
     assert_ne!(one_mac, sender_of_last.mac);
     let last = ethernet(one_mac, 0x0800, &udp4(one_v4, (7, 7), b"it is over"));
     let heard = Raw::heard(site, listener, &last, async || {
-        site.exec("vm1", &send).await.unwrap().success("send from a spare NIC").unwrap();
+        spare.send(&frames).await;
         Raw::send(site, "vm1", Some("one"), "eth0", std::slice::from_ref(&last)).await;
     })
     .await;
@@ -142,12 +127,9 @@ async fn a_spare_nic_is_silent(site: &Site, listener: &Pod) {
         assert!(!heard.iter().any(|seen| seen.starts_with(frame)), "{}", frame::hex(frame));
     }
     eventually("drops of a closed link", || async {
-        let nics = operator::vm(site, "vm1").await.nics;
-        let now = nics.into_iter().find(|nic| nic.nic_id == spare.nic_id).unwrap();
-        let closed = now.guard.as_ref().and_then(|guard| guard.dropped.get("closed").copied()).unwrap_or(0);
-        if closed >= frames.len() as u64 { Ok(()) } else { Err(format!("{now:?}")) }
+        let dropped = spare.dropped().await;
+        if dropped >= frames.len() as u64 { Ok(()) } else { Err(format!("{dropped} drops")) }
     })
     .await;
-    let down = Exec::shell(format!("{inside} ip link set {name} down"));
-    site.exec("vm1", &down).await.unwrap().success("lower it again").unwrap();
+    spare.lower().await;
 }

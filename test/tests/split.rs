@@ -1,12 +1,12 @@
 //! One pod in several VMs: its containers meet on 127.0.0.1 and ::1 by way of plugin, agent and daemon.
 
-use nestless_lab::{Exec, Output, Vmm};
-use nestless_proto::ShowGroupResponse;
-use nestless_test::{Call, Echo, Failure, Site, agree, cni, eventually, lab, operator};
+use nestless_lab::Vmm;
+use nestless_test::{
+    Call, Echo, Failure, Site, agree, cni, eventually, lab, operator,
+    split::{self, Fraction, GROUP, SIZE},
+};
 use serde_json::{Value, json};
 
-const GROUP: &str = "shop";
-const SIZE: u16 = 3;
 const PORT: u16 = 7000;
 /// CNI's numbers of ours.
 const CHECK_FAILED: u64 = 111;
@@ -15,81 +15,36 @@ const FRACTION_TAKEN: u64 = 115;
 const OTHER_SIZE: u64 = 117;
 const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
 
-/// A fraction: its container has its name.
-#[derive(Clone, Copy)]
-struct Fraction<'a> {
-    site: &'a Site,
-    vm: &'static str,
-    name: &'static str,
+async fn checks(fraction: &Fraction<'_>, result: &Value) -> Result<Value, Failure> {
+    fraction.call("CHECK").conf("prevResult", result.clone()).run(fraction.site, fraction.vm).await
 }
 
-impl Fraction<'_> {
-    fn call(&self, command: &str) -> Call {
-        self.named(command, self.name)
-    }
-
-    fn named(&self, command: &str, fraction: &str) -> Call {
-        let loopback = json!({"group": GROUP, "fraction": fraction, "size": SIZE});
-        Call::new(command, self.name).conf("mode", json!("loopback")).conf("loopback", loopback)
-    }
-
-    async fn joins(&self) -> Value {
-        cni::sandbox(self.site, self.vm, self.name).await.unwrap();
-        self.joins_again().await
-    }
-
-    async fn joins_again(&self) -> Value {
-        let added = self.call("ADD").insist(self.site, self.vm).await;
-        added.unwrap_or_else(|failure| panic!("{}: {failure}", self.name))
-    }
-
-    async fn checks(&self, result: &Value) -> Result<Value, Failure> {
-        self.call("CHECK").conf("prevResult", result.clone()).run(self.site, self.vm).await
-    }
-
-    async fn leaves(&self) {
-        assert_eq!(self.call("DEL").run(self.site, self.vm).await, Ok(Value::Null), "{}", self.name);
-    }
-
-    async fn runs(&self, line: &str) -> Output {
-        self.site.pod_exec(self.vm, self.name, Exec::shell(line)).await.unwrap()
-    }
-
-    /// Whom the server on the pod's localhost takes it for.
-    async fn is_answered(&self) {
-        for address in BOTH {
-            let output = self.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
-            let said = output.success("ask the server").unwrap_or_else(|e| panic!("{}: {e}", self.name));
-            assert_eq!(said.text(), address, "{}", self.name);
-        }
-    }
-
-    async fn is_refused(&self) {
-        for address in BOTH {
-            let output = self.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(said.contains("Connection refused"), "{}: {} {said}", self.name, output.exit);
-        }
+/// Whom the server on the pod's localhost takes it for.
+async fn is_answered(fraction: &Fraction<'_>) {
+    for address in BOTH {
+        let output = fraction.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
+        let said = output.success("ask the server").unwrap_or_else(|e| panic!("{}: {e}", fraction.name));
+        assert_eq!(said.text(), address, "{}", fraction.name);
     }
 }
 
-async fn group(site: &Site) -> ShowGroupResponse {
-    operator::group(site, GROUP).await.unwrap()
+async fn is_refused(fraction: &Fraction<'_>) {
+    for address in BOTH {
+        let output = fraction.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("Connection refused"), "{}: {} {said}", fraction.name, output.exit);
+    }
 }
 
 async fn places(site: &Site) -> Vec<(String, u32, String)> {
-    let fractions = group(site).await.group.unwrap().fractions;
+    let fractions = split::group(site).await.group.unwrap().fractions;
     assert!(fractions.iter().all(|fraction| fraction.reflected), "{fractions:?}");
     fractions.into_iter().map(|fraction| (fraction.name, fraction.place, fraction.vm)).collect()
 }
 
-fn fractions(site: &Site) -> [Fraction<'_>; 3] {
-    [("vm1", "web"), ("vm2", "app"), ("vm3", "database")].map(|(vm, name)| Fraction { site, vm, name })
-}
-
 async fn a_pod_lives_in_three_vms(vmm: Vmm) {
     let mut site = Site::up(lab("split", vmm).vms(3).own_program(Echo::PROGRAM)).await;
-    let [web, app, database] = fractions(&site);
+    let [web, app, database] = split::fractions(&site);
 
     cni::sandbox(&site, web.vm, web.name).await.unwrap();
     let first = Call::new("ADD", web.name).insist(&site, web.vm).await.unwrap();
@@ -99,7 +54,7 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
         (&chained["interfaces"][0], &chained["interfaces"][1]["name"]),
         (&first["interfaces"][0], &json!("hostlo0"))
     );
-    assert_eq!(web.checks(&chained).await, Ok(Value::Null));
+    assert_eq!(checks(&web, &chained).await, Ok(Value::Null));
     app.joins().await;
     let result = database.joins().await;
     let expected = [("web", 0, "vm1"), ("app", 1, "vm2"), ("database", 2, "vm3")];
@@ -116,19 +71,19 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
 
     // Nobody listens; then one does, wherever it is.
     for fraction in [web, app, database] {
-        fraction.is_refused().await;
+        is_refused(&fraction).await;
     }
     let server = Echo::serve(&site, database.vm, database.name, PORT, PORT).await;
     for fraction in [web, app, database] {
-        fraction.is_answered().await;
+        is_answered(&fraction).await;
     }
     server.end().await;
-    web.is_refused().await;
+    is_refused(&web).await;
     let moved = Echo::serve(&site, web.vm, web.name, PORT, PORT).await;
     for fraction in [web, app, database] {
-        fraction.is_answered().await;
+        is_answered(&fraction).await;
     }
-    let shown = group(&site).await;
+    let shown = split::group(&site).await;
     assert!(
         shown.flows.iter().any(|flow| flow.state == "bound" && flow.answerer == "web"),
         "{:?}",
@@ -142,30 +97,30 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
     // The daemon is another one; nothing was lost.
     let before = places(&site).await;
     site.kill_daemon().await.unwrap();
-    let [web, app, database] = fractions(&site);
+    let [web, app, database] = split::fractions(&site);
     for fraction in [web, app, database] {
-        fraction.is_answered().await;
+        is_answered(&fraction).await;
     }
     site.start_daemon(&[]).await.unwrap();
     operator::settled(&site).await;
-    let [web, app, database] = fractions(&site);
+    let [web, app, database] = split::fractions(&site);
     assert_eq!(places(&site).await, before);
     for fraction in [web, app, database] {
-        fraction.is_answered().await;
+        is_answered(&fraction).await;
     }
     agree(&site).await;
 
     doubles_and_more_are_refused(&database).await;
-    assert_eq!(database.checks(&result).await, Ok(Value::Null));
+    assert_eq!(checks(&database, &result).await, Ok(Value::Null));
     database.leaves().await;
     database.leaves().await;
-    assert_eq!(database.checks(&result).await.unwrap_err().code, 3);
-    database.is_refused().await;
-    app.is_answered().await;
+    assert_eq!(checks(&database, &result).await.unwrap_err().code, 3);
+    is_refused(&database).await;
+    is_answered(&app).await;
     assert_eq!(places(&site).await, before[..2]);
     database.joins_again().await;
     assert_eq!(places(&site).await, before, "a fraction that returns has its own ports");
-    database.is_answered().await;
+    is_answered(&database).await;
 
     moved.end().await;
     for fraction in [web, app, database] {
@@ -243,10 +198,10 @@ async fn gc_knows_whose_is_what() {
         let call = call.conf("cni.dev/valid-attachments", valid.clone());
         assert_eq!(call.run(&site, web.vm).await, Ok(Value::Null));
     }
-    assert_eq!(web.checks(&chained).await, Ok(Value::Null));
+    assert_eq!(checks(&web, &chained).await, Ok(Value::Null));
     let none = web.call("GC").conf("cni.dev/valid-attachments", json!([]));
     assert_eq!(none.run(&site, web.vm).await, Ok(Value::Null));
-    assert_ne!(web.checks(&chained).await.unwrap_err().code, CHECK_FAILED);
+    assert_ne!(checks(&web, &chained).await.unwrap_err().code, CHECK_FAILED);
     let checked = Call::new("CHECK", web.name).conf("prevResult", first).run(&site, web.vm).await;
     assert_eq!(checked, Ok(Value::Null));
     assert_eq!(Call::new("DEL", web.name).run(&site, web.vm).await, Ok(Value::Null));
@@ -269,7 +224,7 @@ async fn a_dead_vm_resets_its_connections() {
     asks.runs(&format!("busybox nc 127.0.0.1 {PORT} <>/dev/zero >/dev/null 2>/tmp/said & echo $! >/tmp/pid"))
         .await;
     eventually("a connection", || async {
-        let flows = group(&site).await.flows;
+        let flows = split::group(&site).await.flows;
         if flows.iter().any(|flow| flow.state == "bound") { Ok(()) } else { Err(format!("{flows:?}")) }
     })
     .await;
@@ -280,8 +235,8 @@ async fn a_dead_vm_resets_its_connections() {
         if lives.text().contains("lives") { Err("it hangs".to_owned()) } else { Ok(()) }
     })
     .await;
-    asks.is_refused().await;
-    let fractions = group(&site).await.group.unwrap().fractions;
+    is_refused(&asks).await;
+    let fractions = split::group(&site).await.group.unwrap().fractions;
     assert_eq!(fractions.len(), 1, "{fractions:?}");
     site.down().await;
 }

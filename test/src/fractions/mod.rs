@@ -12,7 +12,7 @@ mod traffic;
 
 pub use disconnect::disconnect;
 pub use sandbox::{Sandbox, at};
-pub use traffic::{Said, ask, greet, patient, serve};
+pub use traffic::{Said, ask, greet, serve};
 
 use nestless_guest::{
     loopback_endpoint::{self, LoopbackEndpoint, PortSlice},

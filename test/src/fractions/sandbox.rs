@@ -1,8 +1,8 @@
 //! A sandbox, and sockets in it. A socket belongs to the namespace that it was made in, and may be used from any thread.
 
-use super::patient;
+use crate::socket;
 use nestless_support::netns::Namespace;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -73,11 +73,9 @@ impl Sandbox {
     /// # Panics
     /// When the kernel has none to give.
     pub fn socket(&self, address: SocketAddr, kind: Type) -> Socket {
-        let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
-        let make = || Socket::new(Domain::for_address(address), kind, Some(protocol));
-        let socket = self.inside(make).expect("a new socket");
-        patient(&socket);
-        socket
+        let made = self.inside(|| socket::open(address, kind)).expect("a new socket");
+        socket::patient(&made);
+        made
     }
 
     /// A listener, which another one of the same address may join.
@@ -93,12 +91,7 @@ impl Sandbox {
     /// # Errors
     /// When the address is taken.
     pub fn try_listen(&self, address: &str) -> io::Result<TcpListener> {
-        let socket = self.socket(at(address), Type::STREAM);
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&at(address).into())?;
-        socket.listen(1024)?;
-        Ok(socket.into())
+        socket::listen(self.socket(at(address), Type::STREAM), at(address))
     }
 
     /// A connection.
@@ -128,9 +121,7 @@ impl Sandbox {
     /// # Panics
     /// When the address is taken.
     pub fn udp(&self, address: &str) -> UdpSocket {
-        let socket = self.socket(at(address), Type::DGRAM);
-        let bound = socket.bind(&at(address).into());
-        bound.unwrap_or_else(|error| panic!("UDP at {address}: {error}"));
-        socket.into()
+        let bound = socket::bind(self.socket(at(address), Type::DGRAM), at(address));
+        bound.unwrap_or_else(|error| panic!("UDP at {address}: {error}"))
     }
 }

@@ -1,6 +1,6 @@
 //! Small servers and clients.
 
-use crate::PATIENCE;
+use crate::socket::patient;
 use socket2::Socket;
 use std::{
     io::{self, Read as _, Write as _},
@@ -10,15 +10,6 @@ use std::{
 
 /// What a server was told, one text for each connection.
 pub type Said = Vec<String>;
-
-/// Makes calls end with an error when nothing comes for so long that nothing will.
-///
-/// # Panics
-/// When the kernel refuses.
-pub fn patient(socket: &Socket) {
-    socket.set_read_timeout(Some(PATIENCE)).expect("a receive time-out");
-    socket.set_write_timeout(Some(PATIENCE)).expect("a send time-out");
-}
 
 /// Answers `count` connections with `name`, after having read what was said up to the end.
 ///

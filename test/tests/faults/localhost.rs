@@ -2,7 +2,7 @@
 
 use crate::drill::{Given, RESIDENT, join};
 use nestless_lab::{Exec, LabBuilder, Vmm};
-use nestless_test::{Call, Conversation, Echo, End, Site, cni, lab, operator};
+use nestless_test::{Call, Conversation, Echo, End, Serving, Site, cni, lab, operator};
 use serde_json::json;
 
 const GROUP: &str = "shop";
@@ -19,7 +19,7 @@ const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// Those that live through everything.
 pub(crate) struct Localhost {
-    server: Echo,
+    server: Serving,
     /// One connection from the beginning to the end.
     talk: Conversation,
 }

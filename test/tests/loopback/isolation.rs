@@ -5,17 +5,15 @@ use nestless_support::netns::Namespace;
 use nestless_test::{
     eventually,
     fractions::{Fraction, Fractions, Sandbox, at},
-    frame::{self, BROADCAST, UDP, arp, hex, ipv4, ipv6},
+    frame::hex,
+    loopback_frame::{LO, OUTSIDE, datagram, forged, segment, steered},
 };
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
+    net::{TcpListener, UdpSocket},
     process::{Command, Stdio},
 };
 
-const LO: Ipv4Addr = Ipv4Addr::LOCALHOST;
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const TCP: u8 = 6;
 const RST: u8 = 4;
 const SYN: u8 = 2;
 
@@ -23,21 +21,6 @@ const SYN: u8 = 2;
 fn grown(before: &Counters, after: &Counters) -> Vec<(&'static str, u64)> {
     let both = before.by_name().zip(after.by_name()).skip(1);
     both.filter(|(b, a)| a.1 > b.1).map(|((name, before), (_, after))| (name, after - before)).collect()
-}
-
-/// A frame as steer makes it.
-fn steered(ether_type: u16, packet: &[u8]) -> Vec<u8> {
-    [&BROADCAST[..], &[0; 6], &ether_type.to_be_bytes(), packet].concat()
-}
-
-fn datagram(source: Ipv4Addr, destination: Ipv4Addr, ports: (u16, u16)) -> Vec<u8> {
-    ipv4(source, destination, UDP, &frame::udp(ports, b"forged"))
-}
-
-fn segment((from, to): (u16, u16), flags: u8) -> Vec<u8> {
-    let ports = [from.to_be_bytes(), to.to_be_bytes()].concat();
-    let rest = [0, 0, 0, 9, 0, 0, 0, 9, 5 << 4, flags, 0, 0, 0, 0, 0, 0];
-    ipv4(LO, LO, TCP, &[&ports[..], &rest].concat())
 }
 
 /// Sends frames raw, as the root user of a sandbox or of the host may.
@@ -80,32 +63,8 @@ async fn what_is_not_loopback_to_loopback_is_dropped_and_counted() {
     let mut fractions = Fractions::new().await;
     let (from, peer, other) = (fractions.join(1).await, fractions.join(1).await, fractions.join(2).await);
     let good = datagram(LO, LO, (1000, 2000));
-    let mut cut = good.clone();
-    cut.truncate(22);
-    let mut long = good.clone();
-    long[2..4].copy_from_slice(&9000_u16.to_be_bytes());
-    let mut later = good.clone();
-    later[6..8].copy_from_slice(&7_u16.to_be_bytes());
-    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-    let cases = [
-        ("foreign", steered(0x0806, &arp(1, [2, 0, 0, 0, 0, 1], LO, LO))),
-        ("foreign", steered(0x88b5, b"an experiment")),
-        ("foreign", steered(0x0800, &datagram(OUTSIDE, LO, (1000, 2000)))),
-        ("foreign", steered(0x0800, &datagram(LO, OUTSIDE, (1000, 2000)))),
-        ("foreign", steered(0x86dd, &ipv6(link_local, UDP, &frame::udp((1000, 2000), b"forged")))),
-        ("foreign", steered(0x86dd, &ipv6(Ipv6Addr::LOCALHOST, UDP, &frame::udp((1000, 2000), b"forged")))),
-        ("foreign", [&BROADCAST[..], &[2, 0, 0, 0, 0, 9], &[8, 0], &good].concat()),
-        ("foreign", [&[2, 0, 0, 0, 0, 9][..], &[0; 6], &[8, 0], &good].concat()),
-        ("foreign", steered(0x8100, &[&[0, 5, 8, 0][..], &good].concat())),
-        ("unsupported", steered(0x0800, &ipv4(LO, LO, 1, &[8, 0, 0, 0, 0, 1, 0, 1]))),
-        ("unsupported", steered(0x0800, &ipv4(LO, LO, 132, &[0; 12]))),
-        ("malformed", steered(0x0800, &cut)),
-        ("malformed", steered(0x0800, &long)),
-        ("fragment", steered(0x0800, &later)),
-        ("stray", steered(0x0800, &segment((1000, 2000), RST))),
-    ];
     let before = [received(&peer), received(&other)];
-    for (number, (reason, frame)) in cases.into_iter().enumerate() {
+    for (number, (reason, frame)) in forged().into_iter().enumerate() {
         assert_eq!(judged(&fractions, &from, frame).await, reason, "case {number}");
     }
     assert_eq!([received(&peer), received(&other)], before);

@@ -1,7 +1,10 @@
 //! What a loopback group changes on a machine, and that it changes it back.
 
 use nestless_guest::loopback_endpoint::{self, LoopbackEndpoint, PortSlice};
-use nestless_model::{identity::Mtu, loopback::Place};
+use nestless_model::{
+    identity::Mtu,
+    loopback::{GroupSize, Place},
+};
 use nestless_support::netns::Namespace;
 use nestless_test::fractions::{Fraction, Fractions, Sandbox};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
@@ -146,7 +149,7 @@ async fn an_alias_that_leaves_no_room_is_told_and_nothing_changes() {
     name(&sandbox, &"x".repeat(255));
     let before = (settings(&sandbox.namespace), lo(&sandbox));
     let (nic_mac, _) = fractions.plug().await;
-    let ports = PortSlice::of_place(Place::new(0).unwrap());
+    let ports = PortSlice::of_place(Place::new(0).unwrap(), GroupSize::MAX).unwrap();
     let endpoint = LoopbackEndpoint { nic_mac, mtu: Mtu::MAX, ports };
     let refused = loopback_endpoint::join(&fractions.parking, &sandbox.namespace, &endpoint).await;
     let words = refused.unwrap_err().to_string();

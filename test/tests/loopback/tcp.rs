@@ -1,13 +1,13 @@
 //! TCP as on one machine.
 
-use nestless_test::fractions::{Fractions, Sandbox, ask, at, disconnect, serve};
-use nix::sys::socket::{MsgFlags, recv};
-use sha2::{Digest as _, Sha256};
+use nestless_test::{
+    fractions::{Fractions, Sandbox, ask, at, disconnect, serve},
+    localhost::{transfer, urgent},
+};
 use socket2::SockRef;
 use std::{
-    io::{ErrorKind, Read, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
     thread,
 };
 
@@ -78,56 +78,10 @@ async fn urgent_data_stays_urgent() {
     let mut fractions = Fractions::new().await;
     let (one, two) = (fractions.join(1).await, fractions.join(1).await);
     let listener = two.listen("[::1]:80");
-    let mut client = one.connect("[::1]:80").unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    client.write_all(b"before").unwrap();
-    assert_eq!(SockRef::from(&client).send_out_of_band(b"!").unwrap(), 1);
-    client.write_all(b"after").unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    let mut heard = [0; 6];
-    server.read_exact(&mut heard).unwrap();
-    let mut urgent = [0];
-    assert_eq!(recv(server.as_raw_fd(), &mut urgent, MsgFlags::MSG_OOB).unwrap(), 1);
-    assert_eq!((&heard, &urgent), (b"before", b"!"));
-    let mut rest = Vec::new();
-    server.read_to_end(&mut rest).unwrap();
-    assert_eq!(rest, b"after");
-}
-
-/// Bytes that a lost, doubled or moved packet would change.
-fn send(stream: &TcpStream, bytes: usize, mut state: u64) -> Vec<u8> {
-    let (mut hash, mut left) = (Sha256::new(), bytes);
-    while left > 0 {
-        let chunk: Vec<u8> = std::iter::repeat_with(|| {
-            // xorshift64
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .take(8192)
-        .flatten()
-        .take(left)
-        .collect();
-        (&mut &*stream).write_all(&chunk).unwrap();
-        hash.update(&chunk);
-        left -= chunk.len();
-    }
-    stream.shutdown(Shutdown::Write).unwrap();
-    hash.finalize().to_vec()
-}
-
-fn receive(mut stream: &TcpStream) -> (usize, Vec<u8>) {
-    let (mut hash, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; 65536]);
-    loop {
-        match stream.read(&mut chunk).unwrap() {
-            0 => return (bytes, hash.finalize().to_vec()),
-            count => {
-                hash.update(&chunk[..count]);
-                bytes += count;
-            }
-        }
-    }
+    let client = one.connect("[::1]:80").unwrap();
+    let (server, _) = listener.accept().unwrap();
+    urgent::say(&client).unwrap();
+    urgent::hear(&server).unwrap();
 }
 
 #[tokio::test]
@@ -139,14 +93,10 @@ async fn big_transfers_both_ways_at_once_arrive_whole() {
         let listener = two.listen(address);
         let client = one.connect(address).unwrap();
         let (server, _) = listener.accept().unwrap();
-        let (client, server) = (&client, &server);
         thread::scope(|scope| {
-            let there = scope.spawn(|| send(client, BYTES, 1));
-            let back = scope.spawn(|| send(server, BYTES, 2));
-            let at_server = scope.spawn(|| receive(server));
-            let at_client = receive(client);
-            assert_eq!(at_server.join().unwrap(), (BYTES, there.join().unwrap()));
-            assert_eq!(at_client, (BYTES, back.join().unwrap()));
+            let serving = scope.spawn(|| transfer::both_ways(&server, BYTES, 2));
+            transfer::both_ways(&client, BYTES, 1).unwrap();
+            serving.join().unwrap().unwrap();
         });
     }
 }
