@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// The pod's loopback group.
 pub const GROUP: &str = "shop";
 /// How many fractions it is made for.
-pub const SIZE: u16 = 3;
+pub const SIZE: u16 = 4;
 
 /// A fraction: its container has its name.
 #[derive(Clone, Copy)]

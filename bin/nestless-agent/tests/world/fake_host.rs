@@ -162,6 +162,32 @@ impl FakeHost {
         Ok(Response::new(answer))
     }
 
+    async fn carry_out_join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let (metadata, extensions, request) = request.into_parts();
+        let id = AttachmentId { container_id: request.container_id, interface: "hostlo0".into() };
+        let membership = Membership { group: request.group, fraction: request.fraction, place: 0, size: 16 };
+        let attach = AttachRequest {
+            request_id: request.request_id,
+            attachment: Some(id.clone()),
+            sandbox: request.sandbox,
+            pod: request.pod,
+            ..AttachRequest::default()
+        };
+        let nic = self.carry_out(Request::from_parts(metadata, extensions, attach)).await?.into_inner();
+        self.change(|state| {
+            if let Some(attachment) = state.attachments.get_mut(&key(Some(id))) {
+                attachment.membership = Some(membership.clone());
+            }
+        });
+        Ok(Response::new(JoinResponse {
+            nic_id: nic.nic_id,
+            nic_mac: nic.nic_mac,
+            mtu_bytes: nic.mtu_bytes,
+            warm: nic.warm,
+            membership: Some(membership),
+        }))
+    }
+
     /// Every network but the default one has addresses of its own.
     fn promise(&self, request: &AttachRequest) -> AttachResponse {
         let net = if matches!(request.network.as_str(), "" | "pods") { 77 } else { 78 };
@@ -216,29 +242,9 @@ impl Guest for FakeHost {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let id = AttachmentId { container_id: request.container_id, interface: "hostlo0".into() };
-        let membership = Membership { group: request.group, fraction: request.fraction, place: 0, size: 16 };
-        let attach = AttachRequest {
-            request_id: request.request_id,
-            attachment: Some(id.clone()),
-            sandbox: request.sandbox,
-            pod: request.pod,
-            ..AttachRequest::default()
-        };
-        let nic = self.carry_out(Request::from_parts(metadata, extensions, attach)).await?.into_inner();
-        self.change(|state| {
-            if let Some(attachment) = state.attachments.get_mut(&key(Some(id))) {
-                attachment.membership = Some(membership.clone());
-            }
-        });
-        Ok(Response::new(JoinResponse {
-            nic_id: nic.nic_id,
-            nic_mac: nic.nic_mac,
-            mtu_bytes: nic.mtu_bytes,
-            warm: nic.warm,
-            membership: Some(membership),
-        }))
+        // As attach.
+        let host = self.clone();
+        tokio::spawn(async move { host.carry_out_join(request).await }).await.unwrap()
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
