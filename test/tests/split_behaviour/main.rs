@@ -21,6 +21,7 @@ const AMISS: [&str; 4] = ["clash", "malformed", "foreign", "unsupported"];
 async fn three_vms_share_one_localhost(vmm: Vmm) {
     let builder = lab("behave", vmm).vms(3).own_program(localhost::PROGRAM).own_program(Raw::PROGRAM);
     let site = Site::up(builder).await;
+    isolation::silence(&site).await;
     let [web, app, database] = split::fractions(&site);
     let outside = Settings::outside(&site).await;
     cni::sandbox(&site, web.vm, web.name).await.unwrap();
