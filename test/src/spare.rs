@@ -29,6 +29,9 @@ impl<'a> Spare<'a> {
         let (name, _) = link.unwrap_or_else(|| panic!("{line} in {seen}"));
         let name = name.split([':', '@']).nth(1).expect("a number and a name").trim().to_owned();
         let spare = Self { lab, vm, name, nic };
+        // Its own neighbour discovery would be counted too.
+        let quiet = format!("sh -c 'echo 1 > /proc/sys/net/ipv6/conf/{}/disable_ipv6'", spare.name);
+        spare.runs(&quiet, String::new()).await;
         spare.runs(&format!("ip link set {} up", spare.name), String::new()).await;
         spare
     }

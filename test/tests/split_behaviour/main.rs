@@ -17,6 +17,9 @@ use settings::Settings;
 
 /// In a healthy group none of them counts anything.
 const AMISS: [&str; 4] = ["clash", "malformed", "foreign", "unsupported"];
+/// Of its many segments some are sent again where the machine is slow: so many at most.
+const SHORT: &str = "short-connections";
+const LATE: u64 = 1000;
 
 async fn three_vms_share_one_localhost(vmm: Vmm) {
     let builder = lab("behave", vmm).vms(3).own_program(localhost::PROGRAM).own_program(Raw::PROGRAM);
@@ -71,7 +74,12 @@ async fn every_behaviour_holds([web, app, database]: [&Fraction<'_>; 3]) {
     for Behaviour { name, refused, .. } in BEHAVIOURS {
         let before = web.packets().await;
         web.finds_all(&mut serving, &[name]).await;
-        let sent = grown(&before, &web.packets().await);
+        let mut sent = grown(&before, &web.packets().await);
+        if name == SHORT {
+            // A segment that comes again after both sockets are gone is nobody's here, and asked of the others.
+            let late = sent.remove("asked").unwrap_or(0);
+            assert!(late < LATE, "{late} of 10,000 connections");
+        }
         let expected = [("asked".to_owned(), refused)].into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(sent, expected, "at home, {name}");
     }
