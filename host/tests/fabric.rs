@@ -3,18 +3,21 @@
 
 use nestless_host::fabric::{Fabric, FabricError, PlanError};
 use nestless_model::{
-    identity::{NetworkName, NicId},
+    identity::{Mtu, NetworkName, NicId},
     network::Network,
 };
 use nestless_support::{
     netlink::{HardwareAddress, Link, LinkEvent, LinkMonitor, Netlink, NewAddress, Route, VethEnd},
     netns::Namespace,
+    sysctl,
 };
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
     time::Duration,
 };
+
+const NO_IPV6_ON_NL1: &str = "net/ipv6/conf/nl1/disable_ipv6";
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -152,8 +155,7 @@ fn pods_of_a_network_reach_each_other() {
         assert_eq!(state.bridges[&pods.name].ports, 2);
         let nic = &state.links[&NicId(1)];
         assert_eq!((nic.master.as_deref(), nic.up, nic.mtu_bytes), (Some("br-pods"), true, 1450));
-        let port = netlink.link("nl1").await.unwrap();
-        assert_eq!(netlink.addresses_of(&port).await.unwrap(), [], "the host must not speak from a port");
+        assert_eq!(sysctl::read(NO_IPV6_ON_NL1).unwrap(), "1", "the host must not speak from a port");
 
         fabric.leave(&nic.link).await.unwrap();
         fabric.leave(&nic.link).await.unwrap();
@@ -276,6 +278,24 @@ fn a_port_that_comes_or_goes_leaves_the_bridge_its_address() {
         netlink.create_veth(&low, &VethEnd::named("other")).await.unwrap();
         fabric.join(&NicId(1).link_name(), network(&fabric, "pods"), "low").await.unwrap();
         assert_eq!(netlink.link("br-pods").await.unwrap().mac, before);
+    });
+}
+
+#[test]
+fn a_port_of_no_bridge_is_up_and_silent() {
+    on_a_host(async |_, netlink| {
+        let (fabric, nic) = (fabric(PODS), NicId(1).link_name());
+        fabric.up().await.unwrap();
+        wire(&netlink, nic.as_str(), &[]).await;
+        fabric.join(&nic, network(&fabric, "pods"), "joined").await.unwrap();
+        sysctl::write(NO_IPV6_ON_NL1, "0").unwrap();
+        let mtu = Mtu::new(9000).unwrap();
+        for _ in 0..2 {
+            fabric.isolate(&nic, mtu, "alone").await.unwrap();
+            let seen = &fabric.observe().await.unwrap().links[&NicId(1)];
+            assert_eq!((seen.master.as_deref(), seen.up, seen.mtu_bytes), (None, true, 9000));
+            assert_eq!(sysctl::read(NO_IPV6_ON_NL1).unwrap(), "1", "the host must not speak to a fraction");
+        }
     });
 }
 

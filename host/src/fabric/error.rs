@@ -2,7 +2,7 @@
 
 use super::plan::PlanError;
 use nestless_model::{identity::LinkName, network::NetworkError};
-use nestless_support::netlink::NetlinkError;
+use nestless_support::{netlink::NetlinkError, sysctl::SysctlError};
 use std::io;
 
 /// A failure of the fabric, with what was tried in it.
@@ -75,6 +75,15 @@ pub enum FabricError {
         /// Why.
         #[source]
         source: NetlinkError,
+    },
+    /// A NIC's host end would speak IPv6 to the pod.
+    #[error("switch IPv6 off on {link}")]
+    Silence {
+        /// The NIC's host end.
+        link: String,
+        /// Why.
+        #[source]
+        source: SysctlError,
     },
     /// A NIC's host end could not join.
     #[error("join {link} to {bridge}")]

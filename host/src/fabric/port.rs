@@ -7,7 +7,8 @@ use nestless_model::{
 };
 use nestless_support::{
     crash_point,
-    netlink::{AddressGeneration, Link, NetlinkError},
+    netlink::{Link, NetlinkError},
+    sysctl,
 };
 
 impl Fabric {
@@ -15,7 +16,7 @@ impl Fabric {
     /// bytes), master, up, in that order, so that no frame passes before all is right. The guard must be on it already. A
     /// port of another bridge changes over; what is right already is left alone.
     ///
-    /// It gets no IPv6 address of its own, for the host would speak from it to the pod.
+    /// IPv6 is off on it, for the host would speak from it to the pod (router solicitations, multicast reports).
     ///
     /// # Errors
     /// When the link or the bridge does not exist, or the kernel refuses. The link may be half-way then: repeat, or
@@ -29,6 +30,7 @@ impl Fabric {
             .map_err(|source| FabricError::NoBridge { bridge: network.bridge.clone(), source })?;
         let port = netlink.link(link.as_str()).await.map_err(join)?;
         self.prepare(&port, network.mtu, alias).await.map_err(join)?;
+        silence(&port)?;
         if port.master != Some(bridge.index) {
             effect("set-master", netlink.set_master(&port, &bridge)).await.map_err(join)?;
         }
@@ -49,6 +51,7 @@ impl Fabric {
             effect("clear-master", self.netlink.clear_master(&port)).await.map_err(isolate)?;
         }
         self.prepare(&port, mtu, alias).await.map_err(isolate)?;
+        silence(&port)?;
         if !port.up {
             effect("set-up", self.netlink.set_up(&port)).await.map_err(isolate)?;
         }
@@ -62,10 +65,6 @@ impl Fabric {
         }
         if port.alias.as_deref() != Some(alias) {
             effect("set-alias", netlink.set_alias(port, alias)).await?;
-        }
-        if !matches!(port.address_generation, Some(AddressGeneration::None) | None) {
-            let change = netlink.set_address_generation(port, AddressGeneration::None);
-            effect("set-address-generation", change).await?;
         }
         Ok(())
     }
@@ -92,6 +91,16 @@ impl Fabric {
         }
         Ok(())
     }
+}
+
+/// Where there is no such setting, the kernel has no IPv6.
+fn silence(port: &Link) -> Result<(), FabricError> {
+    let key = format!("net/ipv6/conf/{}/disable_ipv6", port.name);
+    if sysctl::read(&key).is_ok_and(|value| value != "1") {
+        sysctl::write(&key, "1")
+            .map_err(|source| FabricError::Silence { link: port.name.clone(), source })?;
+    }
+    Ok(())
 }
 
 async fn effect(

@@ -2,7 +2,7 @@
 
 use nestless_lab::Exec;
 use nestless_test::{
-    Serving, Site, cni, eventually,
+    Serving, cni, eventually,
     frame::Raw,
     localhost,
     loopback_frame::{LO, datagram, forged, steered},
@@ -30,12 +30,6 @@ async fn received_by<const N: usize>(fractions: [&Fraction<'_>; N]) -> Vec<u64> 
         counts.push(received(fraction).await);
     }
     counts
-}
-
-/// The host's own words about its ends of the NICs (IPv6 neighbour discovery) would be counted at the other ends.
-pub(super) async fn silence(site: &Site) {
-    let line = "for link in /proc/sys/net/ipv6/conf/default /proc/sys/net/ipv6/conf/nl*; do echo 1 > $link/disable_ipv6; done";
-    site.host_exec(&Exec::shell(line)).await.unwrap().success("silence the host").unwrap();
 }
 
 /// A fraction of another group, in the same VM.
