@@ -108,7 +108,7 @@ impl Ports for HostPorts {
 
     async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
         self.loopback
-            .join_at(membership.id, membership.place, link)
+            .join(membership.id, membership.place, link)
             .map_err(failed("join loopback group", link))?;
         // It would limit and count what comes from the other endpoints.
         self.guard.give_way(link).map_err(failed("take guard off", link))

@@ -1,8 +1,9 @@
 //! What can go wrong with the guard.
 
 use super::entry::RulesError;
+use crate::pins::PinError;
 use nestless_model::identity::LinkName;
-use std::{io, path::PathBuf};
+use std::io;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -10,42 +11,9 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
-    /// The kernel refuses eBPF to this process.
-    #[error(
-        "no permission to load eBPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN (the last mounts /sys/fs/bpf)"
-    )]
-    NotPermitted {
-        /// The kernel's refusal.
-        #[source]
-        source: Cause,
-    },
-    /// There is no file system to pin in.
-    #[error(
-        "no eBPF file system for {path}: mount one (mount -t bpf bpf /sys/fs/bpf); the kernel needs CONFIG_BPF_SYSCALL"
-    )]
-    FileSystem {
-        /// Where pins should go.
-        path: PathBuf,
-        /// The failed call.
-        #[source]
-        source: io::Error,
-    },
-    /// A pin's file or directory could not be made, read or removed.
-    #[error("pin at {path}")]
-    Pin {
-        /// The pin.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Cause,
-    },
-    /// The kernel did not take the programs.
-    #[error("load the guard's programs (Linux 6.1 or later is needed)")]
-    Load {
-        /// Why.
-        #[source]
-        source: Cause,
-    },
+    /// The programs or tables could not be loaded, taken up, or removed.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// The rules cannot be kept.
     #[error("guard rules for {link}")]
     Rules {
@@ -110,19 +78,4 @@ pub enum GuardError {
         #[source]
         source: aya::maps::MapError,
     },
-}
-
-impl GuardError {
-    /// Loading's failure; a refusal for want of rights anywhere in its causes says so.
-    pub(super) fn load(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
-        while let Some(error) = cause {
-            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            if kind == Some(io::ErrorKind::PermissionDenied) {
-                return Self::NotPermitted { source: Box::new(source) };
-            }
-            cause = error.source();
-        }
-        Self::Load { source: Box::new(source) }
-    }
 }

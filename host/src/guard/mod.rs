@@ -18,7 +18,7 @@
 mod entry;
 mod error;
 mod observe;
-mod pins;
+mod pinned;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,13 +28,14 @@ pub use error::GuardError;
 pub use nestless_bpf::guard::{Counters, Dropped};
 pub use observe::{LinkState, Observed};
 
+use crate::pins::{self, PinError};
 use nestless_bpf::guard::Entry;
 use nestless_model::{guard::GuardRules, identity::LinkName};
 use nestless_support::{
     clsact::{self, Filter, Hook},
     crash_point,
 };
-use pins::Pinned;
+use pinned::Pinned;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -61,7 +62,7 @@ impl Guard {
     /// # Errors
     /// Without the right to load programs, and when `pin_dir` is on no eBPF file system and none can be mounted.
     pub fn open(pin_dir: &Path) -> Result<Self, GuardError> {
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pins::open(pin_dir)?) })
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir)?) })
     }
 
     /// Lets the link send what `rules` allow and nothing else. Counters start again when the link was closed before.
@@ -151,7 +152,7 @@ impl Guard {
     /// # Errors
     /// When a pin cannot be removed.
     pub fn remove(self) -> Result<(), GuardError> {
-        pins::remove(&self.dir)
+        Ok(pins::remove(&self.dir)?)
     }
 
     fn pinned(&self) -> MutexGuard<'_, Pinned> {
@@ -190,7 +191,7 @@ fn id(pinned: &Pinned, hook: Hook) -> Result<u32, GuardError> {
         Hook::Ingress => &pinned.sent,
         Hook::Egress => &pinned.received,
     };
-    Ok(program.info().map_err(GuardError::load)?.id())
+    Ok(program.info().map_err(|source| PinError::load(pinned::NAME, source))?.id())
 }
 
 fn filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, GuardError> {

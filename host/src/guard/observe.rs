@@ -1,6 +1,6 @@
 //! What the kernel has, against which the ledger is compared.
 
-use super::{error::GuardError, filter, id, is_obeyed, pins::Pinned, tables};
+use super::{error::GuardError, filter, id, is_obeyed, pinned::Pinned, tables};
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::clsact::Hook;
 use std::{

@@ -1,6 +1,6 @@
 //! The in-kernel tables, one row per link.
 
-use super::{error::GuardError, pins::Pinned};
+use super::{error::GuardError, pinned::Pinned};
 use aya::{
     maps::{MapError, PerCpuValues},
     util::nr_cpus,

@@ -10,7 +10,7 @@ use super::{
     error::LoopbackError,
     frame,
     inject::Injector,
-    pins::Pinned,
+    pinned::Pinned,
     tables::{self, Seat},
 };
 use nestless_bpf::reflector::Group as GroupRow;

@@ -1,10 +1,8 @@
 //! What can go wrong with loopback groups.
 
-use nestless_model::{
-    identity::LinkName,
-    loopback::{GroupId, MAX_FRACTIONS},
-};
-use std::{io, path::PathBuf};
+use crate::pins::PinError;
+use nestless_model::identity::LinkName;
+use std::io;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -12,22 +10,6 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoopbackError {
-    /// No place is free. Nothing was changed.
-    #[error(
-        "{group} has {MAX_FRACTIONS} fractions already, which is the most (MAX_FRACTIONS and REFLECTOR_FRACTIONS at build time): let one leave first"
-    )]
-    Full {
-        /// Which.
-        group: GroupId,
-    },
-    /// The link is an endpoint of another group. Nothing was changed.
-    #[error("{link} is an endpoint of {group}: let it leave that one first")]
-    Elsewhere {
-        /// The link.
-        link: LinkName,
-        /// Where it is.
-        group: GroupId,
-    },
     /// There is no such link in this network namespace.
     #[error("no link {link} to join to a loopback group")]
     NoLink {
@@ -37,33 +19,9 @@ pub enum LoopbackError {
         #[source]
         source: io::Error,
     },
-    /// There is no file system to pin in.
-    #[error(
-        "no eBPF file system for {path}: mount one (mount -t bpf bpf /sys/fs/bpf); the kernel needs CONFIG_BPF_SYSCALL"
-    )]
-    FileSystem {
-        /// Where pins should go.
-        path: PathBuf,
-        /// The failed call.
-        #[source]
-        source: io::Error,
-    },
-    /// A pin's file or directory could not be made, read or removed.
-    #[error("pin at {path}")]
-    Pin {
-        /// The pin.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Cause,
-    },
-    /// The kernel did not take the program.
-    #[error("load the reflector (Linux 6.1 or later, and CAP_BPF and CAP_NET_ADMIN, are needed)")]
-    Load {
-        /// Why.
-        #[source]
-        source: Cause,
-    },
+    /// The program or its tables could not be loaded, taken up, or removed.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// The filter could not be put on the link.
     #[error("attach the reflector to {link}")]
     Attach {
@@ -119,10 +77,4 @@ pub enum LoopbackError {
         #[source]
         source: io::Error,
     },
-}
-
-impl LoopbackError {
-    pub(super) fn load(source: impl Into<Cause>) -> Self {
-        Self::Load { source: source.into() }
-    }
 }

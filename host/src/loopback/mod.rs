@@ -1,10 +1,5 @@
 //! Loopback groups: the host ends of a split pod's fractions, and the reflector that passes frames between them.
 //!
-//! ```text
-//! <pin_dir>/tables-<layout>/reflector_groups, ...       kept as long as the layout of the types is the same
-//! <pin_dir>/programs-<version>/reflector_reflect        of exactly the object that this daemon embeds
-//! ```
-//!
 //! Tables and program are pinned and the filters are the links' own, so that frames flow while no daemon runs. A
 //! group is what its rows in the tables say; there is no other memory of it. The rules are those of
 //! [`nestless_model::loopback`].
@@ -18,7 +13,7 @@ mod error;
 mod frame;
 mod inject;
 mod inner;
-mod pins;
+mod pinned;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -28,6 +23,7 @@ pub use nestless_bpf::reflector::Counters;
 pub use nestless_model::loopback::GroupId;
 pub use tables::{ObservedGroup, ObservedMember};
 
+use crate::pins::{self, PinError};
 use departure::{depart, vacate};
 use nestless_bpf::reflector::Endpoint;
 use nestless_model::{
@@ -38,7 +34,7 @@ use nestless_support::{
     clsact::{self, Filter, Hook},
     crash_point,
 };
-use pins::Pinned;
+use pinned::Pinned;
 use std::{
     collections::BTreeSet,
     io,
@@ -71,42 +67,17 @@ impl Loopback {
     /// # Errors
     /// Without the right to load programs, or when a pin cannot be made.
     pub fn open(pin_dir: &Path) -> Result<Self, LoopbackError> {
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pins::open(pin_dir)?) })
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir)?) })
     }
 
-    /// Takes a NIC's host end into a group, which is made with its first endpoint, and returns its place there.
-    /// A guard's filter on the link is exchanged for the reflector in one step.
+    /// Takes a NIC's host end into a group, which is made with its first endpoint, at the place that was chosen for it.
+    /// Whoever has that place, and wherever the link is otherwise, leaves: the caller knows better than the tables. A
+    /// guard's filter on the link is exchanged for the reflector in one step.
     ///
     /// # Errors
-    /// [`LoopbackError::Full`], and [`LoopbackError::Elsewhere`] when the link is in another group, before anything is
-    /// changed; others when the kernel refuses.
-    pub fn join(&self, group: GroupId, link: &LinkName) -> Result<Place, LoopbackError> {
-        let ifindex = index(link)?;
-        let mut pinned = self.pinned();
-        match tables::seat(&pinned, ifindex)? {
-            Some(Seat { leaving: false, group: there, place }) if there == group => {
-                attach(&mut pinned, link, ifindex)?;
-                return Ok(place);
-            }
-            Some(Seat { leaving: false, group, .. }) => {
-                return Err(LoopbackError::Elsewhere { link: link.clone(), group });
-            }
-            Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
-            None => {}
-        }
-        let members = tables::group(&pinned, group)?.map_or(0, |row| row.members);
-        let free = Place::all().find(|place| members & 1 << place.number() == 0);
-        let place = free.ok_or(LoopbackError::Full { group })?;
-        enter(&mut pinned, group, place, link, ifindex)?;
-        Ok(place)
-    }
-
-    /// The same at a place that was chosen before. Whoever has that place, and wherever the link is otherwise, leaves:
-    /// the caller knows better than the tables.
-    ///
-    /// # Errors
-    /// When the kernel refuses; calling again goes on from there.
-    pub fn join_at(&self, group: GroupId, place: Place, link: &LinkName) -> Result<(), LoopbackError> {
+    /// [`LoopbackError::NoRoom`], and [`LoopbackError::NoLink`], before anything is changed; others when the kernel
+    /// refuses: calling again goes on from there.
+    pub fn join(&self, group: GroupId, place: Place, link: &LinkName) -> Result<(), LoopbackError> {
         let ifindex = index(link)?;
         let mut pinned = self.pinned();
         match tables::seat(&pinned, ifindex)? {
@@ -212,7 +183,7 @@ impl Loopback {
     /// # Errors
     /// When a pin cannot be removed.
     pub fn remove(self) -> Result<(), LoopbackError> {
-        pins::remove(&self.dir)
+        Ok(pins::remove(&self.dir)?)
     }
 
     fn pinned(&self) -> MutexGuard<'_, Pinned> {
@@ -290,7 +261,7 @@ fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), Loop
 }
 
 fn program_id(pinned: &Pinned) -> Result<u32, LoopbackError> {
-    Ok(pinned.reflect.info().map_err(LoopbackError::load)?.id())
+    Ok(pinned.reflect.info().map_err(|source| PinError::load(pinned::NAME, source))?.id())
 }
 
 fn index(link: &LinkName) -> Result<u32, LoopbackError> {

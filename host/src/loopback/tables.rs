@@ -1,6 +1,6 @@
 //! The in-kernel tables.
 
-use super::{convert, error::LoopbackError, inner, pins::Pinned};
+use super::{convert, error::LoopbackError, inner, pinned::Pinned};
 use aya::{
     maps::{HashMap, Map, MapData, MapError, PerCpuValues},
     util::nr_cpus,

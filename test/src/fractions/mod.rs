@@ -18,7 +18,7 @@ use nestless_guest::{
     loopback_endpoint::{self, LoopbackEndpoint, PortSlice},
     parking::Parking,
 };
-use nestless_host::loopback::{Counters, GroupId, Loopback, LoopbackError};
+use nestless_host::loopback::{Counters, GroupId, Loopback};
 use nestless_model::{
     identity::{LinkName, Mac, Mtu},
     loopback::{Flow, GroupSize, Place, Tuple},
@@ -130,7 +130,7 @@ impl Fractions {
     pub async fn join_with(&mut self, number: u32, sandbox: Sandbox) -> Fraction {
         let (nic, link) = self.plug().await;
         let group = GroupId::new(number).expect("groups count from 1");
-        let place = self.admit(group, &link).unwrap_or_else(|error| panic!("{error}"));
+        let place = self.admit(group, &link);
         let ports = PortSlice::of_place(place, self.size).expect("a place of the group's");
         let endpoint = LoopbackEndpoint { nic_mac: nic, mtu: self.mtu, ports };
         let joined = loopback_endpoint::join(&self.parking, &sandbox.namespace, &endpoint).await;
@@ -162,15 +162,18 @@ impl Fractions {
         (nic, link)
     }
 
-    /// Takes a host end into a group.
-    ///
-    /// # Errors
-    /// As [`Loopback::join`].
+    /// Takes a host end into a group, at the first place that is free.
     ///
     /// # Panics
-    /// When the host's namespace cannot be entered.
-    pub fn admit(&self, group: GroupId, link: &LinkName) -> Result<Place, LoopbackError> {
-        self.on_host(|loopback| loopback.join(group, link))
+    /// When there is none, or the kernel refuses.
+    pub fn admit(&self, group: GroupId, link: &LinkName) -> Place {
+        let groups = self.on_host(|loopback| loopback.observe()).expect("the host's groups");
+        let members =
+            groups.into_iter().find(|seen| seen.group == group).map_or(Vec::new(), |seen| seen.members);
+        let is_free = |place: &Place| members.iter().all(|member| member.place != *place);
+        let place = Place::all().find(is_free).expect("a free place");
+        self.on_host(|loopback| loopback.join(group, place, link)).expect("the host takes it in");
+        place
     }
 
     /// A fraction goes in good order, the host's half first. Returns its sandbox, and how many were told.

@@ -194,7 +194,7 @@ impl<G: Given> Drill<G> {
         operator::settled(&self.site).await;
         let steps = without_looks(self.faults.end());
         eprintln!("first start: {} steps: {}", steps.len(), steps.join(" "));
-        assert!(steps.iter().any(|step| step.starts_with("loopback.load")), "{steps:?}");
+        assert!(steps.iter().any(|step| step.starts_with("reflector.load")), "{steps:?}");
         for step in steps {
             self.die_starting_at(&step).await;
         }

@@ -4,7 +4,7 @@ use super::{
     frame::{TCP, ipv4},
     world::{World, rules},
 };
-use crate::guard::{entry::entry, pins, tables};
+use crate::guard::{entry::entry, pinned, tables};
 use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
 use nestless_model::guard::{GuardRules, RateLimit};
 
@@ -32,7 +32,7 @@ fn limit(frames: u64) -> Option<RateLimit> {
 #[test]
 fn a_full_bucket_lets_through_what_it_holds_in_each_direction() {
     let world = World::enter();
-    let mut pinned = pins::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins).unwrap();
     let rules = GuardRules { egress: limit(10), ingress: limit(4), ..rules() };
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     tables::write(&mut pinned, LOOPBACK, &entry(&rules, 0).unwrap()).unwrap();
@@ -46,7 +46,7 @@ fn a_full_bucket_lets_through_what_it_holds_in_each_direction() {
 #[test]
 fn writing_the_rules_again_fills_no_bucket() {
     let world = World::enter();
-    let mut pinned = pins::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins).unwrap();
     let entry = entry(&GuardRules { egress: limit(3), ..rules() }, 0).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     for _ in 0..2 {
@@ -59,7 +59,7 @@ fn writing_the_rules_again_fills_no_bucket() {
 #[test]
 fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
     let world = World::enter();
-    let mut pinned = pins::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins).unwrap();
     let small = Some(RateLimit { bits_per_second: SLOW, burst_bits: 8 });
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, 0).unwrap())
@@ -71,7 +71,7 @@ fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
 #[test]
 fn a_segmentation_offloaded_frame_passes_and_is_charged_as_on_the_wire() {
     let world = World::enter();
-    let mut pinned = pins::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     tables::write(&mut pinned, LOOPBACK, &entry(&rules(), 0).unwrap()).unwrap();
     let headers = 54;

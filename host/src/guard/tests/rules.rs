@@ -4,7 +4,7 @@ use super::{
     frame::{cases, icmpv6, ipv4, ipv6, udp},
     world::{MAC, World, rules},
 };
-use crate::guard::{Counters, entry::entry, pins::Pinned, tables};
+use crate::guard::{Counters, entry::entry, pinned::Pinned, tables};
 use aya::{TestRun as _, TestRunOptions};
 use proptest::{collection, prelude::*, sample::Index, test_runner::TestRunner};
 
@@ -33,7 +33,7 @@ fn difference(before: &Counters, after: &Counters) -> String {
 }
 
 fn loaded(world: &World, rules: &nestless_model::guard::GuardRules) -> Pinned {
-    let mut pinned = crate::guard::pins::open(&world.pins).unwrap();
+    let mut pinned = crate::guard::pinned::open(&world.pins).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     tables::write(&mut pinned, LOOPBACK, &entry(rules, 0).unwrap()).unwrap();
     pinned

@@ -5,7 +5,10 @@ use super::{
     encode::{self, Form},
     site::{Site, group},
 };
-use crate::guard::tests::world::{World, ifindex, ip, link};
+use crate::{
+    PinError,
+    guard::tests::world::{World, ifindex, ip, link},
+};
 use aya::maps::MapData;
 use nestless_bpf::reflector::{
     COUNTERS, ENDPOINTS, Endpoint, FLOWS_PER_GROUP, GROUPS, Group as GroupRow, LAYOUT, MAX_ENDPOINTS,
@@ -49,7 +52,7 @@ fn groups_never_mix_and_a_link_in_none_reaches_nobody() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_changes() {
+fn all_places_are_taken_and_given_back_and_a_missing_link_changes_nothing() {
     let site = Site::with_links(MAX_FRACTIONS + 1);
     let one = group(1);
     for end in 0..MAX_FRACTIONS {
@@ -57,16 +60,7 @@ fn what_cannot_be_is_refused_before_anything_changes() {
         assert_eq!(usize::from(site.join(one, end).number()), end, "joining again changes nothing");
     }
     let before = site.loopback.observe().unwrap();
-    let last = link(&format!("nl{MAX_FRACTIONS}"));
-    let full = site.loopback.join(one, &last).unwrap_err();
-    assert!(matches!(full, LoopbackError::Full { .. }), "{full}");
-    assert!(
-        full.to_string().contains("16 fractions") && full.to_string().contains("MAX_FRACTIONS"),
-        "{full}"
-    );
-    let elsewhere = site.loopback.join(group(2), &link("nl3")).unwrap_err();
-    assert_eq!(elsewhere.to_string(), "nl3 is an endpoint of loopback group 1: let it leave that one first");
-    let nobody = site.loopback.join(group(2), &link("nl99")).unwrap_err();
+    let nobody = site.loopback.join(group(2), Place::new(0).unwrap(), &link("nl99")).unwrap_err();
     assert!(matches!(nobody, LoopbackError::NoLink { .. }), "{nobody}");
     assert_eq!(site.loopback.observe().unwrap(), before);
     // A full group takes one in when another has left, and when a link has gone.
@@ -125,14 +119,14 @@ fn a_link_that_is_gone_leaves_and_its_successor_of_the_same_index_is_in_no_group
     let one = group(1);
     ip("link add nl7 index 77 type veth peer name fr7");
     site.join(one, 0);
-    let gone = site.loopback.join(one, &link("nl7")).unwrap();
+    let gone = site.join_link(one, &link("nl7"));
     ip("link del nl7");
     let member = site.loopback.observe().unwrap()[0].members[1];
     assert_eq!((member.place, member.attached), (gone, false));
     site.loopback.leave(one, gone).unwrap();
     ip("link add nl7 index 77 type veth peer name fr7");
     assert!(tables::endpoint(&site.loopback.pinned(), 77).unwrap().is_none());
-    let again = site.loopback.join(group(2), &link("nl7")).unwrap();
+    let again = site.join_link(group(2), &link("nl7"));
     assert_eq!(again.number(), 0);
 }
 
@@ -163,7 +157,7 @@ fn the_next_daemon_finishes_a_departure() {
     assert_eq!(site.arrived()[0].len(), 1, "nor is it left to the sweep");
 
     let (site, silent) = half_departed(3);
-    site.loopback.join_at(group(1), silent, &link("nl2")).unwrap();
+    site.loopback.join(group(1), silent, &link("nl2")).unwrap();
     assert_eq!(site.arrived()[0].len(), 1, "before another has the place");
     assert_eq!(site.loopback.sweep().unwrap(), []);
     assert_eq!(site.loopback.observe().unwrap()[0].members.len(), 2);
@@ -192,7 +186,7 @@ fn a_full_host_says_so_and_changes_nothing() {
     site.join(one, 0);
     let before = site.loopback.observe().unwrap();
     let is_refused = |group: GroupId, place: Place, words: &str| {
-        let full = site.loopback.join_at(group, place, &link("nl1")).unwrap_err();
+        let full = site.loopback.join(group, place, &link("nl1")).unwrap_err();
         assert!(full.to_string().contains(words), "{full}");
         assert_eq!(clsact::get(ifindex("nl1"), Hook::Ingress).unwrap(), None);
     };
@@ -248,7 +242,7 @@ fn a_place_without_an_ebpf_file_system_is_named() {
     let world = World::enter();
     let dir = tempfile::tempdir().unwrap();
     let error = Loopback::open(&dir.path().join("pins")).unwrap_err();
-    assert!(matches!(error, LoopbackError::FileSystem { .. }), "{error}");
+    assert!(matches!(error, LoopbackError::Pins(PinError::FileSystem { .. })), "{error}");
     let words = error.to_string();
     assert!(words.contains("eBPF file system") && words.contains("mount -t bpf"), "{words}");
     drop(world);

@@ -5,7 +5,7 @@ use crate::guard::tests::{
     wire::Port,
     world::{World, ifindex, ip, link},
 };
-use nestless_model::loopback::Place;
+use nestless_model::{identity::LinkName, loopback::Place};
 use std::{cell::Cell, time::Duration};
 
 /// Says that a wire is empty; of an EtherType for experiments, and so of no protocol.
@@ -43,7 +43,19 @@ impl Site {
     }
 
     pub(super) fn join(&self, group: GroupId, end: usize) -> Place {
-        self.loopback.join(group, &link(&format!("nl{end}"))).unwrap()
+        self.join_link(group, &link(&format!("nl{end}")))
+    }
+
+    /// At its place, or at the first that is free.
+    pub(super) fn join_link(&self, group: GroupId, link: &LinkName) -> Place {
+        let groups = self.loopback.observe().unwrap();
+        let members =
+            groups.into_iter().find(|seen| seen.group == group).map_or(Vec::new(), |seen| seen.members);
+        let own = members.iter().find(|member| member.ifindex == ifindex(link.as_str()));
+        let is_free = |place: &Place| members.iter().all(|member| member.place != *place);
+        let place = own.map(|own| own.place).or_else(|| Place::all().find(is_free)).unwrap();
+        self.loopback.join(group, place, link).unwrap();
+        place
     }
 
     /// Counters of one place, or of all links in no group.

@@ -16,7 +16,7 @@ const MOUNT_POINT: &str = "/sys/fs/bpf";
 ///
 /// # Errors
 /// When `dir` lies on another file system, or the mount fails.
-pub(crate) fn ensure(dir: &Path) -> io::Result<()> {
+pub(super) fn ensure(dir: &Path) -> io::Result<()> {
     let is_bpf = |path: &Path| statfs(path).is_ok_and(|s| s.filesystem_type() == BPF_FS_MAGIC);
     let existing: PathBuf = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
     if is_bpf(&existing) {

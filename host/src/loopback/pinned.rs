@@ -1,0 +1,47 @@
+//! The reflector and its tables in the kernel.
+
+use super::error::LoopbackError;
+use crate::pins::Object;
+use aya::{
+    maps::{HashMap, HashOfMaps, Map, MapData, PerCpuHashMap},
+    programs::SchedClassifier,
+};
+use nestless_bpf::reflector::{
+    COUNTERS, Counters, CountersKey, ENDPOINTS, Endpoint, FLOWS, FRAGMENTS, GROUPS, Group, LAYOUT, OBJECT,
+    REFLECT, VERSION,
+};
+use std::path::Path;
+
+pub(super) const NAME: &str = "reflector";
+
+pub(super) struct Pinned {
+    pub(super) reflect: SchedClassifier,
+    pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
+    pub(super) groups: HashMap<MapData, u32, Group>,
+    pub(super) flows: HashOfMaps<MapData, u32>,
+    pub(super) fragments: HashOfMaps<MapData, u32>,
+    pub(super) counters: PerCpuHashMap<MapData, CountersKey, Counters>,
+}
+
+/// Takes up what is pinned below `dir`, and loads what is not.
+pub(super) fn open(dir: &Path) -> Result<Pinned, LoopbackError> {
+    let object = Object {
+        name: NAME,
+        bytes: OBJECT,
+        layout: LAYOUT,
+        version: VERSION,
+        tables: &[ENDPOINTS, GROUPS, FLOWS, FRAGMENTS, COUNTERS],
+        programs: &[REFLECT],
+    };
+    let pins = object.open(dir)?;
+    let mut pinned = Pinned {
+        reflect: pins.program(REFLECT)?,
+        endpoints: pins.table(ENDPOINTS, Map::HashMap)?,
+        groups: pins.table(GROUPS, Map::HashMap)?,
+        flows: pins.table(FLOWS, Map::HashOfMaps)?,
+        fragments: pins.table(FRAGMENTS, Map::HashOfMaps)?,
+        counters: pins.table(COUNTERS, Map::PerCpuHashMap)?,
+    };
+    super::tables::count_strangers(&mut pinned)?;
+    Ok(pinned)
+}
