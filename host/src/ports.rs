@@ -9,6 +9,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use nestless_model::{
+    attachment::NicRecord,
     guard::GuardRules,
     identity::{LinkName, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
@@ -51,6 +52,19 @@ impl HostPorts {
     /// The loopback groups.
     pub fn loopback(&self) -> &Loopback {
         &self.loopback
+    }
+
+    /// Gives loopback groups that the kernel knows nothing of their members back, as the ledger has them.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn restore(&self, records: &[NicRecord]) -> Result<(), LoopbackError> {
+        let members = records.iter().filter_map(|record| {
+            // Of others it is not known how far they came.
+            record.attachment().filter(|attachment| attachment.confirmed)?;
+            record.membership().map(|own| (own.id, own.place, record.nic.link_name()))
+        });
+        self.loopback.restore(members)
     }
 
     /// Lets those leave their loopback groups whose links are gone, so that their peers hear of it.

@@ -45,6 +45,7 @@ impl Daemon {
         let ledger = Ledger::open(&config.state_dir.join("ledger.redb"))?;
         let contents = ledger.read()?;
         let ports = Arc::new(open_ports(config).await?);
+        ports.restore(&contents.nics).context("give loopback groups their members back")?;
         let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
         let shared =
             Arc::new(Shared::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));

@@ -7,6 +7,7 @@
 //! Calls block for a few system calls and act in the network namespace of the calling thread, which must be the same
 //! for all calls of one instance.
 
+mod arrival;
 mod convert;
 mod departure;
 mod error;
@@ -25,7 +26,6 @@ pub use tables::{ObservedGroup, ObservedMember};
 
 use crate::pins::{self, PinError};
 use departure::{depart, vacate};
-use nestless_bpf::reflector::Endpoint;
 use nestless_model::{
     identity::LinkName,
     loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
@@ -36,7 +36,7 @@ use nestless_support::{
 };
 use pinned::Pinned;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -87,7 +87,31 @@ impl Loopback {
             Some(Seat { group, place, .. }) => drop(depart(&mut pinned, group, place)?),
             None => {}
         }
-        enter(&mut pinned, group, place, link, ifindex)
+        arrival::enter(&mut pinned, group, place, ifindex)?;
+        attach(&mut pinned, link, ifindex)?;
+        crash_point::reached("loopback.join.after");
+        Ok(())
+    }
+
+    /// Gives groups that the tables know nothing of all their members at once: after an upgrade that changed the tables'
+    /// layout, or when the pins are lost. Whose link is gone is left out. Nothing is judged by it before [`Loopback::join`]
+    /// has given each link this version's filter.
+    ///
+    /// Joined one after the other, the first members would be asked for all, and refuse connections that the others have.
+    ///
+    /// # Errors
+    /// When the kernel refuses; calling again goes on from there.
+    pub fn restore(
+        &self,
+        members: impl IntoIterator<Item = (GroupId, Place, LinkName)>,
+    ) -> Result<(), LoopbackError> {
+        let mut groups = BTreeMap::<GroupId, Vec<(Place, u32)>>::new();
+        for (group, place, link) in members {
+            let present = index(&link).ok().map(|ifindex| (place, ifindex));
+            groups.entry(group).or_default().extend(present);
+        }
+        let mut pinned = self.pinned();
+        groups.into_iter().try_for_each(|(group, members)| arrival::restore(&mut pinned, group, &members))
     }
 
     /// Takes an endpoint out of its group, whether its link is still there or not, and tells those who stay: its
@@ -190,53 +214,6 @@ impl Loopback {
         // The tables are whole between any two steps.
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Makes the link the group's endpoint at a place; whoever has it leaves.
-fn enter(
-    pinned: &mut Pinned,
-    group: GroupId,
-    place: Place,
-    link: &LinkName,
-    ifindex: u32,
-) -> Result<(), LoopbackError> {
-    let entered = take(pinned, group, place, link, ifindex);
-    if entered.is_err() {
-        // It may have been made for this one. What is not forgotten now, the next sweep forgets.
-        let _ = tables::dissolve_empty(pinned, group);
-    }
-    entered
-}
-
-fn take(
-    pinned: &mut Pinned,
-    group: GroupId,
-    place: Place,
-    link: &LinkName,
-    ifindex: u32,
-) -> Result<(), LoopbackError> {
-    if !tables::is_vacant(pinned, group, place)? {
-        depart(pinned, group, place)?;
-    }
-    let mut row = match tables::group(pinned, group)? {
-        Some(row) => row,
-        None => tables::create(pinned, group)?,
-    };
-    tables::reset_counters(pinned, group, place)?;
-    row.epoch = row.epoch.wrapping_add(1);
-    row.life[place.index()] = row.epoch;
-    row.link[place.index()] = ifindex;
-    row.members |= 1 << place.number();
-    let endpoint =
-        Endpoint { group: group.get(), place: place.number(), life: row.epoch, ..Endpoint::default() };
-    crash_point::reached("loopback.join.before");
-    // Without effect until the group says the same.
-    tables::set_endpoint(pinned, ifindex, endpoint)?;
-    crash_point::reached("loopback.endpoint.after");
-    tables::set_group(pinned, group, row)?;
-    attach(pinned, link, ifindex)?;
-    crash_point::reached("loopback.join.after");
-    Ok(())
 }
 
 /// The indexes of all links of this network namespace.

@@ -219,6 +219,14 @@ impl Fractions {
         std::fs::remove_dir_all(programs[0].path()).expect("pins can be removed");
     }
 
+    /// The next daemon finds nothing of its own: neither program nor tables, as after an upgrade that changes their layout.
+    ///
+    /// # Panics
+    /// When there was none.
+    pub fn forget_pins(&self) {
+        std::fs::remove_dir_all(pins(&self.place)).expect("pins can be removed");
+    }
+
     /// Asks the host half, in the host's namespace.
     ///
     /// # Panics

@@ -204,3 +204,28 @@ async fn a_daemon_that_starts_again_costs_no_packet() {
         assert_eq!(ask(again, "").unwrap(), "again");
     });
 }
+
+#[tokio::test]
+async fn a_daemon_without_tables_gives_a_group_its_members_back_at_once() {
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let (mut client, mut server) = connected(&one, &two, "127.0.0.1:80");
+    fractions.forget_pins();
+    fractions.reopen();
+    let members = [&one, &two].map(|fraction| (fraction.group, fraction.place, fraction.link.clone()));
+    fractions.on_host(|loopback| loopback.restore(members.clone())).unwrap();
+    // Only one of them has the new filter, and must not be taken for the only one in its group.
+    let (group, place, link) = &members[0];
+    fractions.on_host(|loopback| loopback.join(*group, *place, link)).unwrap();
+    client.write_all(b"?").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    let (group, place, link) = &members[1];
+    fractions.on_host(|loopback| loopback.join(*group, *place, link)).unwrap();
+    server.write_all(b"!").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    // What the tables know is not made anew.
+    let flows = fractions.flows(one.group);
+    fractions.on_host(|loopback| loopback.restore(members)).unwrap();
+    assert_eq!(fractions.flows(one.group), flows);
+    assert_eq!(one.connect("127.0.0.1:81").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
