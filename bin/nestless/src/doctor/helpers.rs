@@ -18,21 +18,37 @@ const fn helper(id: BpfHelper, name: &'static str, since: &'static str) -> Helpe
     Helper { id, name, since }
 }
 
+const MAP_LOOKUP: Helper = helper(BpfHelper::BPF_FUNC_map_lookup_elem, "bpf_map_lookup_elem", "3.19");
+const MAP_UPDATE: Helper = helper(BpfHelper::BPF_FUNC_map_update_elem, "bpf_map_update_elem", "3.19");
+const MAP_DELETE: Helper = helper(BpfHelper::BPF_FUNC_map_delete_elem, "bpf_map_delete_elem", "3.19");
+const REDIRECT: Helper = helper(BpfHelper::BPF_FUNC_redirect, "bpf_redirect", "4.4");
+const LOAD_BYTES: Helper = helper(BpfHelper::BPF_FUNC_skb_load_bytes, "bpf_skb_load_bytes", "4.5");
+
 /// In the guest.
-pub(super) const STEER: [Helper; 6] = [
-    helper(BpfHelper::BPF_FUNC_skc_lookup_tcp, "bpf_skc_lookup_tcp", "5.2"),
+pub(super) const STEER: [Helper; 12] = [
+    MAP_LOOKUP,
+    MAP_UPDATE,
+    REDIRECT,
+    LOAD_BYTES,
+    helper(BpfHelper::BPF_FUNC_skb_store_bytes, "bpf_skb_store_bytes", "4.1"),
+    helper(BpfHelper::BPF_FUNC_skb_change_type, "bpf_skb_change_type", "4.8"),
     helper(BpfHelper::BPF_FUNC_sk_lookup_udp, "bpf_sk_lookup_udp", "4.20"),
     helper(BpfHelper::BPF_FUNC_sk_release, "bpf_sk_release", "4.20"),
-    helper(BpfHelper::BPF_FUNC_redirect, "bpf_redirect", "4.4"),
-    helper(BpfHelper::BPF_FUNC_skb_load_bytes, "bpf_skb_load_bytes", "4.5"),
-    helper(BpfHelper::BPF_FUNC_skb_store_bytes, "bpf_skb_store_bytes", "4.1"),
+    helper(BpfHelper::BPF_FUNC_tcp_sock, "bpf_tcp_sock", "5.1"),
+    helper(BpfHelper::BPF_FUNC_sk_storage_get, "bpf_sk_storage_get", "5.2"),
+    helper(BpfHelper::BPF_FUNC_sk_storage_delete, "bpf_sk_storage_delete", "5.2"),
+    helper(BpfHelper::BPF_FUNC_skc_lookup_tcp, "bpf_skc_lookup_tcp", "5.2"),
 ];
 
 /// On the host.
-pub(super) const REFLECTOR: [Helper; 3] = [
-    helper(BpfHelper::BPF_FUNC_redirect, "bpf_redirect", "4.4"),
+pub(super) const REFLECTOR: [Helper; 7] = [
+    MAP_LOOKUP,
+    MAP_UPDATE,
+    MAP_DELETE,
+    helper(BpfHelper::BPF_FUNC_get_prandom_u32, "bpf_get_prandom_u32", "4.1"),
     helper(BpfHelper::BPF_FUNC_clone_redirect, "bpf_clone_redirect", "4.2"),
-    helper(BpfHelper::BPF_FUNC_skb_load_bytes, "bpf_skb_load_bytes", "4.5"),
+    REDIRECT,
+    LOAD_BYTES,
 ];
 
 /// Those that the kernel has not; `None` where it cannot be asked, as without the right to load programs.
@@ -63,7 +79,7 @@ pub(super) fn check(program: &str, lacking: Option<&[Helper]>) -> Check {
                 format!(
                     "{program} needs {names}, which this kernel has not; pods cannot be split, a NIC per pod works"
                 ),
-                "boot Linux 6.1 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF",
+                "boot Linux 6.1 or later with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF and CONFIG_NET_ACT_MIRRED",
             )
         }
     }
@@ -72,10 +88,37 @@ pub(super) fn check(program: &str, lacking: Option<&[Helper]>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::{super::Verdict, *};
+    use object::{Object as _, ObjectSection as _, SectionKind};
+    use std::collections::BTreeSet;
+
+    /// Numbers of the helpers that an object's programs call: `BPF_JMP | BPF_CALL` without `BPF_PSEUDO_CALL` as the source
+    /// register (Documentation/bpf/standardization/instruction-set.rst).
+    fn called(bytes: &[u8]) -> BTreeSet<u32> {
+        let file = object::File::parse(bytes).unwrap();
+        let texts = file.sections().filter(|section| section.kind() == SectionKind::Text);
+        let mut called = BTreeSet::new();
+        for text in texts {
+            for instruction in text.data().unwrap().chunks_exact(8) {
+                if instruction[0] == 0x85 && instruction[1] >> 4 == 0 {
+                    called.insert(u32::from_le_bytes(instruction[4..].try_into().unwrap()));
+                }
+            }
+        }
+        called
+    }
+
+    #[test]
+    fn the_lists_are_what_the_programs_call() {
+        let objects =
+            [(nestless_bpf::steer::OBJECT, &STEER[..]), (nestless_bpf::reflector::OBJECT, &REFLECTOR[..])];
+        for (object, listed) in objects {
+            assert_eq!(called(object), listed.iter().map(|helper| helper.id as u32).collect());
+        }
+    }
 
     #[test]
     fn helper_and_version_are_named() {
-        let check = check("steer", Some(&STEER[..1]));
+        let check = check("steer", Some(&STEER[11..]));
         assert_eq!(check.verdict, Verdict::Optional);
         assert!(check.found.contains("bpf_skc_lookup_tcp (Linux 5.2)"), "{}", check.found);
     }
