@@ -21,6 +21,8 @@ pub(super) async fn warm(
     let pods = make(lab, vm, Plugin::Warm, size).await?;
     let took = calls(lab.vm(vm)?, &all(Plugin::Warm, Vmm::Qemu, "ADD", &pods)).await?;
     recorder.keep(METRIC, Unit::Milliseconds, Plugin::Warm.side(), milliseconds(took));
+    // Agents confirm a NIC after ADD has answered; until then it is not in use.
+    operator.settled(vm, 0).await?;
     let warm = operator.in_use(vm).await?.intersection(&spare).count();
     calls(lab.vm(vm)?, &all(Plugin::Warm, Vmm::Qemu, "DEL", &pods)).await?;
     remove(lab, vm, &pods).await?;

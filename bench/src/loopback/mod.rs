@@ -44,6 +44,8 @@ pub struct Options {
     pub requests: Duration,
     /// How many series a round, the sides taking turns: they cost little, and vary.
     pub series: usize,
+    /// Which ways, in the order in which they are built.
+    pub ways: Vec<Way>,
     /// How many fractions a further split pod has; with two there is none.
     pub fractions: usize,
 }
@@ -64,6 +66,7 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
         ("transfer-s", options.transfer.as_secs().to_string()),
         ("requests-ms", options.requests.as_millis().to_string()),
         ("series-per-round", options.series.to_string()),
+        ("ways", options.ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(",")),
         ("fractions", options.fractions.to_string()),
     ];
     Ok(began.report(Bench::Loopback, machine, options.rounds, parameters, recorder.metrics(&PAIRS)))
@@ -82,7 +85,7 @@ async fn measure(
     recorder: &mut Recorder,
 ) -> anyhow::Result<()> {
     let processor = ProcessorTime::of(lab);
-    let sides = sides::build(lab, VMS, options.fractions, watch).await?;
+    let sides = sides::build(lab, VMS, options, watch).await?;
     watch("warm up");
     for side in &sides {
         traffic::warm_up(side).await?;

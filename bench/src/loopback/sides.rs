@@ -1,13 +1,14 @@
 //! The sides: each a way between the same two VMs, with a server that runs at its far end only.
 
+use super::Options;
 use crate::{
     Watch,
     load::{MAPPED_PORTS, Station},
 };
 use anyhow::Context as _;
-use nestless_lab::{Lab, Way, WayEnds};
+use nestless_lab::{Lab, WayEnds};
 
-/// As [`Way::Hostlo`], with further fractions that neither ask nor listen.
+/// As [`nestless_lab::Way::Hostlo`], with further fractions that neither ask nor listen.
 pub(super) const MANY: &str = "hostlo-many";
 
 /// A way that is measured.
@@ -17,20 +18,21 @@ pub(super) struct Side {
     pub(super) server: Station,
 }
 
-/// Builds all of them; [`MANY`] with more than two fractions.
+/// Builds those that are asked for; [`MANY`] with more than two fractions.
 pub(super) async fn build(
     lab: &Lab,
     vms: [&str; 2],
-    fractions: usize,
+    options: &Options,
     watch: Watch<'_>,
 ) -> anyhow::Result<Vec<Side>> {
     let mut sides = Vec::new();
-    for way in Way::ALL {
+    for &way in &options.ways {
         watch(&format!("build the way {way}"));
         let ends = lab.way(way, vms, MAPPED_PORTS).await?;
         let side = between(lab, way.name(), &ends).await;
         sides.push(side.with_context(|| format!("serve on the way {way}"))?);
     }
+    let fractions = options.fractions;
     if fractions > 2 {
         watch(&format!("split a pod into {fractions} fractions"));
         let ends = lab.split_way(vms, MANY, fractions).await?;

@@ -27,6 +27,7 @@ use nestless_model::identity::Mtu;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
+    str::FromStr,
 };
 
 /// Who asks, and who listens.
@@ -69,6 +70,18 @@ impl Way {
             Self::Nat => "nat",
             Self::Overlay => "overlay",
         }
+    }
+}
+
+/// No way has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no way {0:?}: the ways are {known}", known = Way::ALL.map(Way::name).join(", "))]
+pub struct UnknownWay(String);
+
+impl FromStr for Way {
+    type Err = UnknownWay;
+    fn from_str(name: &str) -> Result<Self, UnknownWay> {
+        Self::ALL.into_iter().find(|way| way.name() == name).ok_or_else(|| UnknownWay(name.to_owned()))
     }
 }
 
