@@ -18,6 +18,7 @@ use crate::{
     parking::{MoveError, Parking},
     pod_nic::withdraw,
 };
+use aya::programs::ProgramError;
 use nestless_model::identity::{Mac, Mtu};
 use nestless_support::{
     netlink::{Link, Netlink, NetlinkError},
@@ -88,6 +89,13 @@ pub enum LoopbackEndpointError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The endpoint's packets could not be led to `lo`. All was taken back.
+    #[error("have lo receive what comes by {NAME} (the kernel needs act_mirred: modprobe act_mirred)")]
+    HandOver {
+        /// Why.
+        #[source]
+        source: ProgramError,
     },
     /// What `lo` is called could not be noted. All was taken back.
     #[error(

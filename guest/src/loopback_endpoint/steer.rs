@@ -1,7 +1,10 @@
 //! Steer in a sandbox. Its filters are the links' own: they outlive the agent and go with the sandbox.
 
 use super::{LoopbackEndpointError, NAME, Result};
-use aya::{Ebpf, EbpfLoader, programs::SchedClassifier};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramError, SchedClassifier},
+};
 use nestless_bpf::steer::{ENDPOINT_IFINDEX, IN, OBJECT, OUT};
 use nestless_support::{
     clsact::{self, Hook},
@@ -11,8 +14,9 @@ use std::io;
 
 /// Steer sees no difference between filters, so all have the same class.
 const CLASS: u32 = 1;
-/// What comes is let in before anything is sent; `lo` is last.
-const PLACES: [(&str, &str, Hook); 2] = [(NAME, IN, Hook::Ingress), ("lo", OUT, Hook::Egress)];
+const LO: &str = "lo";
+/// In the order in which steer comes. What comes from the host is let in before anything is sent.
+const PLACES: [(&str, Hook); 2] = [(NAME, Hook::Ingress), (LO, Hook::Egress)];
 
 pub(super) async fn attach(sandbox: &Namespace, endpoint_ifindex: u32) -> Result<()> {
     inside(sandbox, move || {
@@ -20,28 +24,30 @@ pub(super) async fn attach(sandbox: &Namespace, endpoint_ifindex: u32) -> Result
             .override_global(ENDPOINT_IFINDEX, &endpoint_ifindex, true)
             .load(OBJECT)
             .map_err(load_error)?;
-        PLACES.iter().try_for_each(|(link, program, hook)| put(&mut object, link, program, *hook))
+        // What comes is let in before anything is sent.
+        clsact::hand_over(load(&mut object, IN)?, NAME, LO)
+            .map_err(|source| LoopbackEndpointError::HandOver { source })?;
+        let exists = is_on(LO, Hook::Egress)?;
+        clsact::set(load(&mut object, OUT)?, LO, Hook::Egress, CLASS, exists)
+            .map_err(|error| LoopbackEndpointError::Attach { link: LO, source: io::Error::other(error) })
     })
     .await
 }
 
-fn put(object: &mut Ebpf, link: &'static str, name: &str, hook: Hook) -> Result<()> {
-    let attach_error = |source| LoopbackEndpointError::Attach { link, source };
+fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
     let program: &mut SchedClassifier = object
         .program_mut(name)
         .expect("the object is embedded, and the crate's tests load it")
         .try_into()
-        .map_err(load_error::<aya::programs::ProgramError>)?;
+        .map_err(load_error::<ProgramError>)?;
     program.load().map_err(load_error)?;
-    let there = clsact::get(index(link).map_err(attach_error)?, hook).map_err(attach_error)?;
-    clsact::set(program, link, hook, CLASS, there.is_some())
-        .map_err(|error| attach_error(io::Error::other(error)))
+    Ok(program)
 }
 
 /// Succeeds where steer is not, or no longer.
 pub(super) async fn detach(sandbox: &Namespace) -> Result<()> {
     inside(sandbox, || {
-        for (link, _, hook) in PLACES.iter().rev() {
+        for (link, hook) in PLACES.iter().rev() {
             if index(link).is_ok() {
                 clsact::clear(link, *hook)
                     .map_err(|source| LoopbackEndpointError::Attach { link, source })?;
@@ -54,27 +60,30 @@ pub(super) async fn detach(sandbox: &Namespace) -> Result<()> {
 
 /// Whether `lo` has a clsact qdisc, whoever made it.
 pub(super) async fn hooks_exist(sandbox: &Namespace) -> Result<bool> {
-    inside(sandbox, || clsact::exists("lo").map_err(|source| LoopbackEndpointError::Hooks { source })).await
+    inside(sandbox, || clsact::exists(LO).map_err(|source| LoopbackEndpointError::Hooks { source })).await
 }
 
 /// Takes the clsact qdisc off `lo`, unless somebody's filter is there.
 pub(super) async fn remove_unused_hooks(sandbox: &Namespace) -> Result<()> {
-    inside(sandbox, || clsact::remove_unused("lo").map_err(|source| LoopbackEndpointError::Hooks { source }))
+    inside(sandbox, || clsact::remove_unused(LO).map_err(|source| LoopbackEndpointError::Hooks { source }))
         .await
 }
 
 pub(super) async fn is_attached(sandbox: &Namespace) -> Result<bool> {
     inside(sandbox, || {
-        for (link, _, hook) in PLACES {
-            let Ok(ifindex) = index(link) else { return Ok(false) };
-            let there = clsact::get(ifindex, hook);
-            if there.map_err(|source| LoopbackEndpointError::Attach { link, source })?.is_none() {
+        for (link, hook) in PLACES {
+            if index(link).is_err() || !is_on(link, hook)? {
                 return Ok(false);
             }
         }
         Ok(true)
     })
     .await
+}
+
+fn is_on(link: &'static str, hook: Hook) -> Result<bool> {
+    let there = index(link).and_then(|ifindex| clsact::get(ifindex, hook));
+    Ok(there.map_err(|source| LoopbackEndpointError::Attach { link, source })?.is_some())
 }
 
 async fn inside<T: Send + 'static>(

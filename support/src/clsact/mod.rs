@@ -1,15 +1,20 @@
 //! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link.
 
+mod handover;
+mod request;
+
+pub use handover::hand_over;
+
 use aya::programs::{
     Link as _, ProgramError, SchedClassifier, TcAttachType, TcHandle,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact},
 };
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcFilterBpfOption, TcHandle as Handle, TcMessage, TcOption},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use request::ask;
 use std::io;
 
 /// Before every other filter.
@@ -70,16 +75,20 @@ pub fn set(
             .map_err(TcError::IoError)?;
         program.attach_to_link(old)?
     } else {
-        match qdisc_add_clsact(link) {
-            Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-            other => other?,
-        }
+        ensure_hooks(link)?;
         let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid };
         program.attach_with_options(link, hook.attach_type(), TcAttachOptions::Netlink(options))?
     };
     // Dropped, it would take the filter away.
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+fn ensure_hooks(link: &str) -> Result<(), TcError> {
+    match qdisc_add_clsact(link) {
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => other,
+    }
 }
 
 /// Our filter on a hook, if there is one. A link that does not exist has none.
@@ -141,49 +150,6 @@ fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<TcMessage>> {
     let mut request = TcMessage::with_index(signed(ifindex)?);
     request.header.parent = hook.parent().into();
     ask(RouteNetlinkMessage::GetTrafficFilter(request), NLM_F_DUMP)
-}
-
-/// Sends a request, and collects the answers up to the last.
-fn ask(request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<TcMessage>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut message = NetlinkMessage::from(request);
-    message.header.flags = NLM_F_REQUEST | flags;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let mut found = Vec::new();
-    loop {
-        let (answer, _) = socket.recv_from_full()?;
-        if read_answer(&answer, &mut found)? {
-            return Ok(found);
-        }
-    }
-}
-
-/// Reads one datagram; true when it was the last.
-fn read_answer(answer: &[u8], found: &mut Vec<TcMessage>) -> io::Result<bool> {
-    let mut at = 0;
-    while at < answer.len() {
-        let message =
-            NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[at..]).map_err(io::Error::other)?;
-        match message.payload {
-            NetlinkPayload::Done(_) => return Ok(true),
-            // An error without a number is an acknowledgement.
-            NetlinkPayload::Error(error) if error.code.is_none() => return Ok(true),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewTrafficFilter(answer)
-                | RouteNetlinkMessage::NewQueueDiscipline(answer),
-            ) => found.push(answer),
-            _ => {}
-        }
-        // The kernel aligns messages to four bytes.
-        at += (message.header.length as usize).max(1).next_multiple_of(4);
-    }
-    Ok(false)
 }
 
 fn signed(ifindex: u32) -> io::Result<i32> {
