@@ -6,9 +6,8 @@ use netlink_packet_core::{DefaultNla, Emitable as _, NLM_F_ACK, NLM_F_CREATE, NL
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{
-        TcAction, TcActionAttribute, TcActionGeneric, TcActionMirror, TcActionMirrorOption, TcActionOption,
-        TcActionType, TcAttribute, TcFilterBpf, TcFilterBpfOption, TcMessage, TcMirror, TcMirrorActionType,
-        TcOption,
+        TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption, TcActionType,
+        TcAttribute, TcFilterBpf, TcFilterBpfOption, TcMessage, TcMirror, TcMirrorActionType, TcOption,
     },
 };
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -52,7 +51,6 @@ pub fn hand_over(program: &SchedClassifier, link: &str, to: &str) -> Result<(), 
 /// The one action, as it stands in a message.
 fn received_by(ifindex: u32) -> Vec<u8> {
     let mut mirror = TcMirror::default();
-    mirror.generic = TcActionGeneric::default();
     mirror.generic.action = TcActionType::Stolen;
     mirror.eaction = TcMirrorActionType::IngressRedir;
     mirror.ifindex = ifindex;
