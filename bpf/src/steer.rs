@@ -9,7 +9,3 @@ pub const OUT: &str = "steer_out";
 pub const IN: &str = "steer_in";
 /// Constant to be set at load: the endpoint's interface index, `u32`.
 pub const ENDPOINT_IFINDEX: &str = "endpoint_ifindex";
-/// Array per CPU of one [`Counters`].
-pub const COUNTERS: &str = "steer_counters";
-
-include!(concat!(env!("OUT_DIR"), "/steer_types.rs"));

@@ -23,12 +23,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Announces every address on the link of number `link` in `sandbox`: now, and what of it is still true once more in a
 /// task. A failure is only logged: neighbours then learn it from the pod's first packet.
 pub async fn announce(sandbox: &Namespace, link: u32, mac: Mac, addresses: &[IpNet]) {
-    let sent = sandbox.run(open).await.map_err(io::Error::other).flatten();
-    let sent = sent.and_then(|socket| send(&socket, link, mac, addresses).map(|()| socket));
-    let socket = match sent {
+    let socket = match sandbox.run(open).await.map_err(io::Error::other).flatten() {
         Ok(socket) => socket,
         Err(error) => return tracing::debug!(%error, "addresses were not announced"),
     };
+    if let Err(error) = send(&socket, link, mac, addresses) {
+        tracing::debug!(%error, "addresses were not announced; another attempt follows");
+    }
     let (sandbox, addresses) = (sandbox.clone(), addresses.to_vec());
     tokio::spawn(async move {
         tokio::time::sleep(INTERVAL).await;

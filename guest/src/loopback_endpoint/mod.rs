@@ -10,7 +10,6 @@
 mod settings;
 mod steer;
 
-pub use nestless_bpf::steer::Counters;
 pub use settings::{PortSlice, PortSliceError};
 
 use crate::{

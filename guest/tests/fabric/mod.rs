@@ -8,7 +8,7 @@ use nestless_guest::{
 };
 use nestless_model::identity::{InterfaceName, Mac, Mtu};
 use nestless_support::{
-    netlink::{BridgeSettings, HardwareAddress, Link, Netlink, NewAddress, VethEnd},
+    netlink::{BridgeSettings, HardwareAddress, Link, Netlink, NewAddress, OperState, VethEnd},
     netns::Namespace,
 };
 use std::time::Duration;
@@ -70,15 +70,25 @@ impl Fabric {
         self.on_host.set_up(&port).await.unwrap();
     }
 
-    /// A namespace on the bridge that has `addresses`: another machine, or the VM's own uplink.
+    /// A namespace on the bridge that has `addresses`: another machine, or the VM's own uplink. The bridge forwards to it
+    /// from here on: a carrier is told a while after the link is set up, longer on a busy machine.
     pub(crate) async fn machine(&self, port: &str, namespace: &Namespace, addresses: &[&str]) {
         self.wire(port, "up0", None, namespace).await;
         let inside = Netlink::inside(namespace).await.unwrap();
         let link = inside.link("up0").await.unwrap();
         inside.set_up(&link).await.unwrap();
+        tokio::time::timeout(PATIENCE, self.forwards_to(port)).await.expect("the bridge never forwarded");
         for address in addresses {
             let address = address.parse().unwrap();
             inside.add_address(&link, NewAddress { address, no_duplicate_detection: true }).await.unwrap();
+        }
+    }
+
+    /// Without spanning tree, a port forwards from its operational state on (br_port_carrier_check() in the kernel's
+    /// net/bridge/br_if.c).
+    async fn forwards_to(&self, port: &str) {
+        while self.on_host.link(port).await.unwrap().oper_state != OperState::Up {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
