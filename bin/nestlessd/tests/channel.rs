@@ -8,8 +8,8 @@ use daemon::{
     inside,
 };
 use nestless_proto::{
-    AttachRequest, DetachRequest, ListRequest, MAX_MESSAGE_BYTES, Refusal, StatusRequest,
-    guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
+    AttachRequest, DetachRequest, JoinRequest, ListGroupsRequest, ListRequest, MAX_MESSAGE_BYTES, Refusal,
+    StatusRequest, guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
 };
 use std::{fs, os::unix::fs::PermissionsExt as _};
 use tokio::{
@@ -89,6 +89,50 @@ fn the_channel_says_who_calls_and_leads_to_no_operator() {
         let operator = unix(&site.path("run/nestlessd.sock")).await;
         let refused = GuestClient::new(operator).list(ListRequest {}).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unimplemented);
+    });
+}
+
+/// Who shares a localhost is what the host's configuration says, not what a guest asks for.
+#[test]
+fn a_vm_of_another_tenant_or_of_none_gets_into_no_group() {
+    inside(|| async {
+        let mut site = Site::new();
+        let section = |site: &mut Site, vm: &str, tenant: &str| {
+            let socket = site.path(&format!("{vm}.sock"));
+            site.vm(vm, &format!("unix = \"{}\"", socket.display())) + tenant
+        };
+        let vms = [("vm1", "tenant = \"a\"\n"), ("vm2", "tenant = \"b\"\n"), ("vm3", "")];
+        let vms = vms.map(|(vm, tenant)| section(&mut site, vm, tenant)).concat();
+        site.start(&vms);
+        let join = async |vm: &str| {
+            let channel = unix(&site.path(&format!("{vm}.sock"))).await;
+            hello(channel.clone()).await.unwrap();
+            let mut guest = GuestClient::new(channel);
+            let request = JoinRequest {
+                request_id: format!("join-{vm}"),
+                container_id: vm.to_owned(),
+                group: "shop".to_owned(),
+                fraction: vm.to_owned(),
+                sandbox: "/run/netns/pod".to_owned(),
+                ..JoinRequest::default()
+            };
+            let joined = guest.join(request).await;
+            (joined, guest.list(ListRequest {}).await.unwrap().into_inner().attachments)
+        };
+        join("vm1").await.0.unwrap();
+        for vm in ["vm2", "vm3"] {
+            let (refused, attachments) = join(vm).await;
+            let status = refused.unwrap_err();
+            assert_eq!(Refusal::from_status(&status).unwrap().reason(), Reason::OtherTenant, "{status}");
+            assert!(status.message().contains("set `tenant`"), "{status}");
+            assert_eq!(attachments, []);
+        }
+        let operator = unix(&site.path("run/nestlessd.sock")).await;
+        let groups =
+            OperatorClient::new(operator).list_groups(ListGroupsRequest {}).await.unwrap().into_inner();
+        let [group] = &groups.groups[..] else { panic!("{groups:?}") };
+        let fractions: Vec<_> = group.fractions.iter().map(|fraction| fraction.name.as_str()).collect();
+        assert_eq!(fractions, ["vm1"]);
     });
 }
 
