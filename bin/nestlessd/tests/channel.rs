@@ -26,14 +26,14 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-/// Two VMs, each with a unix channel of its own.
+/// A VM with a unix channel of its own.
+fn vm(site: &mut Site, name: &str) -> String {
+    let socket = site.path(&format!("{name}.sock"));
+    site.vm(name, &format!("unix = \"{}\"", socket.display()))
+}
+
 fn two_vms(site: &mut Site) -> String {
-    ["vm1", "vm2"]
-        .map(|vm| {
-            let socket = site.path(&format!("{vm}.sock"));
-            site.vm(vm, &format!("unix = \"{}\"", socket.display()))
-        })
-        .concat()
+    ["vm1", "vm2"].map(|name| vm(site, name)).concat()
 }
 
 async fn is_serving(channel: &Channel, service: &str) -> bool {
@@ -97,12 +97,8 @@ fn the_channel_says_who_calls_and_leads_to_no_operator() {
 fn a_vm_of_another_tenant_or_of_none_gets_into_no_group() {
     inside(|| async {
         let mut site = Site::new();
-        let section = |site: &mut Site, vm: &str, tenant: &str| {
-            let socket = site.path(&format!("{vm}.sock"));
-            site.vm(vm, &format!("unix = \"{}\"", socket.display())) + tenant
-        };
         let vms = [("vm1", "tenant = \"a\"\n"), ("vm2", "tenant = \"b\"\n"), ("vm3", "")];
-        let vms = vms.map(|(vm, tenant)| section(&mut site, vm, tenant)).concat();
+        let vms = vms.map(|(name, tenant)| vm(&mut site, name) + tenant).concat();
         site.start(&vms);
         let join = async |vm: &str| {
             let channel = unix(&site.path(&format!("{vm}.sock"))).await;
