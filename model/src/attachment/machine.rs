@@ -1,9 +1,10 @@
 //! One VM: requests, results and observations in; durable changes, steps and answers out.
 
 use super::{
-    nic::{Guarding, Nic, Step},
+    nic::{Nic, Step},
     observe::VmState,
-    record::{Goal, Held, NicRecord},
+    purpose::Purpose,
+    record::{Goal, Guarding, NicRecord},
     request::{Answer, Granted, Refusal, Ticket},
 };
 use crate::identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, VmName};
@@ -62,8 +63,8 @@ pub enum Change {
     Release {
         /// Of which network.
         network: NetworkName,
-        /// What was held.
-        held: super::Held,
+        /// What was held for it.
+        purpose: Purpose,
     },
     /// The guest's boot from now on.
     Boot(BootId),
@@ -305,14 +306,16 @@ impl VmNics {
         if nic.record.attachment().is_some() || !nic.guard_is_closed() || nic.running.is_some() {
             return;
         }
-        let held = match nic.record.goal {
-            Goal::Spare => std::mem::take(&mut nic.record.held),
-            _ => Held { loopback: nic.record.held.loopback.take(), ..Held::default() },
+        let keeps = match &nic.record.purpose {
+            Purpose::Pod { .. } => nic.record.goal == Goal::Remove,
+            Purpose::Endpoint(_) => false,
         };
-        if !held.is_empty() {
-            out.changes.push(Change::Release { network: nic.record.network.clone(), held });
-            out.changes.push(Change::Save(nic.record.clone()));
+        if keeps || nic.record.purpose.is_empty() {
+            return;
         }
+        let purpose = std::mem::take(&mut nic.record.purpose);
+        out.changes.push(Change::Release { network: nic.record.network.clone(), purpose });
+        out.changes.push(Change::Save(nic.record.clone()));
     }
 
     fn answer(&mut self, id: NicId, out: &mut Outcome) {
@@ -371,8 +374,9 @@ impl VmNics {
         if let Some(nic) = self.nics.remove(&id) {
             self.generation += 1;
             self.erased.insert(id, self.generation);
-            if !nic.record.held.is_empty() {
-                out.changes.push(Change::Release { network: nic.record.network, held: nic.record.held });
+            let NicRecord { network, purpose, .. } = nic.record;
+            if !purpose.is_empty() {
+                out.changes.push(Change::Release { network, purpose });
             }
             out.changes.push(Change::Erase(id));
             self.answer_detached(id, out);

@@ -1,7 +1,6 @@
 //! One NIC: its record, what is known of it in the world, and the step that comes next.
 
-use super::record::{Goal, NicRecord};
-use crate::{guard::GuardRules, loopback::Membership};
+use super::record::{Goal, Guarding, NicRecord};
 use std::fmt;
 
 /// A single effect on the world. Carried out as it is; whoever does so decides nothing.
@@ -19,17 +18,6 @@ pub enum Step {
     Plug,
     /// Take away whatever there is of it.
     Unplug,
-}
-
-/// What the guard does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guarding {
-    /// Drops everything.
-    Closed,
-    /// Lets out what the rules allow.
-    Open(GuardRules),
-    /// The reflector stands in its place: everything goes to the other endpoints of the group, or nowhere.
-    Reflected(Membership),
 }
 
 impl fmt::Display for Step {
@@ -128,7 +116,7 @@ impl Nic {
             Goal::Remove if self.record.quarantined => Phase::Quarantined,
             Goal::Remove if self.guard_is_closed() => Phase::Unplugging,
             Goal::Remove => Phase::Releasing,
-            Goal::Spare if !self.record.held.is_empty() => Phase::Releasing,
+            Goal::Spare if !self.record.purpose.is_empty() => Phase::Releasing,
             _ if self.lost => Phase::Gone,
             _ if !self.host_end || !self.is_placed() => Phase::Planned,
             _ if !self.plugged => Phase::TapReady,
@@ -158,8 +146,8 @@ impl Nic {
         if !self.host_end {
             return Some(Step::CreateHostEnd);
         }
-        let wanted = self.wanted_guard();
-        if matches!(wanted, Guarding::Reflected(_)) && !self.isolated {
+        let wanted = self.record.guarding();
+        if !self.record.belongs_in_bridge() && !self.isolated {
             // Before the guard goes: a bridge floods, and what it floods would reach a localhost.
             return Some(Step::Isolate);
         }
@@ -174,7 +162,7 @@ impl Nic {
 
     /// All that the host has to do for its goal is done.
     pub(super) fn is_settled(&self) -> bool {
-        self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.wanted_guard())
+        self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.record.guarding())
     }
 
     /// The guest has it, for all we know.
@@ -192,13 +180,6 @@ impl Nic {
 
     /// The host's end is where it belongs: in its network's bridge, or an endpoint's in none.
     pub(super) fn is_placed(&self) -> bool {
-        if self.record.membership().is_some() { self.isolated } else { self.joined }
-    }
-
-    fn wanted_guard(&self) -> Guarding {
-        match self.record.membership() {
-            Some(membership) => Guarding::Reflected(membership.clone()),
-            None => self.record.guard_rules().map_or(Guarding::Closed, Guarding::Open),
-        }
+        if self.record.belongs_in_bridge() { self.joined } else { self.isolated }
     }
 }

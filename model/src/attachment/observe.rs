@@ -2,8 +2,9 @@
 
 use super::{
     machine::{Context, Outcome, VmNics},
-    nic::{Guarding, Nic},
-    record::{Goal, Held, NicRecord},
+    nic::Nic,
+    purpose::Purpose,
+    record::{Goal, Guarding, NicRecord},
 };
 use crate::identity::{AttachmentId, Mac, NicId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ impl VmNics {
             format!("{} is not plugged into the VM", nic.record.nic),
         );
         fault(port.is_none(), format!("the host has no link {link}"));
-        if nic.record.membership().is_some() {
+        if !nic.record.belongs_in_bridge() {
             fault(port.is_some_and(|port| !port.isolated), format!("{link} is a port of a bridge, or down"));
             fault(port.is_some_and(|port| !port.reflected), format!("{link} is in no loopback group"));
         } else {
@@ -137,7 +138,10 @@ impl VmNics {
         let resumed = nic.host_end && nic.plugged;
         let was_placed = nic.is_placed();
         (nic.joined, nic.isolated) = (port.joined, port.isolated);
-        let guarded = if nic.record.membership().is_some() { port.reflected } else { port.guarded };
+        let guarded = match nic.record.guarding() {
+            Guarding::Reflected(_) => port.reflected,
+            Guarding::Open(_) | Guarding::Closed => port.guarded,
+        };
         let drifted = resumed && (was_placed && !nic.is_placed() || nic.guard.is_some() && !guarded);
         (nic.host_end, nic.plugged, nic.broken) = (true, true, false);
         if !resumed {
@@ -206,7 +210,7 @@ impl VmNics {
                 mac: Mac::of_nic(0, nic),
                 mtu: self.limits.mtu,
                 goal: Goal::Remove,
-                held: Held::default(),
+                purpose: Purpose::default(),
                 quarantined: false,
             };
             self.insert(record, out);

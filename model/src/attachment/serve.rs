@@ -76,7 +76,7 @@ impl VmNics {
         let (id, warm) = if let Some(id) = spare {
             let nic = self.nics.get_mut(&id).expect("a picked spare NIC is one of the VM's");
             nic.record.goal = goal;
-            nic.record.held = order.held;
+            nic.record.purpose = order.purpose;
             let warm = nic.visible;
             out.changes.push(Change::Save(nic.record.clone()));
             (id, warm)
@@ -89,7 +89,7 @@ impl VmNics {
                 mac,
                 mtu: order.mtu,
                 goal,
-                held: order.held,
+                purpose: order.purpose,
                 quarantined: false,
             };
             self.insert(record, &mut out);

@@ -4,7 +4,8 @@ use super::{
     machine::{Context, Outcome, VmNics},
     nic::Nic,
     observe::VmState,
-    record::{Goal, Held, NicRecord},
+    purpose::Purpose,
+    record::{Goal, NicRecord},
 };
 use crate::identity::{NetworkName, NicId};
 
@@ -21,7 +22,9 @@ impl VmNics {
         self.nics
             .values()
             .filter(|nic| {
-                nic.record.goal == Goal::Spare && nic.record.network == *network && nic.record.held.is_empty()
+                nic.record.goal == Goal::Spare
+                    && nic.record.network == *network
+                    && nic.record.purpose.is_empty()
             })
             .filter(|nic| self.suits(nic))
             .filter(|nic| nic.known && !nic.lost && !nic.broken && nic.retry_at_ms.is_none())
@@ -78,7 +81,7 @@ impl VmNics {
                 mac,
                 mtu: self.limits.mtu,
                 goal: Goal::Spare,
-                held: Held::default(),
+                purpose: Purpose::default(),
                 quarantined: false,
             };
             self.insert(record, out);

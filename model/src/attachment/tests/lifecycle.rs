@@ -61,7 +61,7 @@ fn a_nic_given_back_is_spare_and_its_addresses_rest() {
     s.machine.confirm(&interface(1), "").unwrap();
     s.detach(1);
     s.settle();
-    assert_eq!(s.released, [Held { addresses: granted.addresses.clone(), ..Held::default() }]);
+    assert_eq!(s.released, [granted.purpose.clone()]);
     let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
     assert_eq!(nic.phase(), Phase::Spare);
     assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
@@ -511,7 +511,7 @@ fn an_endpoint_is_in_no_bridge() {
 
     s.detach(2);
     assert_eq!(steps(&mut s), ["close guard", "join bridge"]);
-    assert_eq!(s.released, [super::simulation::held(2)]);
+    assert_eq!(s.released, [super::simulation::purpose(2)]);
 
     let cold = Simulation::new(limits(8, 0));
     let mut s = cold;
@@ -520,7 +520,7 @@ fn an_endpoint_is_in_no_bridge() {
     // The guest has not let go of the NIC, and the fraction is about to come back.
     s.detach(2);
     s.step(0, false);
-    assert_eq!(s.released, [super::simulation::held(2)]);
+    assert_eq!(s.released, [super::simulation::purpose(2)]);
     assert_eq!(steps(&mut s), ["unplug"]);
     assert_eq!(s.released.len(), 1, "given back twice");
 }

@@ -27,7 +27,7 @@ pub(super) struct Simulation {
     pub(super) halves: BTreeSet<NicId>,
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
-    pub(super) released: Vec<Held>,
+    pub(super) released: Vec<Purpose>,
     pub(super) now_ms: u64,
     pub(super) places: usize,
     next_nic: u32,
@@ -49,19 +49,18 @@ pub(super) fn interface(n: u32) -> AttachmentId {
 }
 
 /// Every third one is a fraction's endpoint.
-pub(super) fn held(n: u32) -> Held {
+pub(super) fn purpose(n: u32) -> Purpose {
     if n % 3 != 2 {
         let address = format!("10.0.{}.{}/16", n / 256, n % 256);
-        return Held { addresses: vec![address.parse().unwrap()], ..Held::default() };
+        return Purpose::Pod { addresses: vec![address.parse().unwrap()], mac: None };
     }
-    let membership = Membership {
+    Purpose::Endpoint(Membership {
         group: "shop".parse().unwrap(),
         id: GroupId::new(1).unwrap(),
         fraction: format!("f{n}").parse().unwrap(),
         place: Place::new((n % 16) as u8).unwrap(),
         size: GroupSize::MAX,
-    };
-    Held { loopback: Some(membership), ..Held::default() }
+    })
 }
 
 impl Link {
@@ -77,13 +76,8 @@ impl Link {
 
     /// As the record wants it.
     pub(super) fn fits(&self, record: &NicRecord) -> bool {
-        match record.membership() {
-            Some(membership) => self.isolated && self.guard == Some(Guarding::Reflected(membership.clone())),
-            None => {
-                let wanted = record.guard_rules().map_or(Guarding::Closed, Guarding::Open);
-                self.joined && self.guard == Some(wanted)
-            }
-        }
+        let placed = if record.membership().is_some() { self.isolated } else { self.joined };
+        placed && self.guard == Some(record.guarding())
     }
 }
 
@@ -125,7 +119,7 @@ impl Simulation {
             match change {
                 Change::Save(record) => drop(self.ledger.insert(record.nic, record)),
                 Change::Erase(nic) => drop(self.ledger.remove(&nic)),
-                Change::Release { held, .. } => self.released.push(held),
+                Change::Release { purpose, .. } => self.released.push(purpose),
                 Change::Boot(boot) => self.boot = Some(boot),
             }
         }
@@ -164,7 +158,7 @@ impl Simulation {
                     },
                     network,
                     mtu: Mtu::default(),
-                    held: held(n),
+                    purpose: purpose(n),
                 };
                 self.decide(|m, c| m.attach(ticket, order, c));
             }
