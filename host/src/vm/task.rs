@@ -161,7 +161,7 @@ impl Task {
     async fn drain(&mut self) -> Result<(), LedgerError> {
         while let Some(step) = self.steps.join_next().await {
             let (nic, result) = finished(step);
-            let outcome = self.outcome(|machine, context| machine.done(nic, result, context));
+            let outcome = self.outcome(|machine, context| machine.step_ended(nic, result, context));
             self.shared.commit(&self.vm, outcome.changes).await?;
         }
         Ok(())
@@ -233,7 +233,7 @@ impl Task {
         if let Err(failure) = &result {
             warn!(vm = %self.vm, %nic, "{failure}");
         }
-        self.decide(|machine, context| machine.done(nic, result, context)).await
+        self.decide(|machine, context| machine.step_ended(nic, result, context)).await
     }
 
     async fn heard(&mut self, event: Heard) -> Result<(), LedgerError> {

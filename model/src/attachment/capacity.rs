@@ -1,6 +1,12 @@
 //! How many NICs a VM may have.
 
-use super::{machine::VmNics, record::Goal};
+use super::{
+    record::Goal,
+    vm_nics::{Shown, VmNics},
+};
+
+/// How long a limit is believed that was found out by a NIC that did not show: the guest may only have been slow.
+const SHOWN_MS: u64 = 600_000;
 
 /// How many NICs there may be, are used, and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,5 +58,20 @@ impl VmNics {
             quarantined,
             total,
         }
+    }
+
+    /// The guest showed so many NICs and no more: asking for another would only make a pod wait in vain.
+    pub(super) fn learn_limit(&mut self, now_ms: u64) {
+        self.shown = Some(Shown { nics: self.seen().max(1), until_ms: now_ms + SHOWN_MS });
+    }
+
+    /// A guest that was merely slow has shown more by now.
+    pub(super) fn correct_limit(&mut self) {
+        let seen = self.seen();
+        self.shown = self.shown.filter(|shown| seen <= shown.nics);
+    }
+
+    fn seen(&self) -> u32 {
+        u32::try_from(self.nics.values().filter(|nic| nic.was_seen()).count()).unwrap_or(u32::MAX)
     }
 }

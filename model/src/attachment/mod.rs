@@ -20,24 +20,29 @@
 //! [`VmNics`] is the whole of one VM. It is given everything that happens and returns an [`Outcome`]: changes that must be
 //! durable first, steps to carry out, and requests that can be answered.
 
+mod advance;
 mod capacity;
-mod machine;
 mod nic;
 mod observe;
 mod purpose;
 mod record;
 mod request;
 mod serve;
+mod step;
+mod turn;
+mod vm_nics;
 mod warm_pool;
+mod world;
 
 #[cfg(test)]
 mod tests;
 
 pub use capacity::Capacity;
-pub use machine::{Change, Context, Limits, Outcome, StepFailure, StepOrder, VmNics};
-pub use nic::{Nic, Phase, Step};
-pub use observe::{PortSeen, VmEvent, VmState, World};
-pub use purpose::{Purpose, Wish};
-pub use record::{Attachment, Goal, Guarding, NicRecord, PodRef};
+pub use nic::{Nic, Phase};
+pub use purpose::{Guarding, Purpose, Wish};
+pub use record::{Attachment, Goal, NicRecord, PodRef};
 pub use request::{Answer, AttachOrder, Granted, Refusal, Ticket};
 pub use serve::{Admission, UnknownAttachment};
+pub use step::{Step, StepFailure, StepOrder};
+pub use vm_nics::{Change, Context, Limits, Outcome, VmNics};
+pub use world::{PortSeen, VmEvent, VmState, World};

@@ -1,39 +1,11 @@
 //! One NIC: its record, what is known of it in the world, and the step that comes next.
 
-use super::record::{Goal, Guarding, NicRecord};
+use super::{
+    purpose::Guarding,
+    record::{Goal, NicRecord},
+    step::Step,
+};
 use std::fmt;
-
-/// A single effect on the world. Carried out as it is; whoever does so decides nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Make the TAP (or veth).
-    CreateHostEnd,
-    /// Put the guard in this state.
-    Guard(Guarding),
-    /// Make the host's end a port of its network's bridge, up.
-    Join,
-    /// Take the host's end out of any bridge, and set it up.
-    Isolate,
-    /// Have the hypervisor plug it.
-    Plug,
-    /// Take away whatever there is of it.
-    Unplug,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CreateHostEnd => "create host end",
-            Self::Guard(Guarding::Closed) => "close guard",
-            Self::Guard(Guarding::Open(_)) => "open guard",
-            Self::Guard(Guarding::Reflected(_)) => "join loopback group",
-            Self::Join => "join bridge",
-            Self::Isolate => "leave bridge",
-            Self::Plug => "plug",
-            Self::Unplug => "unplug",
-        })
-    }
-}
 
 /// Where in its life a NIC is, for people. See the diagram in the [module](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,61 +1,14 @@
 //! The world against the ledger: what was seen, and what follows from it.
 
 use super::{
-    machine::{Context, Outcome, VmNics},
     nic::Nic,
-    purpose::Purpose,
-    record::{Goal, Guarding, NicRecord},
+    purpose::{Guarding, Purpose},
+    record::{Goal, NicRecord},
+    request::Refusal,
+    vm_nics::{Context, Outcome, VmNics},
+    world::{PortSeen, VmEvent, VmState, World},
 };
 use crate::identity::{AttachmentId, Mac, NicId};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// How the VM is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum VmState {
-    Running,
-    Paused,
-    Down,
-}
-
-/// What a hypervisor tells without being asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VmEvent {
-    /// The guest was reset. NICs stay plugged; nothing of what the guest did with them is left.
-    Reset,
-    /// A NIC has left the guest.
-    NicGone(NicId),
-}
-
-/// One look at the hypervisor and at the host's links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct World {
-    /// [`VmNics::generation`] when the look began.
-    pub as_of: u64,
-    /// How the VM is.
-    pub state: VmState,
-    /// Hot-plug places in all.
-    pub ports: Option<u32>,
-    /// NICs the hypervisor has, in whole or in part.
-    pub plugged: BTreeSet<NicId>,
-    /// Those of them that it has in part only: a back end without its device, or the reverse.
-    pub halves: BTreeSet<NicId>,
-    /// Host's ends that exist.
-    pub host_ends: BTreeMap<NicId, PortSeen>,
-}
-
-/// A host's end that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSeen {
-    /// It is a port of its network's bridge, and up.
-    pub joined: bool,
-    /// It is a port of no bridge, and up.
-    pub isolated: bool,
-    /// Guard programs hang on it.
-    pub guarded: bool,
-    /// It is an endpoint of a loopback group, and the reflector hangs on it.
-    pub reflected: bool,
-}
 
 impl VmNics {
     /// Compares, and starts what mends the difference. Returns a sentence per difference.
@@ -129,7 +82,7 @@ impl VmNics {
     fn refuse_for_lost(&mut self, id: NicId, out: &mut Outcome) {
         let lost = self.nics.get(&id).filter(|nic| nic.lost).and_then(|nic| nic.record.attachment());
         if let Some(attachment) = lost {
-            let refusal = super::Refusal::AlreadyAttached { attachment: attachment.id.clone() };
+            let refusal = Refusal::AlreadyAttached { attachment: attachment.id.clone() };
             self.refuse_waiting(id, &refusal, out);
         }
     }
@@ -221,7 +174,7 @@ impl VmNics {
 
     fn died_with_vm(&mut self, id: NicId, out: &mut Outcome) -> Option<String> {
         let was_there = self.nics.get(&id).is_some_and(|nic| nic.plugged);
-        self.refuse_waiting(id, &super::Refusal::VmDown, out);
+        self.refuse_waiting(id, &Refusal::VmDown, out);
         self.erase(id, out);
         was_there.then(|| format!("{id}: gone with its VM"))
     }

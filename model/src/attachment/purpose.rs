@@ -1,11 +1,11 @@
 //! What a NIC is for: the one place that tells a pod's interface from a fraction's endpoint.
 //!
 //! A [`Wish`] is asked; with what the pools give for it, it becomes a [`Purpose`], which is kept in the ledger and told to
-//! whoever asked. What the host end needs follows from it ([`NicRecord::guarding`](super::NicRecord::guarding),
-//! [`NicRecord::belongs_in_bridge`](super::NicRecord::belongs_in_bridge)).
+//! whoever asked. What its host end needs follows from it: `NicRecord::guarding` and `NicRecord::belongs_in_bridge`.
 
 use crate::{
     address::AddressRequest,
+    guard::GuardRules,
     identity::Mac,
     loopback::{JoinWish, Membership},
 };
@@ -89,6 +89,17 @@ impl Purpose {
             Self::Endpoint(membership) => Some(membership),
         }
     }
+}
+
+/// What becomes of what the guest sends by a NIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guarding {
+    /// Drops everything.
+    Closed,
+    /// Lets out what the rules allow.
+    Open(GuardRules),
+    /// The reflector stands in the guard's place: everything goes to the other endpoints of the group, or nowhere.
+    Reflected(Membership),
 }
 
 /// A purpose as ledgers have it, from the first one on: another purpose is another optional field.

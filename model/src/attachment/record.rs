@@ -1,6 +1,6 @@
 //! What the ledger keeps of a NIC.
 
-use super::purpose::Purpose;
+use super::purpose::{Guarding, Purpose};
 use crate::{
     guard::{GuardRules, RateLimit},
     identity::{AttachmentId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
@@ -41,17 +41,6 @@ pub enum Goal {
     Spare,
     /// To be unplugged and forgotten.
     Remove,
-}
-
-/// What becomes of what the guest sends by a NIC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guarding {
-    /// Drops everything.
-    Closed,
-    /// Lets out what the rules allow.
-    Open(GuardRules),
-    /// The reflector stands in the guard's place: everything goes to the other endpoints of the group, or nowhere.
-    Reflected(Membership),
 }
 
 /// One pod interface.

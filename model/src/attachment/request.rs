@@ -3,6 +3,7 @@
 use super::{
     purpose::Purpose,
     record::{Attachment, NicRecord},
+    step::StepFailure,
 };
 use crate::identity::{AttachmentId, Mac, Mtu, NetworkName, NicId};
 
@@ -95,5 +96,5 @@ pub enum Refusal {
     Waiting { attachment: AttachmentId },
     /// A step failed; everything done so far is being undone.
     #[error("could not {step} for {attachment}: {failure}")]
-    StepFailed { attachment: AttachmentId, step: String, failure: super::StepFailure },
+    StepFailed { attachment: AttachmentId, step: String, failure: StepFailure },
 }

@@ -1,11 +1,11 @@
 //! What guests ask, and what follows.
 
 use super::{
-    machine::{Change, Context, Outcome, VmNics},
-    observe::VmState,
     record::{Goal, NicRecord},
     request::{Answer, AttachOrder, Refusal, Ticket},
+    vm_nics::{Change, Context, Outcome, VmNics},
     warm_pool::{HOLD_MS, SHOW_DEADLINE_MS},
+    world::VmState,
 };
 use crate::identity::{AttachmentId, BootId, Mac, NetworkName, NicId, RequestId};
 use std::collections::BTreeSet;

@@ -1,11 +1,11 @@
 //! Spare NICs: when to plug more, which to hand out, which to let go.
 
 use super::{
-    machine::{Context, Outcome, VmNics},
     nic::Nic,
-    observe::VmState,
     purpose::Purpose,
     record::{Goal, NicRecord},
+    vm_nics::{Context, Outcome, VmNics},
+    world::VmState,
 };
 use crate::identity::{NetworkName, NicId};
 

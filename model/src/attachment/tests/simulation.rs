@@ -209,7 +209,7 @@ impl Simulation {
         }
         let order = self.queue.remove(index % self.queue.len());
         let result = if fail { Err(failure(&order.step)) } else { self.effect(&order) };
-        self.decide(|m, c| m.done(order.record.nic, result, c));
+        self.decide(|m, c| m.step_ended(order.record.nic, result, c));
     }
 
     fn effect(&mut self, order: &StepOrder) -> Result<(), StepFailure> {
