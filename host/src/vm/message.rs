@@ -2,7 +2,7 @@
 
 use nestless_model::{
     address::ClaimError,
-    attachment::{Capacity, Granted, NicRecord, Phase, PodRef, Refusal, VmState, Wish},
+    attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, VmState, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, Mac, NetworkName, RequestId, VmName},
     loopback::JoinError,
@@ -46,7 +46,7 @@ pub enum RequestError {
     Join(#[from] JoinError),
     /// The VM's NICs.
     #[error("VM {vm}: {refusal}")]
-    Refused { vm: VmName, refusal: Refusal },
+    Refused { vm: VmName, refusal: AttachRefusal },
     /// No NIC serves it.
     #[error("VM {vm}: no NIC serves {attachment}")]
     NotFound { vm: VmName, attachment: AttachmentId },

@@ -12,8 +12,8 @@ use crate::{
 };
 use nestless_model::{
     attachment::{
-        Admission, Answer, AttachOrder, Attachment, Context, Granted, Limits, NicRecord, Outcome, Refusal,
-        StepFailure, Ticket, VmEvent, VmNics, VmState,
+        Admission, Answer, AttachOrder, AttachRefusal, Attachment, Context, Granted, Limits, NicRecord,
+        Outcome, StepFailure, Ticket, VmEvent, VmNics, VmState,
     },
     identity::{AttachmentId, BootId, LinkName, NicId, VmName},
 };
@@ -207,7 +207,7 @@ impl Task {
         let mtu = network.mtu;
         match self.machine.admits(&request.id, &request.request, &name) {
             Err(refusal) => {
-                let evicting = matches!(refusal, Refusal::NoCapacity { evicting: true, .. });
+                let evicting = matches!(refusal, AttachRefusal::NoCapacity { evicting: true, .. });
                 let _ = reply.send(Err(RequestError::Refused { vm: self.vm.clone(), refusal }));
                 if evicting {
                     self.decide(VmNics::evict).await?;

@@ -4,7 +4,7 @@ use super::{
     nic::Nic,
     purpose::Purpose,
     record::{Goal, NicRecord},
-    request::{Answer, Granted, Refusal},
+    request::{Answer, AttachRefusal, Granted},
     step::StepOrder,
     vm_nics::{Change, Outcome, VmNics},
 };
@@ -62,7 +62,7 @@ impl VmNics {
         out.answers.extend(tickets.into_iter().map(|ticket| (ticket, Answer::Detached { existed: true })));
     }
 
-    pub(super) fn refuse_waiting(&mut self, id: NicId, refusal: &Refusal, out: &mut Outcome) {
+    pub(super) fn refuse_waiting(&mut self, id: NicId, refusal: &AttachRefusal, out: &mut Outcome) {
         for (ticket, _) in self.attaching.remove(&id).unwrap_or_default() {
             out.answers.push((ticket, Answer::Refused(refusal.clone())));
         }

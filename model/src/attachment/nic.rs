@@ -35,11 +35,11 @@ pub struct Nic {
     /// What is durable.
     pub record: NicRecord,
     /// Looked at since the daemon started, so that the flags below mean something.
-    pub(super) known: bool,
+    pub(super) observed: bool,
     /// Half of it is there (as after a crash): take it away before anything else.
     pub(super) broken: bool,
     pub(super) host_end: bool,
-    pub(super) joined: bool,
+    pub(super) enslaved: bool,
     /// In no bridge, and up.
     pub(super) isolated: bool,
     pub(super) plugged: bool,
@@ -59,17 +59,17 @@ pub struct Nic {
 impl Nic {
     /// A NIC that exists in the ledger only.
     pub(super) fn planned(record: NicRecord) -> Self {
-        Self { known: true, ..Self::unknown(record) }
+        Self { observed: true, ..Self::unobserved(record) }
     }
 
     /// A NIC from the ledger, before anyone has looked.
-    pub(super) fn unknown(record: NicRecord) -> Self {
+    pub(super) fn unobserved(record: NicRecord) -> Self {
         Self {
             record,
-            known: false,
+            observed: false,
             broken: false,
             host_end: false,
-            joined: false,
+            enslaved: false,
             isolated: false,
             plugged: false,
             visible: false,
@@ -101,7 +101,7 @@ impl Nic {
 
     /// The step from what is to what shall be; `None` when there is nothing to do, or nothing can be done now.
     pub(super) fn next_step(&self) -> Option<Step> {
-        if self.running.is_some() || !self.known || self.retry_at_ms.is_some() {
+        if self.running.is_some() || !self.observed || self.retry_at_ms.is_some() {
             return None;
         }
         if self.record.goal == Goal::Remove {
@@ -127,7 +127,7 @@ impl Nic {
             return Some(Step::Guard(wanted));
         }
         if !self.is_placed() {
-            return Some(Step::Join);
+            return Some(Step::Enslave);
         }
         (!self.plugged).then_some(Step::Plug)
     }
@@ -137,8 +137,8 @@ impl Nic {
         self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.record.guarding())
     }
 
-    /// The guest has it, for all we know.
-    pub(super) fn was_seen(&self) -> bool {
+    /// It is visible in the guest, or was when a pod got it.
+    pub(super) fn was_visible(&self) -> bool {
         self.visible || self.record.attachment().is_some_and(|a| a.confirmed)
     }
 
@@ -147,11 +147,11 @@ impl Nic {
     }
 
     pub(super) fn forget_world(&mut self) {
-        *self = Self { known: true, touched: self.touched, ..Self::unknown(self.record.clone()) };
+        *self = Self { observed: true, touched: self.touched, ..Self::unobserved(self.record.clone()) };
     }
 
     /// The host's end is where it belongs: in its network's bridge, or an endpoint's in none.
     pub(super) fn is_placed(&self) -> bool {
-        if self.record.belongs_in_bridge() { self.joined } else { self.isolated }
+        if self.record.belongs_in_bridge() { self.enslaved } else { self.isolated }
     }
 }

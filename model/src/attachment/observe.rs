@@ -4,9 +4,9 @@ use super::{
     nic::Nic,
     purpose::{Guarding, Purpose},
     record::{Goal, NicRecord},
-    request::Refusal,
+    request::AttachRefusal,
     vm_nics::{Context, Outcome, VmNics},
-    world::{PortSeen, VmEvent, VmState, World},
+    world::{HostEndState, VmEvent, VmState, World},
 };
 use crate::identity::{AttachmentId, Mac, NicId};
 
@@ -19,7 +19,7 @@ impl VmNics {
         self.state = world.state;
         self.erased.retain(|_, generation| *generation > world.as_of);
         if world.state != VmState::Down {
-            self.ports = world.ports;
+            self.slots = world.slots;
         }
         let mut findings = self.adopt_orphans(world, out);
         let quiet: Vec<NicId> = self
@@ -40,7 +40,7 @@ impl VmNics {
     /// What is amiss with the host's half of an interface, in sentences; `None` if no NIC serves it.
     pub fn faults(&self, id: &AttachmentId, world: &World) -> Option<Vec<String>> {
         let nic = self.serving(id)?;
-        let (link, port) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
+        let (link, end) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
         let mut faults = Vec::new();
         let mut fault = |amiss: bool, text: String| amiss.then(|| faults.push(text));
         fault(world.state == VmState::Down, "the VM's hypervisor does not answer".to_owned());
@@ -48,31 +48,31 @@ impl VmNics {
             !world.plugged.contains(&nic.record.nic),
             format!("{} is not plugged into the VM", nic.record.nic),
         );
-        fault(port.is_none(), format!("the host has no link {link}"));
+        fault(end.is_none(), format!("the host has no link {link}"));
         if !nic.record.belongs_in_bridge() {
-            fault(port.is_some_and(|port| !port.isolated), format!("{link} is a port of a bridge, or down"));
-            fault(port.is_some_and(|port| !port.reflected), format!("{link} is in no loopback group"));
+            fault(end.is_some_and(|end| !end.isolated), format!("{link} is a port of a bridge, or down"));
+            fault(end.is_some_and(|end| !end.reflected), format!("{link} is in no loopback group"));
         } else {
-            let unjoined = format!("{link} is no port of its network's bridge, or down");
-            fault(port.is_some_and(|port| !port.joined), unjoined);
-            fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
+            let elsewhere = format!("{link} is no port of its network's bridge, or down");
+            fault(end.is_some_and(|end| !end.enslaved), elsewhere);
+            fault(end.is_some_and(|end| !end.guarded), format!("{link} has no guard"));
         }
         Some(faults)
     }
 
     fn compare(&mut self, id: NicId, world: &World, now_ms: u64, out: &mut Outcome) -> Option<String> {
         let device = world.plugged.contains(&id);
-        let port = world.host_ends.get(&id).copied();
+        let end = world.host_ends.get(&id).copied();
         if world.state == VmState::Down {
             // A host's end that is still there has somebody who holds it: the hypervisor lives, and only its control
             // socket does not answer. Nothing is known of the NIC then, and nothing is done with it.
-            return if port.is_none() { self.died_with_vm(id, out) } else { None };
+            return if end.is_none() { self.died_with_vm(id, out) } else { None };
         }
         let nic = self.nics.get_mut(&id)?;
-        let first_look = !std::mem::replace(&mut nic.known, true);
-        match (device, port) {
+        let first_look = !std::mem::replace(&mut nic.observed, true);
+        match (device, end) {
             (true, Some(_)) if world.halves.contains(&id) => Self::half(nic, device),
-            (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
+            (true, Some(end)) => Self::whole(nic, end, first_look, now_ms),
             (false, None) => Self::missing(nic, first_look),
             (true, None) | (false, Some(_)) => Self::half(nic, device),
         }
@@ -82,18 +82,18 @@ impl VmNics {
     fn refuse_for_lost(&mut self, id: NicId, out: &mut Outcome) {
         let lost = self.nics.get(&id).filter(|nic| nic.lost).and_then(|nic| nic.record.attachment());
         if let Some(attachment) = lost {
-            let refusal = Refusal::AlreadyAttached { attachment: attachment.id.clone() };
+            let refusal = AttachRefusal::AlreadyAttached { attachment: attachment.id.clone() };
             self.refuse_waiting(id, &refusal, out);
         }
     }
 
-    fn whole(nic: &mut Nic, port: PortSeen, first_look: bool, now_ms: u64) -> Option<String> {
+    fn whole(nic: &mut Nic, end: HostEndState, first_look: bool, now_ms: u64) -> Option<String> {
         let resumed = nic.host_end && nic.plugged;
         let was_placed = nic.is_placed();
-        (nic.joined, nic.isolated) = (port.joined, port.isolated);
+        (nic.enslaved, nic.isolated) = (end.enslaved, end.isolated);
         let guarded = match nic.record.guarding() {
-            Guarding::Reflected(_) => port.reflected,
-            Guarding::Open(_) | Guarding::Closed => port.guarded,
+            Guarding::Reflected(_) => end.reflected,
+            Guarding::Open(_) | Guarding::Closed => end.guarded,
         };
         let drifted = resumed && (was_placed && !nic.is_placed() || nic.guard.is_some() && !guarded);
         (nic.host_end, nic.plugged, nic.broken) = (true, true, false);
@@ -174,7 +174,7 @@ impl VmNics {
 
     fn died_with_vm(&mut self, id: NicId, out: &mut Outcome) -> Option<String> {
         let was_there = self.nics.get(&id).is_some_and(|nic| nic.plugged);
-        self.refuse_waiting(id, &Refusal::VmDown, out);
+        self.refuse_waiting(id, &AttachRefusal::VmDown, out);
         self.erase(id, out);
         was_there.then(|| format!("{id}: gone with its VM"))
     }
@@ -189,7 +189,7 @@ impl VmNics {
                     // A reset completes every removal that the guest never answered.
                     nic.retry_at_ms = None;
                 }
-                self.shown = None;
+                self.guest_limit = None;
                 self.unheard = true;
                 let all: Vec<NicId> = self.nics.keys().copied().collect();
                 for id in all {

@@ -15,7 +15,7 @@ pub struct NicRecord {
     pub nic: NicId,
     /// The VM it is (to be) plugged into.
     pub vm: VmName,
-    /// The network whose bridge it joins.
+    /// The network whose bridge its host end is a port of.
     pub network: NetworkName,
     /// Plug-time address.
     pub mac: Mac,

@@ -35,7 +35,7 @@ pub enum Answer {
         existed: bool,
     },
     /// To either.
-    Refused(Refusal),
+    Refused(AttachRefusal),
 }
 
 /// A NIC for a pod or a fraction.
@@ -75,7 +75,7 @@ impl Granted {
 /// Why a request is not served.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the objects named in each message")]
-pub enum Refusal {
+pub enum AttachRefusal {
     /// The interface has a NIC.
     #[error("{attachment} is attached already: detach it first")]
     AlreadyAttached { attachment: AttachmentId },

@@ -11,7 +11,7 @@ pub enum Step {
     /// Put the guard in this state.
     Guard(Guarding),
     /// Make the host's end a port of its network's bridge, up.
-    Join,
+    Enslave,
     /// Take the host's end out of any bridge, and set it up.
     Isolate,
     /// Have the hypervisor plug it.
@@ -27,7 +27,7 @@ impl fmt::Display for Step {
             Self::Guard(Guarding::Closed) => "close guard",
             Self::Guard(Guarding::Open(_)) => "open guard",
             Self::Guard(Guarding::Reflected(_)) => "join loopback group",
-            Self::Join => "join bridge",
+            Self::Enslave => "join bridge",
             Self::Isolate => "leave bridge",
             Self::Plug => "plug",
             Self::Unplug => "unplug",
@@ -47,9 +47,9 @@ pub struct StepOrder {
 /// Why a step failed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum StepFailure {
-    /// No hot-plug place is free.
+    /// No hot-plug slot is free.
     #[error("{0}")]
-    NoPort(String),
+    NoSlot(String),
     /// The hypervisor does not answer.
     #[error("{0}")]
     VmDown(String),

@@ -3,7 +3,7 @@
 use super::{
     purpose::Guarding,
     record::Goal,
-    request::Refusal,
+    request::AttachRefusal,
     step::{Step, StepFailure},
     vm_nics::{Change, Context, Outcome, VmNics},
 };
@@ -41,8 +41,8 @@ impl VmNics {
         match step {
             Step::CreateHostEnd => nic.host_end = true,
             Step::Guard(guarding) => nic.guard = Some(guarding),
-            Step::Join => (nic.joined, nic.isolated) = (true, false),
-            Step::Isolate => (nic.joined, nic.isolated) = (false, true),
+            Step::Enslave => (nic.enslaved, nic.isolated) = (true, false),
+            Step::Isolate => (nic.enslaved, nic.isolated) = (false, true),
             Step::Plug => {
                 nic.plugged = true;
                 nic.plugged_at_ms = now_ms;
@@ -84,7 +84,7 @@ impl VmNics {
         match nic.record.attachment() {
             Some(attachment) if attachment.confirmed => nic.retry_at_ms = Some(context.now_ms + RETRY_MS),
             Some(attachment) => {
-                let refusal = Refusal::StepFailed {
+                let refusal = AttachRefusal::StepFailed {
                     attachment: attachment.id.clone(),
                     step: step.to_string(),
                     failure,
@@ -97,11 +97,11 @@ impl VmNics {
         }
     }
 
-    /// Time goes by: failed steps are tried again, NICs that the guest never showed are given up.
+    /// Time goes by: failed steps are tried again, NICs that never became visible are given up.
     pub fn tick(&mut self, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
-        self.shown = self.shown.filter(|shown| context.now_ms < shown.until_ms);
-        for id in self.unseen_spares(context.now_ms) {
+        self.guest_limit = self.guest_limit.filter(|limit| context.now_ms < limit.until_ms);
+        for id in self.invisible_spares(context.now_ms) {
             self.learn_limit(context.now_ms);
             self.give_up_spare(id, context, &mut out);
             self.advance(id, &mut out);

@@ -63,9 +63,9 @@ pub enum Change {
     Boot(BootId),
 }
 
-/// A limit that was found out.
+/// How many NICs become visible in a guest: found out, and believed for a while.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
+pub(super) struct GuestLimit {
     pub(super) nics: u32,
     pub(super) until_ms: u64,
 }
@@ -78,13 +78,13 @@ pub struct VmNics {
     pub(super) state: VmState,
     pub(super) boot: Option<BootId>,
     pub(super) nics: BTreeMap<NicId, Nic>,
-    /// Hot-plug places, as the hypervisor counts them.
-    pub(super) ports: Option<u32>,
-    /// How many NICs this boot of the guest could show, once that was found out.
-    pub(super) shown: Option<Shown>,
+    /// Hot-plug slots, as the hypervisor counts them.
+    pub(super) slots: Option<u32>,
+    /// Of this boot of the guest, once that was found out.
+    pub(super) guest_limit: Option<GuestLimit>,
     pub(super) hold_until_ms: u64,
     /// Nobody has spoken for the guest since the daemon started or the guest was reset: it may be booting, and then it
-    /// neither shows a NIC nor lets go of one.
+    /// neither makes a NIC visible nor lets go of one.
     pub(super) unheard: bool,
     pub(super) erased: BTreeMap<NicId, u64>,
     pub(super) attaching: BTreeMap<NicId, Vec<(Ticket, bool)>>,
@@ -101,9 +101,9 @@ impl VmNics {
             // Whoever was served before the daemon restarted is not told to wait for a hello.
             state: VmState::Running,
             boot,
-            nics: records.into_iter().map(|record| (record.nic, Nic::unknown(record))).collect(),
-            ports: None,
-            shown: None,
+            nics: records.into_iter().map(|record| (record.nic, Nic::unobserved(record))).collect(),
+            slots: None,
+            guest_limit: None,
             hold_until_ms: 0,
             unheard: true,
             erased: BTreeMap::new(),

@@ -28,21 +28,21 @@ pub struct World {
     pub as_of: u64,
     /// How the VM is.
     pub state: VmState,
-    /// Hot-plug places in all.
-    pub ports: Option<u32>,
+    /// Hot-plug slots in all.
+    pub slots: Option<u32>,
     /// NICs the hypervisor has, in whole or in part.
     pub plugged: BTreeSet<NicId>,
     /// Those of them that it has in part only: a back end without its device, or the reverse.
     pub halves: BTreeSet<NicId>,
     /// Host's ends that exist.
-    pub host_ends: BTreeMap<NicId, PortSeen>,
+    pub host_ends: BTreeMap<NicId, HostEndState>,
 }
 
 /// A host's end that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSeen {
+pub struct HostEndState {
     /// It is a port of its network's bridge, and up.
-    pub joined: bool,
+    pub enslaved: bool,
     /// It is a port of no bridge, and up.
     pub isolated: bool,
     /// Guard programs hang on it.

@@ -7,7 +7,7 @@ use crate::{hypervisor::VmEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
     address::AddressRequest,
-    attachment::{Limits, PodRef, Refusal, Wish},
+    attachment::{AttachRefusal, Limits, PodRef, Wish},
     identity::{AttachmentId, Mtu},
     loopback::{JoinError, JoinWish},
     network::{Network, Subnet, Uplink},
@@ -178,7 +178,7 @@ async fn a_restart_keeps_what_was_promised_and_changes_nothing_but_the_guard() {
     let other = AttachRequest { request: "other".parse().unwrap(), ..request(1) };
     let refused = daemon.handle.attach(other).await.unwrap_err();
     assert!(
-        matches!(refused, RequestError::Refused { refusal: Refusal::AlreadyAttached { .. }, .. }),
+        matches!(refused, RequestError::Refused { refusal: AttachRefusal::AlreadyAttached { .. }, .. }),
         "{refused}"
     );
     daemon.stop().await;
@@ -235,7 +235,7 @@ async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
     daemon.events.send(VmEvent::Down).await.unwrap();
     daemon.handle.reconcile().await.unwrap();
     let refused = daemon.handle.attach(request(2)).await.unwrap_err();
-    assert!(matches!(refused, RequestError::Refused { refusal: Refusal::VmDown, .. }), "{refused}");
+    assert!(matches!(refused, RequestError::Refused { refusal: AttachRefusal::VmDown, .. }), "{refused}");
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     assert!(ledger.read().unwrap().nics.is_empty());

@@ -11,7 +11,7 @@ pub(super) const HOST: u16 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
-    pub(super) joined: bool,
+    pub(super) enslaved: bool,
     pub(super) isolated: bool,
     pub(super) guard: Option<Guarding>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Simulation {
     pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) released: Vec<Purpose>,
     pub(super) now_ms: u64,
-    pub(super) places: usize,
+    pub(super) slots: usize,
     next_nic: u32,
     next_ticket: u64,
 }
@@ -64,10 +64,10 @@ pub(super) fn purpose(n: u32) -> Purpose {
 }
 
 impl Link {
-    fn seen(&self) -> PortSeen {
+    fn seen(&self) -> HostEndState {
         let reflected = matches!(self.guard, Some(Guarding::Reflected(_)));
-        PortSeen {
-            joined: self.joined,
+        HostEndState {
+            enslaved: self.enslaved,
             isolated: self.isolated,
             guarded: self.guard.is_some() && !reflected,
             reflected,
@@ -76,7 +76,7 @@ impl Link {
 
     /// As the record wants it.
     pub(super) fn fits(&self, record: &NicRecord) -> bool {
-        let placed = if record.membership().is_some() { self.isolated } else { self.joined };
+        let placed = if record.membership().is_some() { self.isolated } else { self.enslaved };
         placed && self.guard == Some(record.guarding())
     }
 }
@@ -97,7 +97,7 @@ impl Simulation {
             answers: vec![],
             released: vec![],
             now_ms: 0,
-            places: 100,
+            slots: 100,
             next_nic: 1,
             next_ticket: 1,
         };
@@ -188,7 +188,7 @@ impl Simulation {
         let world = World {
             as_of: self.machine.generation(),
             state: VmState::Running,
-            ports: Some(u32::try_from(self.places).unwrap()),
+            slots: Some(u32::try_from(self.slots).unwrap()),
             plugged: self.devices.clone(),
             halves: self.halves.clone(),
             host_ends: self.links.iter().map(|(&nic, link)| (nic, link.seen())).collect(),
@@ -222,24 +222,24 @@ impl Simulation {
                 assert!(link.isolated || !reflected, "a bridge would flood to a localhost");
                 link.guard = Some(guarding.clone());
             }
-            Step::Join => {
-                let link = self.links.get_mut(&nic).expect("joined after it was made");
+            Step::Enslave => {
+                let link = self.links.get_mut(&nic).expect("enslaved after it was made");
                 assert!(link.guard.is_some(), "a port without a guard");
                 assert!(
                     !matches!(link.guard, Some(Guarding::Reflected(_))),
                     "a bridge would flood to a localhost"
                 );
-                (link.joined, link.isolated) = (true, false);
+                (link.enslaved, link.isolated) = (true, false);
             }
             Step::Isolate => {
                 let link = self.links.get_mut(&nic).expect("set up after it was made");
-                (link.joined, link.isolated) = (false, true);
+                (link.enslaved, link.isolated) = (false, true);
             }
             Step::Plug => {
                 let link = &self.links[&nic];
-                assert!(link.joined || link.isolated, "plugged before it was a port");
-                if self.devices.len() >= self.places {
-                    return Err(StepFailure::NoPort("no port".into()));
+                assert!(link.enslaved || link.isolated, "plugged before it was a port");
+                if self.devices.len() >= self.slots {
+                    return Err(StepFailure::NoSlot("no slot".into()));
                 }
                 assert!(self.devices.insert(nic), "plugged twice");
             }
