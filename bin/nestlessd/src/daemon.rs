@@ -13,7 +13,7 @@ use nestless_host::{
 };
 use nestless_model::{
     attachment::NicRecord,
-    identity::{BootId, NicId, VmName},
+    identity::{NicId, VmName},
 };
 use nestless_support::netlink::{LinkEvent, LinkMonitor};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
@@ -49,12 +49,8 @@ impl Daemon {
         let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
         let shared =
             Arc::new(Shared::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));
-        let boots: BTreeMap<VmName, BootId> = contents.boots.into_iter().collect();
-        let mut records = BTreeMap::new();
-        for record in contents.nics {
-            warn_of_mtu(&record, &shared);
-            records.entry(record.vm.clone()).or_insert_with(Vec::new).push(record);
-        }
+        contents.nics.iter().for_each(|record| warn_of_mtu(record, &shared));
+        let mut remembered = contents.by_vm();
         let mut tasks = JoinSet::new();
         let (mut vms, mut limits, mut looking) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for vm in &config.vms {
@@ -67,18 +63,21 @@ impl Daemon {
                 connected,
                 Arc::clone(&ports) as Arc<dyn Ports>,
                 Arc::clone(&shared),
-                records.remove(&vm.name).unwrap_or_default(),
-                boots.get(&vm.name).cloned(),
+                remembered.remove(&vm.name).unwrap_or_default(),
             );
             let name = vm.name.clone();
             tasks.spawn(async move { ended(&name, task.await) });
             vms.insert(vm.name.clone(), handle);
             looking.push(looked);
         }
-        for (vm, nics) in &records {
-            warn!(%vm, nics = nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
+        let mut departed = Vec::new();
+        for (vm, remembered) in remembered {
+            if !remembered.nics.is_empty() {
+                warn!(%vm, nics = remembered.nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
+            }
+            shared.unreserve_departed(&vm, &remembered).await?;
+            departed.extend(remembered.nics);
         }
-        let departed = records.into_values().flatten().collect();
         for looked in looking {
             // A task that ended before its first look is reported through `failure`.
             let _ = looked.await;

@@ -1,13 +1,13 @@
 //! What may be asked of a VM's task.
 
 use nestless_model::{
-    address::ClaimError,
-    attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, VmState, Wish},
+    address::{ClaimError, ReservationWish},
+    attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, Reservation, VmState, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, Mac, NetworkName, RequestId, VmName},
     loopback::JoinError,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 use tokio::sync::{mpsc, oneshot};
 
 /// A pod wants an interface, or a fraction its endpoint.
@@ -29,6 +29,17 @@ pub struct AttachRequest {
     pub sandbox: String,
     /// Who it is for.
     pub pod: PodRef,
+}
+
+/// A VM wants to keep an address.
+#[derive(Clone, Debug)]
+pub struct ReserveRequest {
+    /// The same one again gets the same answer.
+    pub request: RequestId,
+    /// `None`: the VM's default network.
+    pub network: Option<NetworkName>,
+    /// Which address.
+    pub wish: ReservationWish,
 }
 
 /// Why a request was not served.
@@ -70,6 +81,8 @@ pub struct Snapshot {
     pub boot: Option<BootId>,
     /// How many NICs there may be and are.
     pub capacity: Capacity,
+    /// How many addresses the VM keeps.
+    pub reserved: usize,
     /// Every NIC.
     pub nics: Vec<(NicRecord, Phase)>,
 }
@@ -80,6 +93,8 @@ type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 pub(super) enum Message {
     Attach(Box<AttachRequest>, Reply<Granted>),
     Detach(AttachmentId, Reply<bool>),
+    Reserve(ReserveRequest, Reply<Reservation>),
+    Unreserve(Option<NetworkName>, IpAddr, Reply<bool>),
     Confirm(AttachmentId, String, Reply<()>),
     Hello(BootId, Reply<()>),
     Report(BTreeSet<Mac>, Reply<()>),
@@ -126,6 +141,26 @@ impl VmHandle {
     /// When the daemon cannot take the request at all.
     pub async fn detach(&self, id: AttachmentId) -> Result<bool, RequestError> {
         self.ask(|reply| Message::Detach(id, reply)).await
+    }
+
+    /// An address for the VM to keep. Answered when that is durable.
+    ///
+    /// # Errors
+    /// With the reason; nothing is left of it then.
+    pub async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, RequestError> {
+        self.ask(|reply| Message::Reserve(request, reply)).await
+    }
+
+    /// The VM keeps an address of a network, its default one if none is named, no more; false if it did not.
+    ///
+    /// # Errors
+    /// When the daemon cannot take the request at all.
+    pub async fn unreserve(
+        &self,
+        network: Option<NetworkName>,
+        address: IpAddr,
+    ) -> Result<bool, RequestError> {
+        self.ask(|reply| Message::Unreserve(network, address, reply)).await
     }
 
     /// The guest says that the NIC serves the pod, and where it found it.

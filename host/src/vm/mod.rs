@@ -15,7 +15,7 @@ mod shared;
 mod steps;
 mod task;
 
-pub use message::{AttachRequest, RequestError, Snapshot, VmHandle};
+pub use message::{AttachRequest, RequestError, ReserveRequest, Snapshot, VmHandle};
 pub use ports::{HostEndSeen, PortError, Ports};
 pub use shared::{Shared, SubnetUse};
 pub use task::{VmConfig, spawn};

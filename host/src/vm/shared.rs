@@ -4,8 +4,8 @@ use super::message::RequestError;
 use crate::ledger::{Batch, Contents, Ledger, LedgerError};
 use ipnet::IpNet;
 use nestless_model::{
-    address::{Claims, PoolUse},
-    attachment::{Change, NicRecord, Purpose, Wish},
+    address::{Claims, PoolUse, ReservationWish},
+    attachment::{Change, NicRecord, Purpose, Remembered, Wish},
     identity::{Mac, NetworkName, NicId, TenantName, VmName},
     loopback::Groups,
     network::Network,
@@ -90,6 +90,11 @@ impl Shared {
                 // It was written under a clock that may have been ahead of this one by years.
                 let longest_s = clock.now_s() + claims.cool_down_s();
                 claims.restore_cooling(*address, (*until_s).min(longest_s));
+            }
+        }
+        for kept in &contents.reservations {
+            if let Some(claims) = claims.get_mut(&kept.network) {
+                claims.restore_reserved(&kept.vm, kept.address.addr());
             }
         }
         let mut groups = Groups::new(tenants);
@@ -182,6 +187,18 @@ impl Shared {
         }
     }
 
+    /// Takes an address that the VM will keep.
+    pub(super) fn reserve_address(
+        &self,
+        vm: &VmName,
+        network: &NetworkName,
+        wish: ReservationWish,
+    ) -> Result<IpNet, RequestError> {
+        let mut state = self.state();
+        let claims = state.claims.get_mut(network).ok_or_else(|| self.unknown_network(network))?;
+        Ok(claims.reserve(vm, wish, self.clock.now_s())?)
+    }
+
     /// The refusal of a network that is not configured.
     pub(super) fn unknown_network(&self, name: &NetworkName) -> RequestError {
         let known: Vec<&str> = self.networks.keys().map(NetworkName::as_str).collect();
@@ -216,8 +233,14 @@ impl Shared {
                         claims.release(vm, &purpose.ips(), purpose.mac(), now_s);
                     }
                 }
+                Change::Unreserve { network, address } => {
+                    if let Some(claims) = state.claims.get_mut(&network) {
+                        claims.unreserve(address);
+                    }
+                }
                 Change::Erase(nic) => drop(state.low_ids.remove(&low_half(nic))),
-                Change::Save(_) | Change::Boot(_) => {}
+                // What was reserved was taken before.
+                Change::Save(_) | Change::Reserve(_) | Change::Boot(_) => {}
             }
         }
         Ok(())
@@ -251,6 +274,18 @@ impl Shared {
             }
         }
         Ok(kept)
+    }
+
+    /// Gives back the addresses that were kept for a VM that the configuration has no more, and forgets the VM if it has no
+    /// NIC. What a NIC has goes with the NIC.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn unreserve_departed(&self, vm: &VmName, departed: &Remembered) -> Result<(), LedgerError> {
+        let given_back =
+            departed.reservations.iter().flat_map(|kept| Change::giving_back(kept, departed.nics.iter()));
+        self.commit(vm, given_back.collect()).await?;
+        if departed.nics.is_empty() { self.ledger.forget_vm(vm) } else { Ok(()) }
     }
 
     /// Has the ledger forget addresses of networks and subnets that the configuration has no more, once they have rested.

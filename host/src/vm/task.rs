@@ -1,7 +1,7 @@
 //! The task itself: waits for whatever happens next, has it decided, and sees to what follows.
 
 use super::{
-    message::{AttachRequest, Message, RequestError, Snapshot, VmHandle},
+    message::{AttachRequest, Message, RequestError, ReserveRequest, Snapshot, VmHandle},
     ports::Ports,
     shared::Shared,
     steps::{Executor, Look},
@@ -12,8 +12,8 @@ use crate::{
 };
 use nestless_model::{
     attachment::{
-        Admission, Answer, AttachOrder, AttachRefusal, Attachment, Context, Granted, Limits, NicRecord,
-        Outcome, StepFailure, Ticket, VmEvent, VmNics, VmState,
+        Admission, Answer, AttachOrder, AttachRefusal, Attachment, Context, Granted, Limits, Outcome,
+        Remembered, Reservation, StepFailure, Ticket, VmEvent, VmNics, VmState,
     },
     identity::{AttachmentId, BootId, LinkName, NicId, VmName},
 };
@@ -50,8 +50,7 @@ pub fn spawn(
     connected: Connected,
     ports: Arc<dyn Ports>,
     shared: Arc<Shared>,
-    records: Vec<NicRecord>,
-    boot: Option<BootId>,
+    remembered: Remembered,
 ) -> (VmHandle, oneshot::Receiver<()>, tokio::task::JoinHandle<Result<(), LedgerError>>) {
     let (sender, messages) = mpsc::channel(WAITING_REQUESTS);
     let handle = VmHandle::new(config.name.clone(), connected.hypervisor.kind(), sender);
@@ -63,9 +62,9 @@ pub fn spawn(
         ends: std::sync::Mutex::default(),
     };
     let task = Task {
-        machine: VmNics::new(config.name.clone(), config.limits, boot.clone(), records),
+        boot: remembered.boot.clone(),
+        machine: VmNics::new(config.name.clone(), config.limits, remembered),
         vm: config.name,
-        boot,
         executor: Arc::new(executor),
         shared,
         born: Instant::now(),
@@ -174,6 +173,17 @@ impl Task {
                 let ticket = self.ticket(Waiting::Detach(reply));
                 self.decide(|machine, context| machine.detach(ticket, &id, context)).await?;
             }
+            Message::Reserve(request, reply) => {
+                let result = self.reserve(request).await?;
+                let _ = reply.send(result);
+            }
+            Message::Unreserve(network, address, reply) => {
+                let network = network.unwrap_or_else(|| self.machine.default_network().clone());
+                let outcome = self.machine.unreserve(&network, address);
+                let existed = outcome.is_some();
+                self.follow(outcome.unwrap_or_default()).await?;
+                let _ = reply.send(Ok(existed));
+            }
             Message::Confirm(id, pci_address, reply) => match self.machine.confirm(&id, &pci_address) {
                 Ok(outcome) => {
                     self.follow(outcome).await?;
@@ -205,7 +215,7 @@ impl Task {
             return Ok(());
         };
         let mtu = network.mtu;
-        match self.machine.admits(&request.id, &request.request, &name) {
+        match self.machine.admits(&request.id, &request.request, &name, &request.wish) {
             Err(refusal) => {
                 let evicting = matches!(refusal, AttachRefusal::NoCapacity { evicting: true, .. });
                 let _ = reply.send(Err(RequestError::Refused { vm: self.vm.clone(), refusal }));
@@ -227,6 +237,27 @@ impl Task {
             },
         }
         Ok(())
+    }
+
+    async fn reserve(
+        &mut self,
+        request: ReserveRequest,
+    ) -> Result<Result<Reservation, RequestError>, LedgerError> {
+        let ReserveRequest { request, network, wish } = request;
+        let network = network.unwrap_or_else(|| self.machine.default_network().clone());
+        match self.machine.admits_reservation(&request, wish.family()) {
+            Err(refusal) => return Ok(Err(RequestError::Refused { vm: self.vm.clone(), refusal })),
+            Ok(Some(made)) => return Ok(Ok(made.clone())),
+            Ok(None) => {}
+        }
+        let address = match self.shared.reserve_address(&self.vm, &network, wish) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(address) => address,
+        };
+        let reservation = Reservation { vm: self.vm.clone(), network, address, request };
+        let outcome = self.machine.reserve(reservation.clone());
+        self.follow(outcome).await?;
+        Ok(Ok(reservation))
     }
 
     async fn stepped(&mut self, nic: NicId, result: Result<(), StepFailure>) -> Result<(), LedgerError> {
@@ -373,6 +404,7 @@ impl Task {
             state: self.machine.state(),
             boot: self.boot.clone(),
             capacity: self.machine.capacity(),
+            reserved: self.machine.reserved(),
             nics: self.machine.nics().map(|nic| (nic.record.clone(), nic.phase())).collect(),
         }
     }

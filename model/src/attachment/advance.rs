@@ -1,14 +1,15 @@
 //! The wheel's hub: every input ends in `advance`, which orders the one step that comes next.
 
 use super::{
+    change::Change,
     nic::Nic,
     purpose::Purpose,
     record::{Goal, NicRecord},
     request::{Answer, AttachRefusal, Granted},
     step::StepOrder,
-    vm_nics::{Change, Outcome, VmNics},
+    vm_nics::{Outcome, VmNics},
 };
-use crate::identity::NicId;
+use crate::identity::{NetworkName, NicId};
 
 impl VmNics {
     /// Where every input ends: answers what can be answered, and orders the next step of the NIC.
@@ -25,23 +26,37 @@ impl VmNics {
     }
 
     /// A silent spare NIC has no use for the last pod's addresses. One that goes keeps them until the guest has let go of
-    /// it, but for its place in a loopback group: the fraction may be about to come back, and from there nobody hears
-    /// the NIC any more.
+    /// it, but for what may be wanted again at once, which nothing on that NIC can disturb any more: a fraction's place in
+    /// its loopback group, and addresses that the VM has reserved.
     fn let_go(&mut self, id: NicId, out: &mut Outcome) {
         let Some(nic) = self.nics.get_mut(&id) else { return };
         if nic.record.attachment().is_some() || !nic.guard_is_closed() || nic.running.is_some() {
             return;
         }
-        let keeps = match &nic.record.purpose {
-            Purpose::Pod { .. } => nic.record.goal == Goal::Remove,
-            Purpose::Endpoint(_) => false,
+        let record = &mut nic.record;
+        let former = record.purpose.clone();
+        let (kept, given_back) = match &former {
+            Purpose::Pod { .. } if record.goal == Goal::Remove => {
+                let reserved = |ip| self.reservations.contains_key(&(record.network.clone(), ip));
+                (former.clone().without(reserved), Purpose::default())
+            }
+            Purpose::Pod { .. } | Purpose::Endpoint(_) => (Purpose::default(), former.clone()),
         };
-        if keeps || nic.record.purpose.is_empty() {
+        if kept == former {
             return;
         }
-        let purpose = std::mem::take(&mut nic.record.purpose);
-        out.changes.push(Change::Release { network: nic.record.network.clone(), purpose });
-        out.changes.push(Change::Save(nic.record.clone()));
+        record.purpose = kept;
+        let record = record.clone();
+        self.release(record.network.clone(), given_back, out);
+        out.changes.push(Change::Save(record));
+    }
+
+    /// Gives back to the pools what a NIC held, but for addresses that the VM has reserved.
+    fn release(&self, network: NetworkName, purpose: Purpose, out: &mut Outcome) {
+        let purpose = purpose.without(|ip| self.reservations.contains_key(&(network.clone(), ip)));
+        if !purpose.is_empty() {
+            out.changes.push(Change::Release { network, purpose });
+        }
     }
 
     fn answer(&mut self, id: NicId, out: &mut Outcome) {
@@ -86,9 +101,7 @@ impl VmNics {
             self.generation += 1;
             self.erased.insert(id, self.generation);
             let NicRecord { network, purpose, .. } = nic.record;
-            if !purpose.is_empty() {
-                out.changes.push(Change::Release { network, purpose });
-            }
+            self.release(network, purpose, out);
             out.changes.push(Change::Erase(id));
             self.answer_detached(id, out);
         }

@@ -35,11 +35,13 @@
 
 mod advance;
 mod capacity;
+mod change;
 mod nic;
 mod observe;
 mod purpose;
 mod record;
 mod request;
+mod reserve;
 mod serve;
 mod step;
 mod turn;
@@ -51,11 +53,12 @@ mod world;
 mod tests;
 
 pub use capacity::Capacity;
+pub use change::Change;
 pub use nic::{Nic, Phase};
 pub use purpose::{Guarding, Purpose, Wish};
-pub use record::{Attachment, Goal, NicRecord, PodRef};
+pub use record::{Attachment, Goal, NicRecord, PodRef, Reservation};
 pub use request::{Answer, AttachOrder, AttachRefusal, Granted, Ticket};
 pub use serve::{Admission, UnknownAttachment};
 pub use step::{Step, StepFailure, StepOrder};
-pub use vm_nics::{Change, Context, Limits, Outcome, VmNics};
+pub use vm_nics::{Context, Limits, Outcome, Remembered, VmNics};
 pub use world::{HostEndState, VmEvent, VmState, World};

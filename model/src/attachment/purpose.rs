@@ -74,6 +74,18 @@ impl Purpose {
         self.addresses().iter().map(IpNet::addr).collect()
     }
 
+    /// The same less some addresses.
+    #[must_use]
+    pub fn without(self, out: impl Fn(IpAddr) -> bool) -> Self {
+        match self {
+            Self::Pod { mut addresses, mac } => {
+                addresses.retain(|address| !out(address.addr()));
+                Self::Pod { addresses, mac }
+            }
+            Self::Endpoint(_) => self,
+        }
+    }
+
     /// The MAC address that was asked for.
     pub fn mac(&self) -> Option<Mac> {
         match self {

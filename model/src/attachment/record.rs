@@ -1,4 +1,4 @@
-//! What the ledger keeps of a NIC.
+//! What the ledger keeps of a NIC, and of an address that is reserved.
 
 use super::purpose::{Guarding, Purpose};
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     identity::{AttachmentId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
     loopback::Membership,
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// One NIC, as it must survive a crash.
@@ -129,5 +130,26 @@ impl NicRecord {
                 ingress: attachment.ingress,
             }),
         }
+    }
+}
+
+/// One address, as it must survive a crash. Nobody else gets it before the VM says that it has no more use for it, or is a
+/// VM no more: another boot of its guest, or no configuration of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Who keeps it.
+    pub vm: VmName,
+    /// Of which network.
+    pub network: NetworkName,
+    /// With its subnet's prefix length.
+    pub address: IpNet,
+    /// The request that made it: the same one again gets the same answer.
+    pub request: RequestId,
+}
+
+impl Reservation {
+    /// Whether the NIC has the address, or had it and its guest has not let go yet.
+    pub fn is_held_by(&self, record: &NicRecord) -> bool {
+        record.network == self.network && record.purpose.ips().contains(&self.address.addr())
     }
 }

@@ -5,7 +5,11 @@ use super::{
     record::{Attachment, NicRecord},
     step::StepFailure,
 };
-use crate::identity::{AttachmentId, Mac, Mtu, NetworkName, NicId};
+use crate::{
+    address::Family,
+    identity::{AttachmentId, Mac, Mtu, NetworkName, NicId},
+};
+use std::net::IpAddr;
 
 /// Whom to answer; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +92,12 @@ pub enum AttachRefusal {
     /// The guest has not introduced itself since it booted.
     #[error("the guest has not said hello since it booted: try again when its agent is connected")]
     Booting,
+    /// A reserved address has one NIC at a time.
+    #[error("the VM has reserved {address}, and a NIC of it has it: detach that one first")]
+    AddressInUse { address: IpAddr },
+    /// As many addresses as the VM may have NICs.
+    #[error("the VM has reserved {limit} {family} addresses, as many as it may have NICs: release one first")]
+    ReservedEnough { limit: u32, family: Family },
     /// Somebody detached it meanwhile.
     #[error("{attachment} was detached while it was being attached")]
     Overtaken { attachment: AttachmentId },

@@ -1,11 +1,12 @@
 //! What guests ask, and what follows.
 
 use super::{
+    change::Change,
+    purpose::Wish,
     record::{Goal, NicRecord},
     request::{Answer, AttachOrder, AttachRefusal, Ticket},
-    vm_nics::{Change, Context, Outcome, VmNics},
+    vm_nics::{Context, Outcome, VmNics},
     warm_pool::{HOLD_MS, VISIBLE_DEADLINE_MS},
-    world::VmState,
 };
 use crate::identity::{AttachmentId, BootId, Mac, NetworkName, NicId, RequestId};
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ impl VmNics {
         id: &AttachmentId,
         request: &RequestId,
         network: &NetworkName,
+        wish: &Wish,
     ) -> Result<Admission, AttachRefusal> {
         if let Some(nic) = self.serving(id) {
             return match nic.record.attachment() {
@@ -30,12 +32,8 @@ impl VmNics {
                 _ => Err(AttachRefusal::AlreadyAttached { attachment: id.clone() }),
             };
         }
-        if self.state == VmState::Down {
-            return Err(AttachRefusal::VmDown);
-        }
-        if self.boot.is_none() {
-            return Err(AttachRefusal::Booting);
-        }
+        self.is_ready()?;
+        self.is_free_to_attach(network, wish)?;
         let capacity = self.capacity();
         if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
             return Err(AttachRefusal::NoCapacity {
@@ -189,6 +187,7 @@ impl VmNics {
                 }
                 self.advance(id, &mut out);
             }
+            self.unreserve_all(&mut out);
         }
         self.refill(context, &mut out);
         out

@@ -1,11 +1,12 @@
 //! What turns the wheel: a step that has ended, and time that goes by.
 
 use super::{
+    change::Change,
     purpose::Guarding,
     record::Goal,
     request::AttachRefusal,
     step::{Step, StepFailure},
-    vm_nics::{Change, Context, Outcome, VmNics},
+    vm_nics::{Context, Outcome, VmNics},
 };
 use crate::identity::NicId;
 

@@ -1,15 +1,15 @@
 //! One VM's NICs, and what every input to them is made of: what it may draw on, and what follows from it.
 
 use super::{
+    change::Change,
     nic::Nic,
-    purpose::Purpose,
-    record::NicRecord,
-    request::{Answer, Ticket},
+    record::{NicRecord, Reservation},
+    request::{Answer, AttachRefusal, Ticket},
     step::StepOrder,
     world::VmState,
 };
 use crate::identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, VmName};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// What the operator fixed for a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,17 @@ pub struct Limits {
     pub default_network: NetworkName,
     /// That network's.
     pub mtu: Mtu,
+}
+
+/// What the ledger has of a VM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its guest's last boot.
+    pub boot: Option<BootId>,
+    /// Its NICs.
+    pub nics: Vec<NicRecord>,
+    /// Addresses that it keeps.
+    pub reservations: Vec<Reservation>,
 }
 
 /// What a decision may draw on besides its input.
@@ -45,24 +56,6 @@ pub struct Outcome {
     pub answers: Vec<(Ticket, Answer)>,
 }
 
-/// A durable change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Write the record, new or not.
-    Save(NicRecord),
-    /// Forget the NIC.
-    Erase(NicId),
-    /// Nobody can use these any more: let them cool down.
-    Release {
-        /// Of which network.
-        network: NetworkName,
-        /// What was held for it.
-        purpose: Purpose,
-    },
-    /// The guest's boot from now on.
-    Boot(BootId),
-}
-
 /// How many NICs become visible in a guest: found out, and believed for a while.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GuestLimit {
@@ -78,6 +71,7 @@ pub struct VmNics {
     pub(super) state: VmState,
     pub(super) boot: Option<BootId>,
     pub(super) nics: BTreeMap<NicId, Nic>,
+    pub(super) reservations: BTreeMap<(NetworkName, IpAddr), Reservation>,
     /// Hot-plug slots, as the hypervisor counts them.
     pub(super) slots: Option<u32>,
     /// Of this boot of the guest, once that was found out.
@@ -94,14 +88,18 @@ pub struct VmNics {
 
 impl VmNics {
     /// From the ledger; nothing is done before the first [`VmNics::observed`].
-    pub fn new(vm: VmName, limits: Limits, boot: Option<BootId>, records: Vec<NicRecord>) -> Self {
+    pub fn new(vm: VmName, limits: Limits, remembered: Remembered) -> Self {
+        let Remembered { boot, nics, reservations } = remembered;
+        let reservations =
+            reservations.into_iter().map(|kept| ((kept.network.clone(), kept.address.addr()), kept));
         Self {
             vm,
             limits,
             // Whoever was served before the daemon restarted is not told to wait for a hello.
             state: VmState::Running,
             boot,
-            nics: records.into_iter().map(|record| (record.nic, Nic::unobserved(record))).collect(),
+            nics: nics.into_iter().map(|record| (record.nic, Nic::unobserved(record))).collect(),
+            reservations: reservations.collect(),
             slots: None,
             guest_limit: None,
             hold_until_ms: 0,
@@ -126,6 +124,22 @@ impl VmNics {
     /// How the VM was when last looked at.
     pub fn state(&self) -> VmState {
         self.state
+    }
+
+    /// How many addresses the VM keeps.
+    pub fn reserved(&self) -> usize {
+        self.reservations.len()
+    }
+
+    /// Whether anything can be had for the guest now.
+    pub(super) fn is_ready(&self) -> Result<(), AttachRefusal> {
+        if self.state == VmState::Down {
+            return Err(AttachRefusal::VmDown);
+        }
+        if self.boot.is_none() {
+            return Err(AttachRefusal::Booting);
+        }
+        Ok(())
     }
 
     /// The NIC that serves an interface.

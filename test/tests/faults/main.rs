@@ -1,11 +1,12 @@
-//! nestlessd dies at every single step of attach and detach, of joining and leaving a loopback group, and of a first start;
-//! cold and warm; and everything is as it should be once it runs again. The steps are not listed here: a clean run tells
-//! them.
+//! nestlessd dies at every single step of attach and detach, of joining and leaving a loopback group, of reserving and
+//! releasing an address, and of a first start; cold and warm; and everything is as it should be once it runs again. The
+//! steps are not listed here: a clean run tells them.
 
 mod drill;
 mod interface;
 mod localhost;
 mod others;
+mod reservation;
 
 use drill::{Drill, Given, Operation};
 use interface::Interface;

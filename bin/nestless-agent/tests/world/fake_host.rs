@@ -4,8 +4,9 @@ use super::PATIENCE;
 use nestless_proto::{
     AttachRequest, AttachResponse, Attachment, AttachmentId, CapacityRequest, CapacityResponse, CheckRequest,
     CheckResponse, ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest,
-    HelloResponse, JoinRequest, JoinResponse, ListRequest, ListResponse, Membership, Refusal, ReportRequest,
-    ReportResponse, Route,
+    HelloResponse, JoinRequest, JoinResponse, ListRequest, ListResponse, Membership, Refusal,
+    ReleaseAddressRequest, ReleaseAddressResponse, ReportRequest, ReportResponse, ReserveAddressRequest,
+    ReserveAddressResponse, Route,
     guest_server::{Guest, GuestServer},
     refusal::Reason,
 };
@@ -269,6 +270,20 @@ impl Guest for FakeHost {
             state.detached.push(id);
         });
         Ok(Response::new(DetachResponse { existed: attachment.is_some() }))
+    }
+
+    async fn reserve_address(
+        &self,
+        _: Request<ReserveAddressRequest>,
+    ) -> Result<Response<ReserveAddressResponse>, Status> {
+        Err(Status::unimplemented("nobody asks this host"))
+    }
+
+    async fn release_address(
+        &self,
+        _: Request<ReleaseAddressRequest>,
+    ) -> Result<Response<ReleaseAddressResponse>, Status> {
+        Err(Status::unimplemented("nobody asks this host"))
     }
 
     async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {

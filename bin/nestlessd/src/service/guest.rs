@@ -3,11 +3,12 @@
 use super::{input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
-use nestless_model::attachment::Granted;
+use nestless_model::attachment::{Granted, Reservation};
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
     ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, JoinRequest,
-    JoinResponse, ListRequest, ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest,
+    JoinResponse, ListRequest, ListResponse, Refusal, ReleaseAddressRequest, ReleaseAddressResponse,
+    ReportRequest, ReportResponse, ReserveAddressRequest, ReserveAddressResponse, guest_server::Guest,
     refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
@@ -122,6 +123,36 @@ impl Guest for GuestService {
         let existed = caller.handle.detach(id.clone()).await.map_err(status)?;
         info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
         Ok(Response::new(DetachResponse { existed }))
+    }
+
+    async fn reserve_address(
+        &self,
+        request: Request<ReserveAddressRequest>,
+    ) -> Result<Response<ReserveAddressResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let vm = caller.handle.vm();
+        match caller.handle.reserve(input::reserve(request.into_inner())?).await {
+            Ok(reservation) => {
+                let Reservation { network, address, .. } = &reservation;
+                info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                Ok(Response::new(translate::reservation(&reservation, self.host.shared.network(network))))
+            }
+            Err(error) => {
+                info!(%vm, trace = caller.trace, "not reserved: {error}");
+                Err(status(error))
+            }
+        }
+    }
+
+    async fn release_address(
+        &self,
+        request: Request<ReleaseAddressRequest>,
+    ) -> Result<Response<ReleaseAddressResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (network, address) = input::release(request.into_inner())?;
+        let existed = caller.handle.unreserve(network, address).await.map_err(status)?;
+        info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        Ok(Response::new(ReleaseAddressResponse { existed }))
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {

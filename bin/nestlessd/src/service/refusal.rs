@@ -23,11 +23,14 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Claim(claim) => match claim {
             ClaimError::Exhausted { .. } => Reason::NoFreeAddress,
             ClaimError::Restless { .. } => Reason::RateLimited,
-            ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } => Reason::AddressInUse,
-            ClaimError::MacInUse { .. } => Reason::MacInUse,
-            ClaimError::Reserved { .. } | ClaimError::Outside { .. } | ClaimError::TwoOfOneSubnet { .. } => {
-                Reason::Invalid
+            ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } | ClaimError::Reserved { .. } => {
+                Reason::AddressInUse
             }
+            ClaimError::MacInUse { .. } => Reason::MacInUse,
+            ClaimError::NotForPods { .. }
+            | ClaimError::Outside { .. }
+            | ClaimError::NoSubnet { .. }
+            | ClaimError::TwoOfOneSubnet { .. } => Reason::Invalid,
         },
         RequestError::Join(refused) => match refused {
             JoinError::Full { .. } => Reason::GroupFull,
@@ -37,7 +40,8 @@ fn reason(error: &RequestError) -> Reason {
         },
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,
-            Refused::NoCapacity { .. } => Reason::NoCapacity,
+            Refused::NoCapacity { .. } | Refused::ReservedEnough { .. } => Reason::NoCapacity,
+            Refused::AddressInUse { .. } => Reason::AddressInUse,
             Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,
             Refused::StepFailed { failure, .. } => match failure {

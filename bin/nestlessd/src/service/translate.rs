@@ -1,7 +1,7 @@
 //! From the model to the wire.
 
 use nestless_model::{
-    attachment::{Granted, NicRecord, PodRef},
+    attachment::{Granted, NicRecord, PodRef, Reservation},
     identity::AttachmentId,
     loopback::Membership,
     network::Network,
@@ -42,6 +42,22 @@ pub(super) fn join_response(granted: &Granted) -> proto::JoinResponse {
         mtu_bytes: granted.mtu.bytes(),
         warm: granted.warm,
         membership: granted.purpose.membership().map(wire_membership),
+    }
+}
+
+pub(super) fn reservation(
+    reservation: &Reservation,
+    network: Option<&Network>,
+) -> proto::ReserveAddressResponse {
+    let address = reservation.address.addr();
+    let gateway = network.and_then(|network| {
+        let subnet = network.subnets.iter().find(|subnet| subnet.prefix.contains(&address))?;
+        network.gateway(subnet)
+    });
+    proto::ReserveAddressResponse {
+        address: reservation.address.to_string(),
+        gateway: gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        network: reservation.network.to_string(),
     }
 }
 

@@ -2,11 +2,11 @@
 
 mod fakes;
 
-use super::{AttachRequest, RequestError, Shared, VmConfig, VmHandle, spawn};
+use super::{AttachRequest, RequestError, ReserveRequest, Shared, VmConfig, VmHandle, spawn};
 use crate::{hypervisor::VmEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
-    address::AddressRequest,
+    address::{AddressRequest, Family, ReservationWish},
     attachment::{AttachRefusal, Limits, PodRef, Wish},
     identity::{AttachmentId, Mtu},
     loopback::{JoinError, JoinWish},
@@ -58,9 +58,8 @@ async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network
     };
     let (connected, events) = fake.connect();
     let config = VmConfig { name: "vm1".parse().unwrap(), limits, queues: 1 };
-    let boot = contents.boots.first().map(|(_, boot)| boot.clone());
-    let (handle, looked, task) =
-        spawn(config, connected, Arc::new(fake.clone()), shared, contents.nics, boot);
+    let remembered = contents.by_vm().remove(&config.name).unwrap_or_default();
+    let (handle, looked, task) = spawn(config, connected, Arc::new(fake.clone()), shared, remembered);
     looked.await.unwrap();
     Daemon { handle, events, task }
 }
@@ -352,6 +351,39 @@ async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
     let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
     assert!(contents.nics.is_empty() && contents.boots.is_empty());
     assert_eq!(contents.cooling.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reserved_address_outlasts_its_nics_and_a_restart() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    let any = || ReserveRequest {
+        request: "keep".parse().unwrap(),
+        network: None,
+        wish: ReservationWish::Any(Family::V4),
+    };
+    let booting = daemon.handle.reserve(any()).await.unwrap_err().to_string();
+    assert!(booting.contains("has not said hello since it booted"), "{booting}");
+    daemon.hello().await;
+    let kept = daemon.handle.reserve(any()).await.unwrap();
+    let address = kept.address.addr();
+    let with = |n| {
+        let wish = Wish::Pod(AddressRequest { addresses: vec![address], mac: None });
+        AttachRequest { wish, ..request(n) }
+    };
+    daemon.handle.attach(with(1)).await.unwrap();
+    assert!(daemon.handle.detach(interface(1)).await.unwrap());
+    daemon.stop().await;
+    let daemon = start(folder.path(), &fake, 0).await;
+    assert_eq!(daemon.handle.reserve(any()).await.unwrap(), kept);
+    assert_eq!(daemon.handle.snapshot().await.unwrap().reserved, 1);
+    let granted = daemon.handle.attach(with(2)).await.unwrap();
+    assert_eq!(granted.purpose.addresses(), [kept.address]);
+    assert!(daemon.handle.unreserve(None, address).await.unwrap());
+    assert!(!daemon.handle.unreserve(None, address).await.unwrap());
+    daemon.stop().await;
+    let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
+    assert_eq!((contents.reservations, contents.cooling), (vec![], vec![]), "a NIC has it");
 }
 
 #[tokio::test]

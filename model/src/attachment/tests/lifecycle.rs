@@ -1,5 +1,7 @@
-use super::simulation::{Simulation, failure, interface, limits};
-use crate::attachment::*;
+//! One course of events after the other, as they happen to a NIC.
+
+use super::simulation::{Simulation, failure, interface, limits, network};
+use crate::{address::AddressRequest, attachment::*};
 
 #[test]
 fn a_cold_attach_goes_through_every_phase() {
@@ -76,7 +78,12 @@ fn the_same_request_again_gets_the_same_answer_and_another_is_refused() {
     assert_eq!(s.answer(first), s.answer(again));
     assert_eq!(s.answer(first), s.answer(third));
     assert_eq!(s.devices.len(), 1);
-    let other = s.machine.admits(&interface(1), &"other".parse().unwrap(), &"pods".parse().unwrap());
+    let other = s.machine.admits(
+        &interface(1),
+        &"other".parse().unwrap(),
+        &network(),
+        &Wish::Pod(AddressRequest::default()),
+    );
     assert_eq!(other, Err(AttachRefusal::AlreadyAttached { attachment: interface(1) }));
 }
 
@@ -296,8 +303,7 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
     let mut s = Simulation::new(limits(8, 0));
     s.attach(1);
     s.settle();
-    let records = s.ledger.values().cloned().collect();
-    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.remembered());
     let silent = World {
         as_of: s.machine.generation(),
         state: VmState::Down,
@@ -390,11 +396,12 @@ fn room_that_was_made_is_left_to_whoever_needed_it() {
     s.settle();
     s.report();
     let (network, request) = ("blue".parse().unwrap(), "r".parse().unwrap());
-    let full = s.machine.admits(&interface(1), &request, &network);
+    let wish = Wish::Pod(AddressRequest::default());
+    let full = s.machine.admits(&interface(1), &request, &network, &wish);
     assert!(matches!(full, Err(AttachRefusal::NoCapacity { evicting: true, .. })), "{full:?}");
     s.decide(VmNics::evict);
     s.settle();
-    assert_eq!(s.machine.admits(&interface(1), &request, &network), Ok(Admission::New));
+    assert_eq!(s.machine.admits(&interface(1), &request, &network, &wish), Ok(Admission::New));
 }
 
 #[test]
@@ -483,9 +490,8 @@ fn a_back_end_without_its_device_is_no_nic() {
     s.settle();
     assert!(matches!(s.answer(ticket), Some(Answer::Granted(_))));
     // The daemon died between the two commands that plug a NIC, so nothing was answered.
-    let records: Vec<_> = s.ledger.values().cloned().collect();
     s.halves = s.devices.clone();
-    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.remembered());
     assert_eq!(s.observe(), ["nic 1: plugged in part only; starting over"]);
     assert_eq!(s.queue.iter().map(|order| &order.step).collect::<Vec<_>>(), [&Step::Unplug]);
     s.settle();

@@ -1,3 +1,5 @@
+//! What must hold whatever happens, in whatever order, with failures and crashes.
+
 use super::simulation::{Simulation, limits};
 use crate::attachment::*;
 use proptest::prelude::*;

@@ -1,11 +1,15 @@
 //! A host and a guest in a few maps, and the daemon's executor in a queue.
 
 use crate::{
+    address::AddressRequest,
     attachment::*,
     identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
     loopback::{GroupId, GroupSize, Membership, Place},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 pub(super) const HOST: u16 = 1;
 
@@ -17,9 +21,11 @@ pub(super) struct Link {
 }
 
 pub(super) struct Simulation {
+    pub(super) vm: VmName,
     pub(super) machine: VmNics,
     pub(super) limits: Limits,
     pub(super) ledger: BTreeMap<NicId, NicRecord>,
+    pub(super) kept: BTreeMap<IpAddr, Reservation>,
     pub(super) boot: Option<BootId>,
     pub(super) links: BTreeMap<NicId, Link>,
     pub(super) devices: BTreeSet<NicId>,
@@ -28,6 +34,7 @@ pub(super) struct Simulation {
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) released: Vec<Purpose>,
+    pub(super) unreserved: Vec<IpAddr>,
     pub(super) now_ms: u64,
     pub(super) slots: usize,
     next_nic: u32,
@@ -39,13 +46,21 @@ pub(super) fn limits(nic_limit: u32, warm_pool: u32) -> Limits {
         nic_limit,
         warm_pool,
         warm_pool_max: warm_pool * 2,
-        default_network: NetworkName::new("pods").unwrap(),
+        default_network: network(),
         mtu: Mtu::default(),
     }
 }
 
 pub(super) fn interface(n: u32) -> AttachmentId {
     AttachmentId { container: format!("c{n}").parse().unwrap(), interface: "eth0".parse().unwrap() }
+}
+
+pub(super) fn network() -> NetworkName {
+    NetworkName::new("pods").unwrap()
+}
+
+pub(super) fn request(n: u32) -> RequestId {
+    format!("r{n}").parse().unwrap()
 }
 
 /// Every third one is a fraction's endpoint.
@@ -84,11 +99,17 @@ impl Link {
 impl Simulation {
     /// A VM whose agent has said hello.
     pub(super) fn new(limits: Limits) -> Self {
-        let vm = VmName::new("vm1").unwrap();
+        Self::named("vm1", limits)
+    }
+
+    pub(super) fn named(vm: &str, limits: Limits) -> Self {
+        let vm = VmName::new(vm).unwrap();
         let mut simulation = Self {
-            machine: VmNics::new(vm, limits.clone(), None, vec![]),
+            machine: VmNics::new(vm.clone(), limits.clone(), Remembered::default()),
+            vm,
             limits,
             ledger: BTreeMap::new(),
+            kept: BTreeMap::new(),
             boot: None,
             links: BTreeMap::new(),
             devices: BTreeSet::new(),
@@ -96,6 +117,7 @@ impl Simulation {
             queue: vec![],
             answers: vec![],
             released: vec![],
+            unreserved: vec![],
             now_ms: 0,
             slots: 100,
             next_nic: 1,
@@ -120,6 +142,11 @@ impl Simulation {
                 Change::Save(record) => drop(self.ledger.insert(record.nic, record)),
                 Change::Erase(nic) => drop(self.ledger.remove(&nic)),
                 Change::Release { purpose, .. } => self.released.push(purpose),
+                Change::Reserve(kept) => drop(self.kept.insert(kept.address.addr(), kept)),
+                Change::Unreserve { address, .. } => {
+                    self.kept.remove(&address);
+                    self.unreserved.push(address);
+                }
                 Change::Boot(boot) => self.boot = Some(boot),
             }
         }
@@ -139,31 +166,29 @@ impl Simulation {
 
     pub(super) fn attach(&mut self, n: u32) -> Ticket {
         let ticket = self.ticket();
-        let network = NetworkName::new("pods").unwrap();
-        let request: RequestId = format!("r{n}").parse().unwrap();
-        match self.machine.admits(&interface(n), &request, &network) {
+        let wish = Wish::Pod(AddressRequest::default());
+        match self.machine.admits(&interface(n), &request(n), &network(), &wish) {
             Err(refusal) => self.answers.push((ticket, Answer::Refused(refusal))),
             Ok(Admission::Repeated) => self.decide(|m, _| m.attach_again(ticket, &interface(n))),
-            Ok(Admission::New) => {
-                let order = AttachOrder {
-                    attachment: Attachment {
-                        id: interface(n),
-                        request,
-                        egress: None,
-                        ingress: None,
-                        sandbox: format!("/run/netns/c{n}"),
-                        pod: PodRef::default(),
-                        confirmed: false,
-                        pci_address: String::new(),
-                    },
-                    network,
-                    mtu: Mtu::default(),
-                    purpose: purpose(n),
-                };
-                self.decide(|m, c| m.attach(ticket, order, c));
-            }
+            Ok(Admission::New) => self.attach_new(ticket, n, purpose(n)),
         }
         ticket
+    }
+
+    /// What the pools had is given to an attach that was admitted.
+    pub(super) fn attach_new(&mut self, ticket: Ticket, n: u32, purpose: Purpose) {
+        let attachment = Attachment {
+            id: interface(n),
+            request: request(n),
+            egress: None,
+            ingress: None,
+            sandbox: format!("/run/netns/c{n}"),
+            pod: PodRef::default(),
+            confirmed: false,
+            pci_address: String::new(),
+        };
+        let order = AttachOrder { attachment, network: network(), mtu: Mtu::default(), purpose };
+        self.decide(|m, c| m.attach(ticket, order, c));
     }
 
     pub(super) fn detach(&mut self, n: u32) -> Ticket {
@@ -268,10 +293,17 @@ impl Simulation {
         self.queue.clear();
         let devices = &self.devices;
         self.links.retain(|nic, _| devices.contains(nic));
-        let records = self.ledger.values().cloned().collect();
-        self.machine =
-            VmNics::new(VmName::new("vm1").unwrap(), self.limits.clone(), self.boot.clone(), records);
+        self.machine = VmNics::new(self.vm.clone(), self.limits.clone(), self.remembered());
         self.observe();
+    }
+
+    /// What a new daemon reads.
+    pub(super) fn remembered(&self) -> Remembered {
+        Remembered {
+            boot: self.boot.clone(),
+            nics: self.ledger.values().cloned().collect(),
+            reservations: self.kept.values().cloned().collect(),
+        }
     }
 
     pub(super) fn answer(&self, ticket: Ticket) -> Option<&Answer> {

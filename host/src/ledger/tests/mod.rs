@@ -1,3 +1,5 @@
+//! What is written is what a later daemon reads.
+
 use super::*;
 use nestless_model::attachment::{Goal, Purpose};
 
@@ -49,6 +51,37 @@ fn reads_back_what_was_written() {
     ledger.forget_vm(&"vm1".parse().unwrap()).unwrap();
     let contents = ledger.read().unwrap();
     assert!(contents.cooling.is_empty() && contents.boots.is_empty());
+}
+
+#[test]
+fn a_reservation_is_there_until_it_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let ledger = Ledger::open(&path).unwrap();
+    let reservation = |address: &str| Reservation {
+        vm: "vm1".parse().unwrap(),
+        network: "pods".parse().unwrap(),
+        address: address.parse().unwrap(),
+        request: "r1".parse().unwrap(),
+    };
+    let (four, six) = (reservation("10.0.0.2/24"), reservation("fd00::2/64"));
+    commit(
+        &ledger,
+        &[Change::Reserve(four.clone()), Change::Reserve(six.clone()), Change::Save(record(1))],
+        2,
+    );
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.reservations, [four, six.clone()]);
+    let remembered = contents.by_vm().remove(&six.vm).unwrap();
+    assert_eq!((remembered.nics, remembered.reservations.len()), (vec![record(1)], 2));
+    commit(&ledger, &Change::giving_back(&six, [].iter()), 2);
+    // A NIC has this one: it rests when that is gone.
+    commit(&ledger, &Change::giving_back(&reservation("10.0.0.2/24"), [record(1)].iter()), 2);
+    let contents = ledger.read().unwrap();
+    assert!(contents.reservations.is_empty());
+    assert_eq!(contents.cooling, [("pods".parse().unwrap(), "fd00::2".parse().unwrap(), 99)]);
 }
 
 #[test]
