@@ -1,5 +1,7 @@
 //! What is written is what a later daemon reads.
 
+mod first_layout;
+
 use super::*;
 use nestless_model::attachment::{Goal, Purpose};
 
