@@ -8,5 +8,4 @@ pub mod guard;
 pub mod identity;
 pub mod loopback;
 pub mod network;
-pub mod placement;
 pub mod topology;

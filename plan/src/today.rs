@@ -4,8 +4,8 @@
 use crate::catalogue::{Offer, Reserve, known_price};
 use crate::fleet::Fleet;
 use crate::read::kubernetes::Node;
-use nestless_model::placement::constraint::{HOSTNAME, Labels};
-use nestless_model::placement::{
+use nestless_placement::constraint::{HOSTNAME, Labels};
+use nestless_placement::{
     Client, Fraction, PlacementError, Plan, PlannedVm, Pod, Price, Resources, Rules, Task, Violation, VmSize,
     hostlo,
 };

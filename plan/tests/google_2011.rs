@@ -2,7 +2,7 @@
 
 mod trial;
 
-use nestless_model::placement::{Catalogue, Effort, Price, Rules, Task, Terms, lower_bound, verify};
+use nestless_placement::{Catalogue, Effort, Price, Rules, Task, Terms, lower_bound, verify};
 use nestless_plan::analysis::{Outcome, Question, analyse};
 use nestless_plan::catalogue::{Reserve, builtin};
 use nestless_plan::read::google::{Census, LargeJobs, Tasks, Window, read_task_events};

@@ -1,7 +1,7 @@
 //! `nestless plan bench`: how long planning takes as a fleet grows, and how good the plans are.
 
 use crate::output;
-use nestless_model::placement::{Plan, Terms};
+use nestless_placement::{Plan, Terms};
 use nestless_plan::analysis::{Question, analyse};
 use nestless_plan::catalogue::{Reserve, builtin};
 use nestless_plan::generate;
@@ -69,7 +69,7 @@ impl Args {
         let mut offer = builtin("m5").ok_or_else(|| anyhow::anyhow!("the price list m5 is built in"))?;
         offer.sizes.retain(|size| size.capacity.cpu_milli >= LEAST_CPU_MILLI);
         let catalogue = offer.catalogue(Reserve::Eks, &[])?;
-        let chosen = self.strategy.as_deref().and_then(nestless_model::placement::strategy);
+        let chosen = self.strategy.as_deref().and_then(nestless_placement::strategy);
         let question = Question {
             catalogue: &catalogue,
             terms: Terms::default(),

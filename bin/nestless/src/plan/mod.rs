@@ -12,9 +12,7 @@ use crate::output;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use input::{Input, Sources};
-use nestless_model::placement::{
-    Catalogue, HostModel, Rules, Splitting, Strategy, Terms, strategies, strategy,
-};
+use nestless_placement::{Catalogue, HostModel, Rules, Splitting, Strategy, Terms, strategies, strategy};
 use nestless_plan::analysis::{Outcome, Question, analyse, use_threads};
 use nestless_plan::limits::{self, Homeless, HostsNeeded};
 use nestless_plan::report::{self, Inputs, Report, Simulation};
