@@ -191,8 +191,7 @@ fn after_hostlo(fleet: &Fleet, present: Present<'_>, rules: Rules) -> Result<Aft
         return Err("no pod of the input says on which node it runs".into());
     }
     let sizes = node_sizes(present.nodes, client.pods.iter().chain(present.daemons));
-    let catalogue =
-        sizes.offer.catalogue(Reserve::None, present.daemons).map_err(|error| in_full(&error))?;
+    let catalogue = sizes.offer.catalogue(Reserve::None, present.daemons).map_err(|error| in_full(&error))?;
     let placement = placement(&client, present, &sizes)?;
     let task = Task { client: &client, catalogue: &catalogue, rules };
     let after = hostlo::over(task, &placement).map_err(|error| broken(&client, &error))?;
