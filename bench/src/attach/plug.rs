@@ -32,9 +32,9 @@ pub(super) struct Plugs {
 }
 
 impl Plugs {
-    /// For a VM with `places` places, of which nestlessd never takes the last.
-    pub(super) async fn of(lab: &Lab, vm: &str, places: u32) -> anyhow::Result<Self> {
-        let demand = Demand { nics: places, vcpus: 1, machine: Machine::Q35, queues: 1 };
+    /// For a VM with so many slots, of which nestlessd never takes the last.
+    pub(super) async fn of(lab: &Lab, vm: &str, slots: u32) -> anyhow::Result<Self> {
+        let demand = Demand { nics: slots, vcpus: 1, machine: Machine::Q35, queues: 1 };
         let place = Topology::plan(demand)?.places().last().context("a topology without places")?;
         let qmp = QmpClient::connect(&lab.vm(vm)?.qmp_socket(), DEADLINE).await?;
         // Not of the prefix that the agent takes for its own.

@@ -186,10 +186,7 @@ impl Fractions {
             .on_host(|loopback| loopback.leave(fraction.group, fraction.place))
             .expect("the host lets go");
         let there = loopback_endpoint::leave(&self.parking, &fraction.sandbox.namespace, fraction.nic).await;
-        assert!(
-            there.unwrap_or_else(|error| panic!("{}", in_full(&error))),
-            "the NIC was there"
-        );
+        assert!(there.unwrap_or_else(|error| panic!("{}", in_full(&error))), "the NIC was there");
         (fraction.sandbox, told)
     }
 
