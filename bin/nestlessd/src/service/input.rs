@@ -4,7 +4,7 @@
 use nestless_host::vm::AttachRequest;
 use nestless_model::{
     address::AddressRequest,
-    attachment::PodRef,
+    attachment::{PodRef, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName},
     loopback::{GroupSize, JoinWish},
@@ -59,8 +59,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id,
         network: network.map_err(|e| invalid("network", e))?,
-        addresses: AddressRequest { addresses, mac },
-        loopback: None,
+        wish: Wish::Pod(AddressRequest { addresses, mac }),
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
         sandbox: text("sandbox", request.sandbox)?,
@@ -83,8 +82,7 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id: AttachmentId::of_endpoint(container),
         network: None,
-        addresses: AddressRequest::default(),
-        loopback: Some(wish),
+        wish: Wish::Endpoint(wish),
         egress: None,
         ingress: None,
         sandbox: text("sandbox", request.sandbox)?,
@@ -221,10 +219,9 @@ mod tests {
 
     #[test]
     fn a_pod_cannot_ask_for_an_address_that_may_be_someone_else_s() {
-        assert_eq!(
-            with_mac("02:00:5e:10:00:01").unwrap().addresses.mac.unwrap().to_string(),
-            "02:00:5e:10:00:01"
-        );
+        let mac = "02:00:5e:10:00:01";
+        let wish = Wish::Pod(AddressRequest { addresses: vec![], mac: Some(mac.parse().unwrap()) });
+        assert_eq!(with_mac(mac).unwrap().wish, wish);
         for (mac, why) in [
             ("4e:4c:00:01:00:05", "begins like the NICs' own addresses"),
             ("00:00:5e:00:01:07", "locally administered, such as 02:00:5e:10:00:01"),

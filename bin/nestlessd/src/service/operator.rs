@@ -62,7 +62,7 @@ impl OperatorService {
             network: record.network.to_string(),
             attachment: served.map(|served| translate::wire_id(&served.id)),
             pod: served.map(|served| translate::wire_pod(&served.pod)),
-            addresses: record.held.addresses.iter().map(ToString::to_string).collect(),
+            addresses: record.purpose.addresses().iter().map(ToString::to_string).collect(),
             pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
             guard: self.counters(record),
             membership: record.membership().map(translate::wire_membership),

@@ -3,7 +3,7 @@
 use nestless_host::vm::RequestError;
 use nestless_model::{
     address::ClaimError,
-    attachment::{Refusal as Refused, StepFailure},
+    attachment::{AttachRefusal as Refused, StepFailure},
     loopback::JoinError,
 };
 use nestless_proto::{Refusal, refusal::Reason};
@@ -41,7 +41,7 @@ fn reason(error: &RequestError) -> Reason {
             Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,
             Refused::StepFailed { failure, .. } => match failure {
-                StepFailure::NoPort(_) => Reason::NoCapacity,
+                StepFailure::NoSlot(_) => Reason::NoCapacity,
                 StepFailure::VmDown(_) => Reason::VmNotReady,
                 StepFailure::UnplugTimeout(_) => Reason::NicTimeout,
                 StepFailure::Hypervisor(_) => Reason::Hypervisor,

@@ -54,7 +54,7 @@ fn is(record: &NicRecord, wanted: &str) -> bool {
     (!pod.name.is_empty() && (wanted == pod.name || wanted == format!("{}/{}", pod.namespace, pod.name)))
         || (wanted.len() >= 4 && served.id.container.as_str().starts_with(wanted))
         || wanted == served.id.container.as_str()
-        || record.held.ips().iter().any(|ip| ip.to_string() == wanted)
+        || record.purpose.ips().iter().any(|ip| ip.to_string() == wanted)
 }
 
 async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<Hop>, Status> {
@@ -142,7 +142,7 @@ fn uplink(network: &Network) -> Option<Hop> {
 }
 
 fn addresses(record: &NicRecord) -> String {
-    record.held.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    record.purpose.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn at_pci(address: &str) -> String {
