@@ -3,8 +3,8 @@
 use super::{
     error::ClaimError,
     pool::Pool,
-    request::{AddressRequest, Family, ReservationWish},
     resting::Resting,
+    wish::{AddressRequest, Family, ReservationWish},
 };
 use crate::{
     identity::{Mac, NetworkName, VmName},

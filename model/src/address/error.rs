@@ -1,6 +1,6 @@
 //! Why no address was given.
 
-use super::request::Family;
+use super::wish::Family;
 use crate::identity::{Mac, NetworkName, VmName};
 use ipnet::IpNet;
 use std::net::IpAddr;

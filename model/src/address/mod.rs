@@ -9,13 +9,15 @@
 mod claims;
 mod error;
 mod pool;
-mod request;
+mod requested;
 mod resting;
+mod wish;
 
 pub use claims::Claims;
 pub use error::ClaimError;
 pub use pool::{Pool, PoolUse};
-pub use request::{AddressRequest, Family, ReservationWish};
+pub use requested::{RequestedAddress, TooManyAddresses, check_requested};
+pub use wish::{AddressRequest, Family, ReservationWish};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use super::amount::{self, shorten};
 use super::fault::{Fault, Ledger, Problem, Skip};
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Pod, Resources};
+use nestless_placement::{Pod, Resources};
 use std::io::BufRead;
 use std::str::FromStr;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::fault::{Fault, Ledger, Problem, Skip};
 use super::input::Lines;
 use super::quantity::Quantity;
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Container, ContainerKind, Pod, Resources};
+use nestless_placement::{Container, ContainerKind, Pod, Resources};
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 use std::str::FromStr;

@@ -7,7 +7,7 @@
 use super::amount::{self, shorten};
 use super::fault::{Fault, Ledger, Problem};
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Container, ContainerKind, Pod, Resources};
+use nestless_placement::{Container, ContainerKind, Pod, Resources};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;

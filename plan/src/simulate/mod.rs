@@ -8,7 +8,7 @@
 mod pool;
 
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Catalogue, Client, Constraints, Resources};
+use nestless_placement::{Catalogue, Client, Constraints, Resources};
 use pool::{Pool, Slot};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! One client's VMs at a moment.
 
 use super::{Bill, HOUR_US};
-use nestless_model::placement::{Catalogue, Pod, Resources};
+use nestless_placement::{Catalogue, Pod, Resources};
 use std::cmp::Reverse;
 
 /// Where a pod, or a fraction of one, runs.
@@ -157,7 +157,7 @@ impl Pool<'_> {
         &self,
         pod: &Pod,
         max_fractions: u32,
-        limit: Option<nestless_model::placement::Price>,
+        limit: Option<nestless_placement::Price>,
     ) -> Option<Spread> {
         let mut units = pod.units();
         if units.len() < 2 {

@@ -1,15 +1,17 @@
 //! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
 
-use super::{input, quota::Quotas, refusal::refusal, translate};
+use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
-use nestless_model::attachment::{Granted, Reservation};
+use nestless_model::{
+    attachment::{Granted, Reservation},
+    refusal::Reason,
+};
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
     ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, JoinRequest,
-    JoinResponse, ListRequest, ListResponse, Refusal, ReleaseAddressRequest, ReleaseAddressResponse,
-    ReportRequest, ReportResponse, ReserveAddressRequest, ReserveAddressResponse, guest_server::Guest,
-    refusal::Reason,
+    JoinResponse, ListRequest, ListResponse, ReleaseAddressRequest, ReleaseAddressResponse, ReportRequest,
+    ReportResponse, ReserveAddressRequest, ReserveAddressResponse, guest_server::Guest,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{sync::Arc, time::Instant};
@@ -212,7 +214,7 @@ impl Guest for GuestService {
             in_use: capacity.in_use,
             spare: capacity.spare,
             free_addresses,
-            exhausted,
+            exhausted: exhausted.map(Into::into),
         }))
     }
 }

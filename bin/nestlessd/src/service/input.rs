@@ -1,6 +1,7 @@
 //! What guests and operators send, made into the model's words: every field is checked here, once. Nothing is trusted, and
 //! nothing panics.
 
+use super::Refusal;
 use nestless_host::vm::{AttachRequest, ReserveRequest};
 use nestless_model::{
     address::{AddressRequest, Family, ReservationWish},
@@ -8,14 +9,13 @@ use nestless_model::{
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName, RequestId},
     loopback::{GroupSize, JoinWish},
+    refusal::Reason,
 };
-use nestless_proto::{self as proto, Refusal, refusal::Reason};
+use nestless_proto as proto;
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// A pod's namespace, name and uid, and a sandbox's path, are text for people; this much of it is stored.
 const MAX_TEXT_BYTES: usize = 512;
-/// One of each family, and room to be told that it is too many.
-const MAX_ADDRESSES: usize = 8;
 
 /// More NICs than any VM can have; a longer report is a lie.
 const MAX_REPORTED: usize = 4096;
@@ -45,9 +45,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
     if let Some(mac) = mac {
         check_mac(mac)?;
     }
-    if request.addresses.len() > MAX_ADDRESSES {
-        return Err(invalid("addresses", "ask for one of each subnet at most"));
-    }
+    nestless_model::address::check_requested(request.addresses.len()).map_err(|e| invalid("addresses", e))?;
     let addresses =
         request.addresses.iter().map(|text| static_address("addresses", text)).collect::<Result<_, _>>()?;
     let id = attachment_id(request.attachment)?;
@@ -259,7 +257,7 @@ mod tests {
             ("01:00:5e:00:00:01", "not unicast"),
         ] {
             let refusal = with_mac(mac).unwrap_err();
-            assert_eq!(refusal.reason(), Reason::Invalid);
+            assert_eq!(refusal.reason, Reason::Invalid);
             assert!(refusal.message.contains(why), "{}", refusal.message);
         }
     }

@@ -1,18 +1,18 @@
 //! What the host's operator asks.
 
-use super::{input, loopback, refusal::refusal, trace, translate};
+use super::{Refusal, input, loopback, refusal::refusal, trace, translate};
 use crate::daemon::Host;
 use nestless_host::vm::Snapshot;
 use nestless_model::{
     attachment::{NicRecord, Phase, VmState},
     identity::VmName,
     network::Uplink,
+    refusal::Reason,
 };
 use nestless_proto::{
     GuardCounters, ListGroupsRequest, ListGroupsResponse, NetworkStatus, NicStatus, ReconcileRequest,
-    ReconcileResponse, Refusal, ReleaseRequest, ReleaseResponse, ShowGroupRequest, ShowGroupResponse,
-    StatusRequest, StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus,
-    operator_server::Operator, refusal::Reason,
+    ReconcileResponse, ReleaseRequest, ReleaseResponse, ShowGroupRequest, ShowGroupResponse, StatusRequest,
+    StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus, operator_server::Operator,
 };
 use std::sync::Arc;
 use tonic::{Request, Response, Status};

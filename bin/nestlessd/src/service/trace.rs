@@ -1,13 +1,14 @@
 //! The path of a pod's packets, device by device, as the daemon sees it now.
 
-use super::{loopback, translate};
+use super::{Refusal, loopback, translate};
 use crate::daemon::Host;
 use nestless_host::vm::VmHandle;
 use nestless_model::{
     attachment::NicRecord,
     network::{Network, Uplink},
+    refusal::Reason,
 };
-use nestless_proto::{Hop, Refusal, TraceResponse, refusal::Reason};
+use nestless_proto::{Hop, TraceResponse};
 use tonic::Status;
 
 /// Finds the one pod that `wanted` names, and follows its packets.

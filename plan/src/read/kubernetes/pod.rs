@@ -6,7 +6,7 @@ use super::object::{Amount, ContainerSpec, Metadata, PodSpec, ResourceSpec};
 use super::together;
 use crate::read::amount;
 use crate::read::fault::{Fault, Ledger, Problem};
-use nestless_model::placement::{Container, ContainerKind, Pod, Resources};
+use nestless_placement::{Container, ContainerKind, Pod, Resources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

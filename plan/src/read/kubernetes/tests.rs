@@ -1,5 +1,5 @@
 use super::*;
-use nestless_model::placement::ContainerKind;
+use nestless_placement::ContainerKind;
 use proptest::prelude::*;
 
 const MANIFESTS: &str = r#"
