@@ -21,9 +21,9 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use error::FabricError;
+pub use error::{FabricError, PlanError};
 pub use observed::Observed;
-pub use plan::{Desired, PlanError, plan_down, plan_up};
+pub use plan::{Desired, plan_down, plan_up};
 pub use rules::{Chain, Rule, rules};
 pub use step::FabricStep;
 
