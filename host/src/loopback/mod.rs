@@ -67,7 +67,9 @@ impl Loopback {
     /// # Errors
     /// Without the right to load programs, or when a pin cannot be made.
     pub fn open(pin_dir: &Path) -> Result<Self, LoopbackError> {
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir)?) })
+        let mut pinned = pinned::open(pin_dir)?;
+        tables::count_strangers(&mut pinned)?;
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned) })
     }
 
     /// Takes a NIC's host end into a group, which is made with its first endpoint, at the place that was chosen for it.
