@@ -3,10 +3,10 @@
 mod ebpf;
 pub mod fabric;
 pub mod guard;
+pub mod host_ends;
 pub mod hypervisor;
 pub mod ledger;
 pub mod loopback;
-pub mod ports;
 pub mod vm;
 
 pub use ebpf::EbpfError;

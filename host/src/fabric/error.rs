@@ -88,9 +88,9 @@ pub enum FabricError {
         #[source]
         source: SysctlError,
     },
-    /// A NIC's host end could not join.
+    /// A NIC's host end could not be put into its bridge.
     #[error("join {link} to {bridge}")]
-    Join {
+    Enslave {
         /// The NIC's host end.
         link: LinkName,
         /// The bridge.
@@ -99,7 +99,7 @@ pub enum FabricError {
         #[source]
         source: NetlinkError,
     },
-    /// A NIC's host end could not leave.
+    /// A NIC's host end could not be taken out of its bridge.
     #[error("take {link} out of its bridge")]
     Leave {
         /// The NIC's host end.

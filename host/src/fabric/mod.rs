@@ -11,10 +11,10 @@
 
 mod error;
 mod execute;
+mod host_end;
 mod nft;
 mod observed;
 mod plan;
-mod port;
 mod rules;
 mod step;
 
@@ -66,8 +66,8 @@ pub struct BridgeState {
     pub up: bool,
     /// In bytes; 0 when it does not exist.
     pub mtu_bytes: u32,
-    /// How many links are ports of it.
-    pub ports: usize,
+    /// How many links are enslaved to it.
+    pub enslaved: usize,
 }
 
 /// A NIC's host end.
@@ -184,13 +184,13 @@ impl Fabric {
 
 fn bridge(network: &Network, observed: &Observed) -> BridgeState {
     let link = observed.link(&network.bridge).filter(|link| link.bridge.is_some());
-    let ports = |index| observed.links.iter().filter(|port| port.master == Some(index)).count();
+    let enslaved = |index| observed.links.iter().filter(|link| link.master == Some(index)).count();
     BridgeState {
         bridge: network.bridge.clone(),
         index: link.map(|link| link.index),
         up: link.is_some_and(|link| link.up),
         mtu_bytes: link.map_or(0, |link| link.mtu_bytes),
-        ports: link.map_or(0, |link| ports(link.index)),
+        enslaved: link.map_or(0, |link| enslaved(link.index)),
     }
 }
 

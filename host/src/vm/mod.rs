@@ -9,15 +9,15 @@
 //! What follows from an input is decided by [`nestless_model::attachment::VmNics`]; the task looks at the hypervisor and
 //! at the links again and again, because memory is only a cache.
 
+mod host_ends;
 mod message;
-mod ports;
-mod shared;
+mod pools;
 mod steps;
 mod task;
 
+pub use host_ends::{HostEndError, HostEndSeen, HostEnds};
 pub use message::{AttachRequest, RequestError, Snapshot, VmHandle};
-pub use ports::{HostEndSeen, PortError, Ports};
-pub use shared::{Shared, SubnetUse};
+pub use pools::{Pools, SubnetUse};
 pub use task::{VmConfig, spawn};
 
 #[cfg(test)]

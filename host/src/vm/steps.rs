@@ -1,6 +1,6 @@
 //! Carries steps out, and looks. Chooses nothing.
 
-use super::ports::{HostEndSeen, PortError, Ports, in_full};
+use super::host_ends::{HostEndError, HostEndSeen, HostEnds, in_full};
 use crate::hypervisor::{HostEnd, Hypervisor, HypervisorError, NicSpec, VmState as Hypervised};
 use nestless_model::{
     attachment::{Guarding, NicRecord, PortSeen, Step, StepFailure, StepOrder, VmState, World},
@@ -17,7 +17,7 @@ const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What hypervisor and links showed.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct VmObservation {
     as_of: u64,
     state: VmState,
     ports: Option<u32>,
@@ -26,7 +26,7 @@ pub(super) struct Look {
     host_ends: BTreeMap<NicId, HostEndSeen>,
 }
 
-impl Look {
+impl VmObservation {
     /// Every NIC that exists in some part, other VMs' host ends among them.
     pub(super) fn nics(&self) -> impl Iterator<Item = NicId> {
         self.plugged.iter().chain(self.host_ends.keys()).copied()
@@ -56,7 +56,7 @@ impl Look {
 /// The hands of a VM's task.
 pub(super) struct Executor {
     pub(super) hypervisor: Box<dyn Hypervisor>,
-    pub(super) ports: Arc<dyn Ports>,
+    pub(super) host_ends: Arc<dyn HostEnds>,
     pub(super) queues: u16,
     /// Host's ends between their making and their plugging.
     pub(super) ends: Mutex<BTreeMap<NicId, HostEnd>>,
@@ -72,11 +72,15 @@ impl Executor {
                 self.ends().insert(nic, end);
                 Ok(())
             }
-            Step::Guard(Guarding::Closed) => Ok(self.ports.close(&link).await?),
-            Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
-            Step::Guard(Guarding::Reflected(membership)) => Ok(self.ports.reflect(&link, membership).await?),
-            Step::Isolate => Ok(self.ports.isolate(&order.record.vm, nic, order.record.served_mtu()).await?),
-            Step::Join => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
+            Step::Guard(Guarding::Closed) => Ok(self.host_ends.close(&link).await?),
+            Step::Guard(Guarding::Open(rules)) => Ok(self.host_ends.protect(&link, rules).await?),
+            Step::Guard(Guarding::Reflected(membership)) => {
+                Ok(self.host_ends.reflect(&link, membership).await?)
+            }
+            Step::Isolate => {
+                Ok(self.host_ends.isolate(&order.record.vm, nic, order.record.served_mtu()).await?)
+            }
+            Step::Join => Ok(self.host_ends.enslave(&order.record.vm, nic, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);
                 let end = end.ok_or_else(|| {
@@ -92,15 +96,22 @@ impl Executor {
     }
 
     /// One look at hypervisor and links.
-    pub(super) async fn observe(&self, as_of: u64) -> Result<Look, StepFailure> {
+    pub(super) async fn observe(&self, as_of: u64) -> Result<VmObservation, StepFailure> {
         let seen = self.hypervisor.observe().await?;
-        let host_ends = self.ports.observe().await?;
+        let host_ends = self.host_ends.observe().await?;
         let state = match seen.state {
             Hypervised::Running => VmState::Running,
             Hypervised::Paused => VmState::Paused,
             Hypervised::Down => VmState::Down,
         };
-        Ok(Look { as_of, state, ports: seen.capacity, plugged: seen.nics, halves: seen.halves, host_ends })
+        Ok(VmObservation {
+            as_of,
+            state,
+            ports: seen.capacity,
+            plugged: seen.nics,
+            halves: seen.halves,
+            host_ends,
+        })
     }
 
     fn spec(&self, record: &NicRecord) -> NicSpec {
@@ -125,8 +136,8 @@ impl From<HypervisorError> for StepFailure {
     }
 }
 
-impl From<PortError> for StepFailure {
-    fn from(error: PortError) -> Self {
+impl From<HostEndError> for StepFailure {
+    fn from(error: HostEndError) -> Self {
         Self::Fabric(in_full(&error))
     }
 }

@@ -1,10 +1,10 @@
 //! The task itself: waits for whatever happens next, has it decided, and sees to what follows.
 
 use super::{
+    host_ends::HostEnds,
     message::{AttachRequest, Message, RequestError, Snapshot, VmHandle},
-    ports::Ports,
-    shared::Shared,
-    steps::{Executor, Look},
+    pools::Pools,
+    steps::{Executor, VmObservation},
 };
 use crate::{
     hypervisor::{Connected, VmEvent as Heard},
@@ -52,8 +52,8 @@ pub struct VmConfig {
 pub fn spawn(
     config: VmConfig,
     connected: Connected,
-    ports: Arc<dyn Ports>,
-    shared: Arc<Shared>,
+    host_ends: Arc<dyn HostEnds>,
+    pools: Arc<Pools>,
     records: Vec<NicRecord>,
     boot: Option<BootId>,
 ) -> (VmHandle, oneshot::Receiver<()>, tokio::task::JoinHandle<Result<(), LedgerError>>) {
@@ -62,7 +62,7 @@ pub fn spawn(
     let (looked, first_look) = oneshot::channel();
     let executor = Executor {
         hypervisor: connected.hypervisor,
-        ports,
+        host_ends,
         queues: config.queues,
         ends: std::sync::Mutex::default(),
     };
@@ -71,7 +71,7 @@ pub fn spawn(
         vm: config.name,
         boot,
         executor: Arc::new(executor),
-        shared,
+        pools,
         born: Instant::now(),
         steps: JoinSet::new(),
         looks: JoinSet::new(),
@@ -102,10 +102,10 @@ struct Task {
     machine: VmNics,
     boot: Option<BootId>,
     executor: Arc<Executor>,
-    shared: Arc<Shared>,
+    pools: Arc<Pools>,
     born: Instant,
     steps: JoinSet<(NicId, Result<(), StepFailure>)>,
-    looks: JoinSet<Result<Look, StepFailure>>,
+    looks: JoinSet<Result<VmObservation, StepFailure>>,
     waiting: BTreeMap<Ticket, Waiting>,
     /// For the next look: the one under way may have begun before what they ask about was done.
     watching: Vec<Watcher>,
@@ -166,7 +166,7 @@ impl Task {
         while let Some(step) = self.steps.join_next().await {
             let (nic, result) = finished(step);
             let outcome = self.outcome(|machine, context| machine.done(nic, result, context));
-            self.shared.commit(&self.vm, outcome.changes).await?;
+            self.pools.commit(&self.vm, outcome.changes).await?;
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Task {
 
     async fn attach(&mut self, request: AttachRequest, reply: Reply<Granted>) -> Result<(), LedgerError> {
         let name = request.network.clone().unwrap_or_else(|| self.machine.default_network().clone());
-        let Some(network) = self.shared.network(&name) else {
+        let Some(network) = self.pools.network(&name) else {
             let _ = reply.send(Err(self.unknown_network(&name)));
             return Ok(());
         };
@@ -236,9 +236,9 @@ impl Task {
     /// What the pools have to give for it.
     fn take(&self, request: &AttachRequest, network: &NetworkName) -> Result<Held, RequestError> {
         if let Some(wish) = &request.loopback {
-            return Ok(self.shared.take_place(&self.vm, wish)?);
+            return Ok(self.pools.take_place(&self.vm, wish)?);
         }
-        let taken = self.shared.take(&self.vm, network, &request.addresses);
+        let taken = self.pools.take(&self.vm, network, &request.addresses);
         Ok(taken.ok_or_else(|| self.unknown_network(network))??)
     }
 
@@ -265,7 +265,7 @@ impl Task {
         Ok(())
     }
 
-    async fn seen(&mut self, look: Result<Look, StepFailure>) -> Result<(), LedgerError> {
+    async fn seen(&mut self, look: Result<VmObservation, StepFailure>) -> Result<(), LedgerError> {
         let watching = std::mem::take(&mut self.watched);
         match look {
             Err(failure) => {
@@ -276,7 +276,7 @@ impl Task {
                 }
             }
             Ok(look) => {
-                self.shared.reserve(look.nics());
+                self.pools.reserve(look.nics());
                 let world = look.world(|nic| self.bridge_of(nic));
                 let (checks, others): (Vec<_>, Vec<_>) =
                     watching.into_iter().partition(|watcher| matches!(watcher, Watcher::Check(..)));
@@ -309,7 +309,7 @@ impl Task {
     /// Where a NIC's host end belongs; `None` when its network is configured no more.
     fn bridge_of(&self, nic: NicId) -> Option<&LinkName> {
         let network = &self.machine.nic(nic)?.record.network;
-        self.shared.network(network).map(|network| &network.bridge)
+        self.pools.network(network).map(|network| &network.bridge)
     }
 
     /// Starts a look, unless one is under way.
@@ -340,14 +340,14 @@ impl Task {
     }
 
     fn outcome(&mut self, decide: impl FnOnce(&mut VmNics, &mut Context<'_>) -> Outcome) -> Outcome {
-        let shared = Arc::clone(&self.shared);
+        let pools = Arc::clone(&self.pools);
         let now_ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        decide(&mut self.machine, &mut Context { now_ms, fresh_nic: &mut || shared.fresh_nic() })
+        decide(&mut self.machine, &mut Context { now_ms, fresh_nic: &mut || pools.fresh_nic() })
     }
 
     /// Durable first; then the steps; then the answers.
     async fn follow(&mut self, outcome: Outcome) -> Result<(), LedgerError> {
-        self.shared.commit(&self.vm, outcome.changes).await?;
+        self.pools.commit(&self.vm, outcome.changes).await?;
         for order in outcome.steps {
             debug!(vm = %self.vm, nic = %order.record.nic, step = %order.step, "step");
             let executor = Arc::clone(&self.executor);
@@ -395,7 +395,7 @@ impl Task {
     }
 
     fn unknown_network(&self, name: &NetworkName) -> RequestError {
-        let known: BTreeSet<&str> = self.shared.networks().map(|network| network.name.as_str()).collect();
+        let known: BTreeSet<&str> = self.pools.networks().map(|network| network.name.as_str()).collect();
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         RequestError::UnknownNetwork { network: name.to_string(), known }
     }

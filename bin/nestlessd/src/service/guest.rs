@@ -71,7 +71,7 @@ impl Guest for GuestService {
             vm: vm.to_string(),
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             warm_pool: limits.warm_pool,
-            networks: self.host.shared.networks().map(|network| network.name.to_string()).collect(),
+            networks: self.host.pools.networks().map(|network| network.name.to_string()).collect(),
             default_network: limits.default_network.to_string(),
         }))
     }
@@ -87,7 +87,7 @@ impl Guest for GuestService {
             Ok(granted) => {
                 let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.addresses, trace = caller.trace, "attached");
-                let network = self.host.shared.network(&granted.network);
+                let network = self.host.pools.network(&granted.network);
                 Ok(Response::new(translate::attach_response(&granted, network)))
             }
             Err(error) => {
@@ -146,9 +146,7 @@ impl Guest for GuestService {
         let attachments = snapshot
             .nics
             .iter()
-            .filter_map(|(record, _)| {
-                translate::attachment(record, self.host.shared.network(&record.network))
-            })
+            .filter_map(|(record, _)| translate::attachment(record, self.host.pools.network(&record.network)))
             .collect();
         Ok(Response::new(ListResponse { attachments }))
     }
@@ -167,7 +165,7 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let asked = input::capacity(request.into_inner())?;
         let network = asked.unwrap_or_else(|| self.host.limits[caller.handle.vm()].default_network.clone());
-        if self.host.shared.network(&network).is_none() {
+        if self.host.pools.network(&network).is_none() {
             return Err(Refusal::new(
                 Reason::UnknownNetwork,
                 format!("there is no network {network} on this host"),
@@ -176,7 +174,7 @@ impl Guest for GuestService {
         }
         let vm = caller.handle.vm();
         let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
-        let free_addresses = self.host.shared.free_addresses(&network);
+        let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
             let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
             Some(Refusal::new(Reason::NoCapacity, text))

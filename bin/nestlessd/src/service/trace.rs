@@ -58,13 +58,13 @@ fn is(record: &NicRecord, wanted: &str) -> bool {
 }
 
 async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<Hop>, Status> {
-    let look = host
-        .ports
-        .look()
+    let fabric = host
+        .host_ends
+        .view()
         .await
         .map_err(|e| Status::internal(format!("look at the links: {:#}", anyhow::Error::new(e))))?;
     let served = record.attachment().ok_or_else(|| Status::internal("a NIC without a pod was traced"))?;
-    let network = host.shared.network(&record.network);
+    let network = host.pools.network(&record.network);
     let faults = handle.check(served.id.clone()).await.unwrap_or_else(|e| vec![e.to_string()]);
     let plugged = !faults.iter().any(|fault| fault.contains("plugged") || fault.contains("hypervisor"));
     let namespace = handle.hypervisor() == "namespace";
@@ -96,7 +96,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
         );
         return Ok(hops);
     }
-    let counters = host.ports.counters(&link).ok().flatten();
+    let counters = host.host_ends.counters(&link).ok().flatten();
     let guard = counters.map_or("no guard".to_owned(), |counters| {
         format!(
             "guard passed {}, dropped {}",
@@ -109,7 +109,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
         device: link.to_string(),
         kind: if namespace { "veth" } else { "tap" }.into(),
         detail: format!("{guard}; mtu {}", record.mtu.bytes()),
-        seen: look.link_is_joined(record.nic),
+        seen: fabric.is_enslaved(record.nic),
     });
     if let Some(network) = network {
         hops.push(Hop {
@@ -117,7 +117,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
             device: network.bridge.to_string(),
             kind: "bridge".into(),
             detail: format!("network {}; mtu {}", network.name, network.mtu.bytes()),
-            seen: look.bridge_is_up(&network.bridge),
+            seen: fabric.bridge_is_up(&network.bridge),
         });
         hops.extend(uplink(network));
     }

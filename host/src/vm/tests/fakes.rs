@@ -1,8 +1,8 @@
-//! A hypervisor and ports that do nothing but write down what they are asked, in one common record.
+//! A hypervisor and host ends that do nothing but write down what they are asked, in one common record.
 
 use crate::{
     hypervisor::{Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmEvent, VmState},
-    vm::{HostEndSeen, PortError, Ports},
+    vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
 use nestless_model::{
@@ -110,61 +110,60 @@ impl Hypervisor for Fake {
     }
 }
 
-fn port_error(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> PortError {
+fn failed(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> HostEndError {
     let object = object.to_string();
-    move |source| PortError { operation, object, source: source.into() }
+    move |source| HostEndError { operation, object, source: source.into() }
 }
 
 #[async_trait]
-impl Ports for Fake {
-    async fn close(&self, link: &LinkName) -> Result<(), PortError> {
-        self.call(format!("close guard of {link}"), |world| guard(world, link))
-            .map_err(port_error("guard", link))
+impl HostEnds for Fake {
+    async fn close(&self, link: &LinkName) -> Result<(), HostEndError> {
+        self.call(format!("close guard of {link}"), |world| guard(world, link)).map_err(failed("guard", link))
     }
 
-    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), HostEndError> {
         let call = format!("open guard of {link} for {} {:?}", rules.mac, rules.addresses);
-        self.call(call, |world| guard(world, link)).map_err(port_error("guard", link))
+        self.call(call, |world| guard(world, link)).map_err(failed("guard", link))
     }
 
-    async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError> {
+    async fn enslave(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), HostEndError> {
         let link = nic.link_name();
         self.call(format!("join {link} of {vm} to {network}"), |world| {
-            if let Some(port) = world.links.get_mut(&nic) {
-                port.bridge = Some("br0".to_owned());
+            if let Some(end) = world.links.get_mut(&nic) {
+                end.bridge = Some("br0".to_owned());
             }
         })
-        .map_err(port_error("bridge port", &link))
+        .map_err(failed("bridge port", &link))
     }
 
-    async fn isolate(&self, vm: &VmName, nic: NicId, _: Mtu) -> Result<(), PortError> {
+    async fn isolate(&self, vm: &VmName, nic: NicId, _: Mtu) -> Result<(), HostEndError> {
         let link = nic.link_name();
         self.call(format!("isolate {link} of {vm}"), |world| {
-            if let Some(port) = world.links.get_mut(&nic) {
-                port.bridge = None;
+            if let Some(end) = world.links.get_mut(&nic) {
+                end.bridge = None;
             }
         })
-        .map_err(port_error("bridge port", &link))
+        .map_err(failed("bridge port", &link))
     }
 
-    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), HostEndError> {
         let Membership { group, fraction, place, .. } = membership;
         self.call(format!("join {link} to {group} as {fraction} at {place}"), |world| {
-            if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
+            if let Some(end) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
             {
-                (port.guarded, port.reflected) = (false, true);
+                (end.guarded, end.reflected) = (false, true);
             }
         })
-        .map_err(port_error("loopback group", link))
+        .map_err(failed("loopback group", link))
     }
 
-    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError> {
         Ok(self.with(|world| world.links.clone()))
     }
 }
 
 fn guard(world: &mut World, link: &LinkName) {
-    if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
-        (port.guarded, port.reflected) = (true, false);
+    if let Some(end) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
+        (end.guarded, end.reflected) = (true, false);
     }
 }

@@ -2,7 +2,7 @@
 
 mod fakes;
 
-use super::{AttachRequest, RequestError, Shared, VmConfig, VmHandle, spawn};
+use super::{AttachRequest, Pools, RequestError, VmConfig, VmHandle, spawn};
 use crate::{hypervisor::VmEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
@@ -48,7 +48,7 @@ async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
 async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network) -> Daemon {
     let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Arc::new(Shared::new(ledger, 1, vec![network], Default::default(), &contents));
+    let pools = Arc::new(Pools::new(ledger, 1, vec![network], Default::default(), &contents));
     let limits = Limits {
         nic_limit: 4,
         warm_pool,
@@ -59,8 +59,7 @@ async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network
     let (connected, events) = fake.connect();
     let config = VmConfig { name: "vm1".parse().unwrap(), limits, queues: 1 };
     let boot = contents.boots.first().map(|(_, boot)| boot.clone());
-    let (handle, looked, task) =
-        spawn(config, connected, Arc::new(fake.clone()), shared, contents.nics, boot);
+    let (handle, looked, task) = spawn(config, connected, Arc::new(fake.clone()), pools, contents.nics, boot);
     looked.await.unwrap();
     Daemon { handle, events, task }
 }
@@ -341,14 +340,14 @@ async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Shared::new(ledger, 1, vec![network()], Default::default(), &contents);
-    let left = shared.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
+    let pools = Pools::new(ledger, 1, vec![network()], Default::default(), &contents);
+    let left = pools.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
     assert_eq!(left, contents.nics);
-    let in_use = |shared: &Shared| shared.subnets(&"pods".parse().unwrap())[0].count;
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (1, 0));
-    assert_eq!(shared.settle_departed(left, |_| false).await.unwrap(), []);
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (0, 1));
-    drop(shared);
+    let in_use = |pools: &Pools| pools.subnets(&"pods".parse().unwrap())[0].count;
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (1, 0));
+    assert_eq!(pools.settle_departed(left, |_| false).await.unwrap(), []);
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (0, 1));
+    drop(pools);
     let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
     assert!(contents.nics.is_empty() && contents.boots.is_empty());
     assert_eq!(contents.cooling.len(), 1);
@@ -359,7 +358,7 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     let (folder, century_s) = (tempfile::tempdir().unwrap(), 3_000_000_000);
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let cooling = vec![("pods".parse().unwrap(), "10.1.0.2".parse().unwrap(), 2 * century_s)];
-    let shared = Shared::new(
+    let pools = Pools::new(
         ledger,
         1,
         vec![network()],
@@ -367,7 +366,6 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
         &crate::ledger::Contents { cooling, ..Default::default() },
     );
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
-    let refused =
-        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
+    let refused = pools.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }
