@@ -6,7 +6,7 @@ use nestless_host::{
     fabric::Fabric,
     guard::Guard,
     host_ends::KernelHostEnds,
-    hypervisor,
+    hypervisor::BackEnds,
     ledger::{Ledger, LedgerError},
     loopback::Loopback,
     vm::{self, HostEnds, Pools, VmConfig, VmHandle},
@@ -55,11 +55,11 @@ impl Daemon {
             warn_of_mtu(&record, &pools);
             records.entry(record.vm.clone()).or_insert_with(Vec::new).push(record);
         }
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut back_ends) = (JoinSet::new(), BackEnds::default());
         let (mut vms, mut limits, mut looking) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for vm in &config.vms {
             let connected =
-                hypervisor::open(&vm.hypervisor, &vm.name).with_context(|| format!("VM {}", vm.name))?;
+                back_ends.connect(&vm.name, &vm.hypervisor).with_context(|| format!("VM {}", vm.name))?;
             let vm_config = VmConfig { name: vm.name.clone(), limits: config.limits(vm), queues: vm.queues };
             limits.insert(vm.name.clone(), vm_config.limits.clone());
             let (handle, looked, task) = vm::spawn(

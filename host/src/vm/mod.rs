@@ -9,10 +9,11 @@
 //! What follows from an input is decided by [`nestless_model::attachment::VmNics`]; the task looks at the hypervisor and
 //! at the links again and again, because memory is only a cache.
 
+mod executor;
 mod host_ends;
 mod message;
+mod observation;
 mod pools;
-mod steps;
 mod task;
 
 pub use host_ends::{HostEndError, HostEndSeen, HostEnds};

@@ -1,13 +1,14 @@
 //! The task itself: waits for whatever happens next, has it decided, and sees to what follows.
 
 use super::{
+    executor::Executor,
     host_ends::HostEnds,
-    message::{AttachRequest, Message, RequestError, Snapshot, VmHandle},
+    message::{AttachRequest, Message, Reply, RequestError, Snapshot, VmHandle, WAITING_REQUESTS},
+    observation::VmObservation,
     pools::Pools,
-    steps::{Executor, VmObservation},
 };
 use crate::{
-    hypervisor::{Connected, VmEvent as Heard},
+    hypervisor::{Connected, HypervisorEvent, VmHypervisor},
     ledger::LedgerError,
 };
 use nestless_model::{
@@ -29,8 +30,6 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-/// Requests of one guest that may wait. A guest that sends more is told to come again.
-const WAITING_REQUESTS: usize = 512;
 /// How often failed steps are tried again and forgotten NICs found.
 const TICK: Duration = Duration::from_secs(5);
 /// How many ticks between two looks at the world.
@@ -51,7 +50,7 @@ pub struct VmConfig {
 /// handle ends with an error when the ledger could not be written, after which nothing may be promised any more.
 pub fn spawn(
     config: VmConfig,
-    connected: Connected,
+    connected: Connected<Box<dyn VmHypervisor>>,
     host_ends: Arc<dyn HostEnds>,
     pools: Arc<Pools>,
     records: Vec<NicRecord>,
@@ -60,12 +59,7 @@ pub fn spawn(
     let (sender, messages) = mpsc::channel(WAITING_REQUESTS);
     let handle = VmHandle::new(config.name.clone(), connected.hypervisor.kind(), sender);
     let (looked, first_look) = oneshot::channel();
-    let executor = Executor {
-        hypervisor: connected.hypervisor,
-        host_ends,
-        queues: config.queues,
-        ends: std::sync::Mutex::default(),
-    };
+    let executor = Executor { hypervisor: connected.hypervisor, host_ends, queues: config.queues };
     let task = Task {
         machine: VmNics::new(config.name.clone(), config.limits, boot.clone(), records),
         vm: config.name,
@@ -83,8 +77,6 @@ pub fn spawn(
     };
     (handle, first_look, tokio::spawn(task.run(messages, connected.events, looked)))
 }
-
-type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 
 enum Waiting {
     Attach(Reply<Granted>),
@@ -120,7 +112,7 @@ impl Task {
     async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        mut events: mpsc::Receiver<Heard>,
+        mut events: mpsc::Receiver<HypervisorEvent>,
         looked: oneshot::Sender<()>,
     ) -> Result<(), LedgerError> {
         // Nobody is served from memory alone: first look.
@@ -249,17 +241,17 @@ impl Task {
         self.decide(|machine, context| machine.done(nic, result, context)).await
     }
 
-    async fn heard(&mut self, event: Heard) -> Result<(), LedgerError> {
+    async fn heard(&mut self, event: HypervisorEvent) -> Result<(), LedgerError> {
         debug!(vm = %self.vm, ?event, "hypervisor event");
         match event {
-            Heard::Reset => {
+            HypervisorEvent::Reset => {
                 self.decide(|machine, _| machine.happened(VmEvent::Reset)).await?;
             }
-            Heard::NicGone(nic) => {
+            HypervisorEvent::NicGone(nic) => {
                 self.decide(|machine, _| machine.happened(VmEvent::NicGone(nic))).await?;
             }
-            Heard::Up => info!(vm = %self.vm, "hypervisor is up"),
-            Heard::Down => warn!(vm = %self.vm, "hypervisor is gone"),
+            HypervisorEvent::Up => info!(vm = %self.vm, "hypervisor is up"),
+            HypervisorEvent::Down => warn!(vm = %self.vm, "hypervisor is gone"),
         }
         self.look();
         Ok(())

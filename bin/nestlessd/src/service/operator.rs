@@ -86,7 +86,7 @@ impl Operator for OperatorService {
         let mut vms = Vec::new();
         for (vm, handle) in &self.host.vms {
             let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
-            vms.push(self.vm_status(vm, handle.hypervisor(), &snapshot));
+            vms.push(self.vm_status(vm, handle.hypervisor().name, &snapshot));
         }
         let networks = self.host.pools.networks().map(|network| NetworkStatus {
             name: network.name.to_string(),

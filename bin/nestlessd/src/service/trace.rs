@@ -67,7 +67,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     let network = host.pools.network(&record.network);
     let faults = handle.check(served.id.clone()).await.unwrap_or_else(|e| vec![e.to_string()]);
     let plugged = !faults.iter().any(|fault| fault.contains("plugged") || fault.contains("hypervisor"));
-    let namespace = handle.hypervisor() == "namespace";
+    let kind = handle.hypervisor();
     let link = record.nic.link_name();
     let mut hops = Vec::new();
     if let Some(membership) = record.membership() {
@@ -77,23 +77,21 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     hops.push(Hop {
         place: "pod".into(),
         device: served.id.interface.to_string(),
-        kind: if namespace { "veth" } else { "virtio-net" }.into(),
+        kind: kind.device.unwrap_or(kind.host_end).into(),
         detail: addressed,
         seen: served.confirmed,
     });
-    if !namespace {
+    if let Some(device) = kind.device {
         hops.push(Hop {
             place: "hypervisor".into(),
             device: record.nic.device_name(),
-            kind: "virtio-net".into(),
-            detail: format!("plugged into VM {} by {}", handle.vm(), handle.hypervisor()),
+            kind: device.into(),
+            detail: format!("plugged into VM {} by {}", handle.vm(), kind.name),
             seen: plugged,
         });
     }
     if let Some(membership) = record.membership() {
-        hops.extend(
-            loopback::reflector_hops(host, membership, if namespace { "veth" } else { "tap" }).await?,
-        );
+        hops.extend(loopback::reflector_hops(host, membership, kind.host_end).await?);
         return Ok(hops);
     }
     let counters = host.host_ends.counters(&link).ok().flatten();
@@ -107,7 +105,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     hops.push(Hop {
         place: "host".into(),
         device: link.to_string(),
-        kind: if namespace { "veth" } else { "tap" }.into(),
+        kind: kind.host_end.into(),
         detail: format!("{guard}; mtu {}", record.mtu.bytes()),
         seen: fabric.is_enslaved(record.nic),
     });

@@ -1,11 +1,14 @@
 //! A hypervisor and host ends that do nothing but write down what they are asked, in one common record.
 
 use crate::{
-    hypervisor::{Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmEvent, VmState},
+    hypervisor::{
+        Connected, Hypervisor, HypervisorError, HypervisorEvent, Kind, NicSpec, Observation, VmHypervisor,
+    },
     vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
 use nestless_model::{
+    attachment::VmState,
     guard::GuardRules,
     identity::{LinkName, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
@@ -34,9 +37,9 @@ pub(super) struct World {
 pub(super) struct Fake(pub(super) Arc<Mutex<World>>);
 
 impl Fake {
-    pub(super) fn connect(&self) -> (Connected, mpsc::Sender<VmEvent>) {
+    pub(super) fn connect(&self) -> (Connected<Box<dyn VmHypervisor>>, mpsc::Sender<HypervisorEvent>) {
         let (sender, events) = mpsc::channel(8);
-        (Connected { hypervisor: Box::new(self.clone()), events }, sender)
+        (Connected { hypervisor: self.clone(), events }.erased(), sender)
     }
 
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
@@ -62,11 +65,10 @@ impl Fake {
 
 #[async_trait]
 impl Hypervisor for Fake {
-    fn kind(&self) -> &'static str {
-        "fake"
-    }
+    const KIND: &'static Kind = &Kind { name: "fake", host_end: "fake", device: None, max_queues: 1 };
+    type HostEnd = LinkName;
 
-    async fn create_host_end(&self, spec: &NicSpec) -> Result<HostEnd, HypervisorError> {
+    async fn create_host_end(&self, spec: &NicSpec) -> Result<LinkName, HypervisorError> {
         let (nic, link) = (spec.nic, spec.nic.link_name());
         self.call(format!("create {link} mac {} mtu {}", spec.mac, spec.mtu.bytes()), |world| {
             world.links.insert(nic, HostEndSeen { up: true, ..HostEndSeen::default() });
@@ -76,12 +78,12 @@ impl Hypervisor for Fake {
             link: link.clone(),
             source: source.into(),
         })?;
-        Ok(HostEnd { link, queues: vec![] })
+        Ok(link)
     }
 
-    async fn plug(&self, spec: &NicSpec, end: HostEnd) -> Result<(), HypervisorError> {
+    async fn plug(&self, spec: &NicSpec, link: LinkName) -> Result<(), HypervisorError> {
         let nic = spec.nic;
-        self.call(format!("plug {} on {}", nic.device_name(), end.link), |world| {
+        self.call(format!("plug {} on {link}", nic.device_name()), |world| {
             world.devices.insert(nic);
         })
         .map_err(|source| HypervisorError::Plug { nic, source: source.into() })
@@ -99,7 +101,7 @@ impl Hypervisor for Fake {
         let (seen, gate) = self.with(|world| {
             let state = if world.down { VmState::Down } else { VmState::Running };
             let nics = world.devices.clone();
-            let seen = Observation { state, nics, halves: BTreeSet::new(), capacity: Some(31) };
+            let seen = Observation { state, nics, halves: BTreeSet::new(), slots: Some(31) };
             world.calls.extend(world.gate.is_some().then(|| "look".to_owned()));
             (seen, world.gate.clone())
         });

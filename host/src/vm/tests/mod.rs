@@ -3,7 +3,7 @@
 mod fakes;
 
 use super::{AttachRequest, Pools, RequestError, VmConfig, VmHandle, spawn};
-use crate::{hypervisor::VmEvent, ledger::Ledger};
+use crate::{hypervisor::HypervisorEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
     address::AddressRequest,
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 struct Daemon {
     handle: VmHandle,
-    events: mpsc::Sender<VmEvent>,
+    events: mpsc::Sender<HypervisorEvent>,
     task: tokio::task::JoinHandle<Result<(), crate::ledger::LedgerError>>,
 }
 
@@ -231,7 +231,7 @@ async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
         world.devices.clear();
         world.links.clear();
     });
-    daemon.events.send(VmEvent::Down).await.unwrap();
+    daemon.events.send(HypervisorEvent::Down).await.unwrap();
     daemon.handle.reconcile().await.unwrap();
     let refused = daemon.handle.attach(request(2)).await.unwrap_err();
     assert!(matches!(refused, RequestError::Refused { refusal: Refusal::VmDown, .. }), "{refused}");
@@ -266,7 +266,7 @@ async fn a_check_is_not_answered_by_a_look_that_began_before_it() {
     daemon.hello().await;
     let gate = Arc::new(tokio::sync::Notify::new());
     fake.with(|world| world.gate = Some(Arc::clone(&gate)));
-    daemon.events.send(VmEvent::Up).await.unwrap();
+    daemon.events.send(HypervisorEvent::Up).await.unwrap();
     while !fake.with(|world| world.calls.contains(&"look".to_owned())) {
         tokio::task::yield_now().await;
     }
