@@ -16,7 +16,7 @@ use nestless_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The host's ends of all NICs of one daemon.
+/// The host ends of all NICs of one daemon.
 pub struct KernelHostEnds {
     fabric: Fabric,
     guard: Guard,
@@ -200,6 +200,19 @@ mod tests {
         .unwrap()
     }
 
+    /// Runs a test where the fabric is up and a NIC has its host end.
+    fn on_a_host(test: impl AsyncFnOnce(KernelHostEnds, VmName, NetworkName)) {
+        let world = World::enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fabric = Fabric::new("test", networks()).unwrap();
+            let host_ends = KernelHostEnds::new(fabric, world.guard(), world.loopback());
+            host_ends.fabric().up().await.unwrap();
+            ip("link add nl1 type veth peer name pod");
+            test(host_ends, VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap()).await;
+        });
+    }
+
     async fn seen(host_ends: &KernelHostEnds) -> (Option<String>, bool) {
         let end = HostEnds::observe(host_ends).await.unwrap().remove(&NIC).unwrap();
         (end.bridge.filter(|_| end.up), end.guarded)
@@ -218,17 +231,7 @@ mod tests {
     /// A spare NIC becomes an endpoint and is spare again, and one that vanishes leaves its group.
     #[test]
     fn guard_and_reflector_take_turns() {
-        let world = World::enter();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let host_ends = KernelHostEnds::new(
-                Fabric::new("test", networks()).unwrap(),
-                world.guard(),
-                world.loopback(),
-            );
-            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
-            host_ends.fabric().up().await.unwrap();
-            ip("link add nl1 type veth peer name pod");
+        on_a_host(async |host_ends, vm, pods| {
             let link = NIC.link_name();
             let seen = async || HostEnds::observe(&host_ends).await.unwrap().remove(&NIC).unwrap();
             let isolated = HostEndSeen { up: true, reflected: true, ..HostEndSeen::default() };
@@ -257,17 +260,7 @@ mod tests {
     /// Whatever an administrator's hand takes away is seen, and put back by the steps that follow from it.
     #[test]
     fn a_port_is_seen_as_it_is_and_mended() {
-        let world = World::enter();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let host_ends = KernelHostEnds::new(
-                Fabric::new("test", networks()).unwrap(),
-                world.guard(),
-                world.loopback(),
-            );
-            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
-            host_ends.fabric().up().await.unwrap();
-            ip("link add nl1 type veth peer name pod");
+        on_a_host(async |host_ends, vm, pods| {
             assert_eq!(seen(&host_ends).await, (None, false));
             host_ends.protect(&NIC.link_name(), &rules()).await.unwrap();
             assert_eq!(seen(&host_ends).await, (None, true));

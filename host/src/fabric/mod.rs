@@ -1,4 +1,4 @@
-//! The host's side of every NIC: bridges, what they are ports of, how they leave the host.
+//! The host's side of every NIC: bridges, what is enslaved to them, how they leave the host.
 //!
 //! ```text
 //! configuration -> Desired ---+
@@ -77,7 +77,7 @@ pub struct NicLink {
     pub link: LinkName,
     /// Its number.
     pub index: u32,
-    /// The name of the bridge that it is a port of.
+    /// The name of the bridge that it is in.
     pub master: Option<String>,
     /// Set up.
     pub up: bool,

@@ -1,4 +1,4 @@
-//! The guard: what the host's end of a NIC lets out of its VM, and how fast.
+//! The guard: what the host end of a NIC lets out of its VM, and how fast.
 //!
 //! ```text
 //!              close                protect
