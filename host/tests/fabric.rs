@@ -286,7 +286,8 @@ fn a_port_of_no_bridge_is_up_and_silent() {
     on_a_host(async |_, netlink| {
         let (fabric, nic) = (fabric(PODS), NicId(1).link_name());
         fabric.up().await.unwrap();
-        wire(&netlink, nic.as_str(), &[]).await;
+        // Held, or the kernel would take the wire away with its other end.
+        let _there = wire(&netlink, nic.as_str(), &[]).await;
         fabric.enslave(&nic, network(&fabric, "pods"), "joined").await.unwrap();
         sysctl::write(NO_IPV6_ON_NL1, "0").unwrap();
         let mtu = Mtu::new(9000).unwrap();
