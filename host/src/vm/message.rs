@@ -1,5 +1,6 @@
 //! What may be asked of a VM's task.
 
+use crate::hypervisor::Kind;
 use nestless_model::{
     address::{ClaimError, ReservationWish},
     attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, Reservation, VmState, Wish},
@@ -87,7 +88,10 @@ pub struct Snapshot {
     pub nics: Vec<(NicRecord, Phase)>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
+/// Requests of one guest that may wait. A guest that sends more is told to come again.
+pub(super) const WAITING_REQUESTS: usize = 512;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -108,12 +112,12 @@ pub(super) enum Message {
 #[derive(Clone, Debug)]
 pub struct VmHandle {
     vm: VmName,
-    hypervisor: &'static str,
+    hypervisor: &'static Kind,
     sender: mpsc::Sender<Message>,
 }
 
 impl VmHandle {
-    pub(super) fn new(vm: VmName, hypervisor: &'static str, sender: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(vm: VmName, hypervisor: &'static Kind, sender: mpsc::Sender<Message>) -> Self {
         Self { vm, hypervisor, sender }
     }
 
@@ -122,8 +126,8 @@ impl VmHandle {
         &self.vm
     }
 
-    /// What runs it: "qemu", "namespace".
-    pub fn hypervisor(&self) -> &'static str {
+    /// What runs it.
+    pub fn hypervisor(&self) -> &'static Kind {
         self.hypervisor
     }
 

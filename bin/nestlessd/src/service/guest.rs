@@ -94,7 +94,7 @@ impl Guest for GuestService {
             vm: vm.to_string(),
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             warm_pool: limits.warm_pool,
-            networks: self.host.shared.networks().map(|network| network.name.to_string()).collect(),
+            networks: self.host.pools.networks().map(|network| network.name.to_string()).collect(),
             default_network: limits.default_network.to_string(),
         }))
     }
@@ -102,7 +102,7 @@ impl Guest for GuestService {
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
         let granted = caller.attach(input::attach_request(request.into_inner())?).await?;
-        let network = self.host.shared.network(&granted.network);
+        let network = self.host.pools.network(&granted.network);
         Ok(Response::new(translate::attach_response(&granted, network)))
     }
 
@@ -137,7 +137,7 @@ impl Guest for GuestService {
             Ok(reservation) => {
                 let Reservation { network, address, .. } = &reservation;
                 info!(%vm, %network, %address, trace = caller.trace, "reserved");
-                Ok(Response::new(translate::reservation(&reservation, self.host.shared.network(network))))
+                Ok(Response::new(translate::reservation(&reservation, self.host.pools.network(network))))
             }
             Err(error) => {
                 info!(%vm, trace = caller.trace, "not reserved: {error}");
@@ -170,9 +170,7 @@ impl Guest for GuestService {
         let attachments = snapshot
             .nics
             .iter()
-            .filter_map(|(record, _)| {
-                translate::attachment(record, self.host.shared.network(&record.network))
-            })
+            .filter_map(|(record, _)| translate::attachment(record, self.host.pools.network(&record.network)))
             .collect();
         Ok(Response::new(ListResponse { attachments }))
     }
@@ -191,7 +189,7 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let asked = input::capacity(request.into_inner())?;
         let network = asked.unwrap_or_else(|| self.host.limits[caller.handle.vm()].default_network.clone());
-        if self.host.shared.network(&network).is_none() {
+        if self.host.pools.network(&network).is_none() {
             return Err(Refusal::new(
                 Reason::UnknownNetwork,
                 format!("there is no network {network} on this host"),
@@ -200,7 +198,7 @@ impl Guest for GuestService {
         }
         let vm = caller.handle.vm();
         let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
-        let free_addresses = self.host.shared.free_addresses(&network);
+        let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
             let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
             Some(Refusal::new(Reason::NoCapacity, text))

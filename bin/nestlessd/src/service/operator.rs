@@ -72,7 +72,7 @@ impl OperatorService {
 
     fn counters(&self, record: &NicRecord) -> Option<GuardCounters> {
         // A NIC that is just going has none; that is no failure of the status.
-        let counters = self.host.ports.counters(&record.nic.link_name()).ok()??;
+        let counters = self.host.host_ends.counters(&record.nic.link_name()).ok()??;
         Some(GuardCounters {
             passed: counters.passed,
             passed_bytes: counters.passed_bytes,
@@ -87,9 +87,9 @@ impl Operator for OperatorService {
         let mut vms = Vec::new();
         for (vm, handle) in &self.host.vms {
             let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
-            vms.push(self.vm_status(vm, handle.hypervisor(), &snapshot));
+            vms.push(self.vm_status(vm, handle.hypervisor().name, &snapshot));
         }
-        let networks = self.host.shared.networks().map(|network| NetworkStatus {
+        let networks = self.host.pools.networks().map(|network| NetworkStatus {
             name: network.name.to_string(),
             bridge: network.bridge.to_string(),
             uplink: match &network.uplink {
@@ -100,7 +100,7 @@ impl Operator for OperatorService {
             mtu_bytes: network.mtu.bytes(),
             subnets: self
                 .host
-                .shared
+                .pools
                 .subnets(&network.name)
                 .into_iter()
                 .map(|subnet| SubnetStatus {
@@ -141,7 +141,7 @@ impl Operator for OperatorService {
 
     async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {
         let (mut repairs, mut failures) = (Vec::new(), Vec::new());
-        match self.host.ports.fabric().up().await {
+        match self.host.host_ends.fabric().up().await {
             Ok(steps) => repairs.extend(steps.iter().map(|step| format!("fabric: {step}"))),
             Err(failure) => failures.push(format!("fabric: {:#}", anyhow::Error::new(failure))),
         }

@@ -2,8 +2,8 @@
 
 mod fakes;
 
-use super::{AttachRequest, RequestError, ReserveRequest, Shared, VmConfig, VmHandle, spawn};
-use crate::{hypervisor::VmEvent, ledger::Ledger};
+use super::{AttachRequest, Pools, RequestError, ReserveRequest, VmConfig, VmHandle, spawn};
+use crate::{hypervisor::HypervisorEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
     address::{AddressRequest, Family, ReservationWish},
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 struct Daemon {
     handle: VmHandle,
-    events: mpsc::Sender<VmEvent>,
+    events: mpsc::Sender<HypervisorEvent>,
     task: tokio::task::JoinHandle<Result<(), crate::ledger::LedgerError>>,
 }
 
@@ -48,7 +48,7 @@ async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
 async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network) -> Daemon {
     let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Arc::new(Shared::new(ledger, 1, vec![network], Default::default(), &contents));
+    let pools = Arc::new(Pools::new(ledger, 1, vec![network], Default::default(), &contents));
     let limits = Limits {
         nic_limit: 4,
         warm_pool,
@@ -59,7 +59,7 @@ async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network
     let (connected, events) = fake.connect();
     let config = VmConfig { name: "vm1".parse().unwrap(), limits, queues: 1 };
     let remembered = contents.by_vm().remove(&config.name).unwrap_or_default();
-    let (handle, looked, task) = spawn(config, connected, Arc::new(fake.clone()), shared, remembered);
+    let (handle, looked, task) = spawn(config, connected, Arc::new(fake.clone()), pools, remembered);
     looked.await.unwrap();
     Daemon { handle, events, task }
 }
@@ -231,7 +231,7 @@ async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
         world.devices.clear();
         world.links.clear();
     });
-    daemon.events.send(VmEvent::Down).await.unwrap();
+    daemon.events.send(HypervisorEvent::Down).await.unwrap();
     daemon.handle.reconcile().await.unwrap();
     let refused = daemon.handle.attach(request(2)).await.unwrap_err();
     assert!(matches!(refused, RequestError::Refused { refusal: AttachRefusal::VmDown, .. }), "{refused}");
@@ -266,7 +266,7 @@ async fn a_check_is_not_answered_by_a_look_that_began_before_it() {
     daemon.hello().await;
     let gate = Arc::new(tokio::sync::Notify::new());
     fake.with(|world| world.gate = Some(Arc::clone(&gate)));
-    daemon.events.send(VmEvent::Up).await.unwrap();
+    daemon.events.send(HypervisorEvent::Up).await.unwrap();
     while !fake.with(|world| world.calls.contains(&"look".to_owned())) {
         tokio::task::yield_now().await;
     }
@@ -340,14 +340,14 @@ async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Shared::new(ledger, 1, vec![network()], Default::default(), &contents);
-    let left = shared.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
+    let pools = Pools::new(ledger, 1, vec![network()], Default::default(), &contents);
+    let left = pools.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
     assert_eq!(left, contents.nics);
-    let in_use = |shared: &Shared| shared.subnets(&"pods".parse().unwrap())[0].count;
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (1, 0));
-    assert_eq!(shared.settle_departed(left, |_| false).await.unwrap(), []);
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (0, 1));
-    drop(shared);
+    let in_use = |pools: &Pools| pools.subnets(&"pods".parse().unwrap())[0].count;
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (1, 0));
+    assert_eq!(pools.settle_departed(left, |_| false).await.unwrap(), []);
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (0, 1));
+    drop(pools);
     let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
     assert!(contents.nics.is_empty() && contents.boots.is_empty());
     assert_eq!(contents.cooling.len(), 1);
@@ -391,7 +391,7 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     let (folder, century_s) = (tempfile::tempdir().unwrap(), 3_000_000_000);
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let cooling = vec![("pods".parse().unwrap(), "10.1.0.2".parse().unwrap(), 2 * century_s)];
-    let shared = Shared::new(
+    let pools = Pools::new(
         ledger,
         1,
         vec![network()],
@@ -400,6 +400,6 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     );
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
     let refused =
-        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &Wish::Pod(asked)).unwrap_err();
+        pools.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &Wish::Pod(asked)).unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }

@@ -1,4 +1,5 @@
-//! What all VMs of a host share: the ledger, the pools of addresses, and the next NIC id.
+//! What VMs share: the pools that addresses, MAC addresses, NIC ids and places in loopback groups come from, and the ledger
+//! that what they give is written in.
 
 use super::message::RequestError;
 use crate::ledger::{Batch, Contents, Ledger, LedgerError};
@@ -17,8 +18,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Shared by the tasks of all VMs.
-pub struct Shared {
+/// The pools of one host, for the tasks of all VMs.
+pub struct Pools {
     ledger: Arc<Ledger>,
     host_id: u16,
     networks: BTreeMap<NetworkName, Network>,
@@ -73,7 +74,7 @@ pub struct SubnetUse {
     pub count: PoolUse,
 }
 
-impl Shared {
+impl Pools {
     /// Takes over what the ledger holds.
     pub fn new(
         ledger: Ledger,

@@ -1,4 +1,4 @@
-//! NICs' host ends as ports of a network's bridge.
+//! NICs' host ends: into a network's bridge, out of any.
 
 use super::{Fabric, FabricError};
 use nestless_model::{
@@ -21,50 +21,51 @@ impl Fabric {
     /// # Errors
     /// When the link or the bridge does not exist, or the kernel refuses. The link may be half-way then: repeat, or
     /// [`Fabric::leave`].
-    pub async fn join(&self, link: &LinkName, network: &Network, alias: &str) -> Result<(), FabricError> {
+    pub async fn enslave(&self, link: &LinkName, network: &Network, alias: &str) -> Result<(), FabricError> {
         let netlink = &self.netlink;
-        let join = |source| FabricError::Join { link: link.clone(), bridge: network.bridge.clone(), source };
+        let enslave =
+            |source| FabricError::Enslave { link: link.clone(), bridge: network.bridge.clone(), source };
         let bridge = netlink
             .link(network.bridge.as_str())
             .await
             .map_err(|source| FabricError::NoBridge { bridge: network.bridge.clone(), source })?;
-        let port = netlink.link(link.as_str()).await.map_err(join)?;
-        self.prepare(&port, network.mtu, alias).await.map_err(join)?;
-        silence(&port)?;
-        if port.master != Some(bridge.index) {
-            effect("set-master", netlink.set_master(&port, &bridge)).await.map_err(join)?;
+        let host_end = netlink.link(link.as_str()).await.map_err(enslave)?;
+        self.prepare(&host_end, network.mtu, alias).await.map_err(enslave)?;
+        silence(&host_end)?;
+        if host_end.master != Some(bridge.index) {
+            effect("set-master", netlink.set_master(&host_end, &bridge)).await.map_err(enslave)?;
         }
-        if !port.up {
-            effect("set-up", netlink.set_up(&port)).await.map_err(join)?;
+        if !host_end.up {
+            effect("set-up", netlink.set_up(&host_end)).await.map_err(enslave)?;
         }
         Ok(())
     }
 
-    /// Takes a NIC's host end out of whatever bridge it is in, and sets it up as [`Fabric::join`] does.
+    /// Takes a NIC's host end out of whatever bridge it is in, and sets it up as [`Fabric::enslave`] does.
     ///
     /// # Errors
     /// When the link does not exist, or the kernel refuses. The link may be half-way then: repeat.
     pub async fn isolate(&self, link: &LinkName, mtu: Mtu, alias: &str) -> Result<(), FabricError> {
         let isolate = |source| FabricError::Isolate { link: link.clone(), source };
-        let port = self.netlink.link(link.as_str()).await.map_err(isolate)?;
-        if port.master.is_some() {
-            effect("clear-master", self.netlink.clear_master(&port)).await.map_err(isolate)?;
+        let host_end = self.netlink.link(link.as_str()).await.map_err(isolate)?;
+        if host_end.master.is_some() {
+            effect("clear-master", self.netlink.clear_master(&host_end)).await.map_err(isolate)?;
         }
-        self.prepare(&port, mtu, alias).await.map_err(isolate)?;
-        silence(&port)?;
-        if !port.up {
-            effect("set-up", self.netlink.set_up(&port)).await.map_err(isolate)?;
+        self.prepare(&host_end, mtu, alias).await.map_err(isolate)?;
+        silence(&host_end)?;
+        if !host_end.up {
+            effect("set-up", self.netlink.set_up(&host_end)).await.map_err(isolate)?;
         }
         Ok(())
     }
 
-    async fn prepare(&self, port: &Link, mtu: Mtu, alias: &str) -> Result<(), NetlinkError> {
+    async fn prepare(&self, host_end: &Link, mtu: Mtu, alias: &str) -> Result<(), NetlinkError> {
         let netlink = &self.netlink;
-        if port.mtu_bytes != mtu.bytes() {
-            effect("set-mtu", netlink.set_mtu(port, mtu.bytes())).await?;
+        if host_end.mtu_bytes != mtu.bytes() {
+            effect("set-mtu", netlink.set_mtu(host_end, mtu.bytes())).await?;
         }
-        if port.alias.as_deref() != Some(alias) {
-            effect("set-alias", netlink.set_alias(port, alias)).await?;
+        if host_end.alias.as_deref() != Some(alias) {
+            effect("set-alias", netlink.set_alias(host_end, alias)).await?;
         }
         Ok(())
     }
@@ -75,30 +76,32 @@ impl Fabric {
     /// When the kernel refuses.
     pub async fn leave(&self, link: &LinkName) -> Result<(), FabricError> {
         let leave = |source| FabricError::Leave { link: link.clone(), source };
-        let Some(port) = self.netlink.link_if_any(link.as_str()).await.map_err(leave)? else { return Ok(()) };
-        match self.detach(&port).await {
+        let Some(host_end) = self.netlink.link_if_any(link.as_str()).await.map_err(leave)? else {
+            return Ok(());
+        };
+        match self.detach(&host_end).await {
             Err(error) if !error.is_missing() => Err(leave(error)),
             _ => Ok(()),
         }
     }
 
-    async fn detach(&self, port: &Link) -> Result<(), NetlinkError> {
-        if port.up {
-            effect("set-down", self.netlink.set_down(port)).await?;
+    async fn detach(&self, host_end: &Link) -> Result<(), NetlinkError> {
+        if host_end.up {
+            effect("set-down", self.netlink.set_down(host_end)).await?;
         }
-        if port.master.is_some() {
-            effect("clear-master", self.netlink.clear_master(port)).await?;
+        if host_end.master.is_some() {
+            effect("clear-master", self.netlink.clear_master(host_end)).await?;
         }
         Ok(())
     }
 }
 
 /// Where there is no such setting, the kernel has no IPv6.
-fn silence(port: &Link) -> Result<(), FabricError> {
-    let key = format!("net/ipv6/conf/{}/disable_ipv6", port.name);
+fn silence(host_end: &Link) -> Result<(), FabricError> {
+    let key = format!("net/ipv6/conf/{}/disable_ipv6", host_end.name);
     if sysctl::read(&key).is_ok_and(|value| value != "1") {
         sysctl::write(&key, "1")
-            .map_err(|source| FabricError::Silence { link: port.name.clone(), source })?;
+            .map_err(|source| FabricError::Silence { link: host_end.name.clone(), source })?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! The fabric and the guard together are what a VM's task calls its [`Ports`].
+//! Fabric, guard and reflector together are what a VM's task calls its [`HostEnds`].
 
 use crate::{
     fabric::{Fabric, FabricError, FabricState},
     guard::{Counters, Guard, GuardError, LinkState},
     hypervisor::link_alias,
     loopback::{Loopback, LoopbackError},
-    vm::{HostEndSeen, PortError, Ports},
+    vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
 use nestless_model::{
@@ -16,19 +16,19 @@ use nestless_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The host's ends of all NICs of one daemon.
-pub struct HostPorts {
+/// The host ends of all NICs of one daemon.
+pub struct KernelHostEnds {
     fabric: Fabric,
     guard: Guard,
     loopback: Loopback,
 }
 
-/// One look at the fabric.
-pub struct Look(FabricState);
+/// The fabric at one moment, for people.
+pub struct FabricView(FabricState);
 
-impl Look {
-    /// Whether a NIC's host end is a port of some bridge, and up.
-    pub fn link_is_joined(&self, nic: NicId) -> bool {
+impl FabricView {
+    /// Whether a NIC's host end is in some bridge, and up.
+    pub fn is_enslaved(&self, nic: NicId) -> bool {
         self.0.links.get(&nic).is_some_and(|link| link.up && link.master.is_some())
     }
 
@@ -38,7 +38,7 @@ impl Look {
     }
 }
 
-impl HostPorts {
+impl KernelHostEnds {
     /// Over a fabric that is up, and programs that are loaded.
     pub fn new(fabric: Fabric, guard: Guard, loopback: Loopback) -> Self {
         Self { fabric, guard, loopback }
@@ -82,8 +82,8 @@ impl HostPorts {
     ///
     /// # Errors
     /// When the kernel does not answer.
-    pub async fn look(&self) -> Result<Look, FabricError> {
-        self.fabric.observe().await.map(Look)
+    pub async fn view(&self) -> Result<FabricView, FabricError> {
+        self.fabric.observe().await.map(FabricView)
     }
 
     /// What the guard of a link has counted; `None` when it has none.
@@ -98,29 +98,29 @@ impl HostPorts {
 fn failed<E: std::error::Error + Send + Sync + 'static>(
     operation: &'static str,
     object: &impl ToString,
-) -> impl FnOnce(E) -> PortError {
+) -> impl FnOnce(E) -> HostEndError {
     let object = object.to_string();
-    move |source| PortError { operation, object, source: Box::new(source) }
+    move |source| HostEndError { operation, object, source: Box::new(source) }
 }
 
 #[async_trait]
-impl Ports for HostPorts {
-    async fn close(&self, link: &LinkName) -> Result<(), PortError> {
+impl HostEnds for KernelHostEnds {
+    async fn close(&self, link: &LinkName) -> Result<(), HostEndError> {
         self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
         self.guard.close(link).map_err(failed("close guard", link))
     }
 
-    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), HostEndError> {
         self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
         self.guard.protect(link, rules).map_err(failed("open guard", link))
     }
 
-    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), PortError> {
+    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), HostEndError> {
         let (link, alias) = (nic.link_name(), link_alias(vm, nic));
         self.fabric.isolate(&link, mtu, &alias).await.map_err(failed("leave bridge", &link))
     }
 
-    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), HostEndError> {
         self.loopback
             .join(membership.id, membership.place, link)
             .map_err(failed("join loopback group", link))?;
@@ -128,39 +128,39 @@ impl Ports for HostPorts {
         self.guard.give_way(link).map_err(failed("take guard off", link))
     }
 
-    async fn join(&self, vm: &VmName, nic: NicId, name: &NetworkName) -> Result<(), PortError> {
-        let network = self.fabric.network(name).ok_or_else(|| PortError {
+    async fn enslave(&self, vm: &VmName, nic: NicId, name: &NetworkName) -> Result<(), HostEndError> {
+        let network = self.fabric.network(name).ok_or_else(|| HostEndError {
             operation: "find network",
             object: name.to_string(),
             source: "it is not in the configuration".into(),
         })?;
         let (link, alias) = (nic.link_name(), link_alias(vm, nic));
-        let joined = match self.fabric.join(&link, network, &alias).await {
+        let enslaved = match self.fabric.enslave(&link, network, &alias).await {
             // Somebody deleted the bridge, and a pod must not wait for the next look at it.
             Err(FabricError::NoBridge { .. }) => {
                 for step in self.fabric.up().await.map_err(failed("mend fabric for", &link))? {
                     tracing::warn!("fabric: mended: {step}");
                 }
-                self.fabric.join(&link, network, &alias).await
+                self.fabric.enslave(&link, network, &alias).await
             }
-            joined => joined,
+            enslaved => enslaved,
         };
-        joined.map_err(failed("join bridge", &link))
+        enslaved.map_err(failed("join bridge", &link))
     }
 
-    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError> {
         let guarded = self.guarded().map_err(failed("look at guards", &"all links"))?;
         let links = self.fabric.links().await.map_err(failed("look at links", &"all links"))?;
         let reflected = self.reflected().map_err(failed("look at loopback groups", &"all links"))?;
-        let ports = links.into_iter().map(|(nic, link)| {
+        let host_ends = links.into_iter().map(|(nic, link)| {
             let (guarded, reflected) = (guarded.contains(&nic), reflected.contains(&link.index));
             (nic, HostEndSeen { up: link.up, bridge: link.master, guarded, reflected })
         });
-        Ok(ports.collect())
+        Ok(host_ends.collect())
     }
 }
 
-impl HostPorts {
+impl KernelHostEnds {
     /// The links that are endpoints. Those that are gone leave on the way.
     fn reflected(&self) -> Result<BTreeSet<u32>, LoopbackError> {
         self.sweep()?;
@@ -200,8 +200,21 @@ mod tests {
         .unwrap()
     }
 
-    async fn seen(ports: &HostPorts) -> (Option<String>, bool) {
-        let end = Ports::observe(ports).await.unwrap().remove(&NIC).unwrap();
+    /// Runs a test where the fabric is up and a NIC has its host end.
+    fn on_a_host(test: impl AsyncFnOnce(KernelHostEnds, VmName, NetworkName)) {
+        let world = World::enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fabric = Fabric::new("test", networks()).unwrap();
+            let host_ends = KernelHostEnds::new(fabric, world.guard(), world.loopback());
+            host_ends.fabric().up().await.unwrap();
+            ip("link add nl1 type veth peer name pod");
+            test(host_ends, VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap()).await;
+        });
+    }
+
+    async fn seen(host_ends: &KernelHostEnds) -> (Option<String>, bool) {
+        let end = HostEnds::observe(host_ends).await.unwrap().remove(&NIC).unwrap();
         (end.bridge.filter(|_| end.up), end.guarded)
     }
 
@@ -218,79 +231,65 @@ mod tests {
     /// A spare NIC becomes an endpoint and is spare again, and one that vanishes leaves its group.
     #[test]
     fn guard_and_reflector_take_turns() {
-        let world = World::enter();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let ports =
-                HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard(), world.loopback());
-            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
-            ports.fabric().up().await.unwrap();
-            ip("link add nl1 type veth peer name pod");
+        on_a_host(async |host_ends, vm, pods| {
             let link = NIC.link_name();
-            let seen = async || Ports::observe(&ports).await.unwrap().remove(&NIC).unwrap();
+            let seen = async || HostEnds::observe(&host_ends).await.unwrap().remove(&NIC).unwrap();
             let isolated = HostEndSeen { up: true, reflected: true, ..HostEndSeen::default() };
             for place in [3, 3, 5] {
-                ports.close(&link).await.unwrap();
-                ports.join(&vm, NIC, &pods).await.unwrap();
+                host_ends.close(&link).await.unwrap();
+                host_ends.enslave(&vm, NIC, &pods).await.unwrap();
                 assert!(seen().await.guarded);
-                ports.isolate(&vm, NIC, Mtu::default()).await.unwrap();
-                ports.reflect(&link, &endpoint(place)).await.unwrap();
-                ports.reflect(&link, &endpoint(place)).await.unwrap();
+                host_ends.isolate(&vm, NIC, Mtu::default()).await.unwrap();
+                host_ends.reflect(&link, &endpoint(place)).await.unwrap();
+                host_ends.reflect(&link, &endpoint(place)).await.unwrap();
                 assert_eq!(seen().await, isolated);
-                assert_eq!(ports.loopback().observe().unwrap()[0].members[0].place.number(), place);
-                assert!(ports.counters(&link).unwrap().is_none(), "the guard still counts");
+                assert_eq!(host_ends.loopback().observe().unwrap()[0].members[0].place.number(), place);
+                assert!(host_ends.counters(&link).unwrap().is_none(), "the guard still counts");
             }
-            ports.close(&link).await.unwrap();
-            assert_eq!(ports.loopback().observe().unwrap(), [], "a group of nobody");
+            host_ends.close(&link).await.unwrap();
+            assert_eq!(host_ends.loopback().observe().unwrap(), [], "a group of nobody");
             assert!(seen().await.guarded);
 
-            ports.reflect(&link, &endpoint(0)).await.unwrap();
+            host_ends.reflect(&link, &endpoint(0)).await.unwrap();
             ip("link delete nl1");
-            ports.sweep().unwrap();
-            assert_eq!(ports.loopback().observe().unwrap(), []);
+            host_ends.sweep().unwrap();
+            assert_eq!(host_ends.loopback().observe().unwrap(), []);
         });
     }
 
     /// Whatever an administrator's hand takes away is seen, and put back by the steps that follow from it.
     #[test]
     fn a_port_is_seen_as_it_is_and_mended() {
-        let world = World::enter();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let ports =
-                HostPorts::new(Fabric::new("test", networks()).unwrap(), world.guard(), world.loopback());
-            let (vm, pods) = (VmName::new("vm1").unwrap(), NetworkName::new("pods").unwrap());
-            ports.fabric().up().await.unwrap();
-            ip("link add nl1 type veth peer name pod");
-            assert_eq!(seen(&ports).await, (None, false));
-            ports.protect(&NIC.link_name(), &rules()).await.unwrap();
-            assert_eq!(seen(&ports).await, (None, true));
-            ports.join(&vm, NIC, &pods).await.unwrap();
+        on_a_host(async |host_ends, vm, pods| {
+            assert_eq!(seen(&host_ends).await, (None, false));
+            host_ends.protect(&NIC.link_name(), &rules()).await.unwrap();
+            assert_eq!(seen(&host_ends).await, (None, true));
+            host_ends.enslave(&vm, NIC, &pods).await.unwrap();
             let whole = (Some("br-pods".to_owned()), true);
-            assert_eq!(seen(&ports).await, whole);
-            let mtu_bytes = ports.fabric().links().await.unwrap()[&NIC].mtu_bytes;
+            assert_eq!(seen(&host_ends).await, whole);
+            let mtu_bytes = host_ends.fabric().links().await.unwrap()[&NIC].mtu_bytes;
             assert_eq!(mtu_bytes, 9000, "jumbo frames pass the port");
 
             ip("link delete br-pods");
-            assert_eq!(seen(&ports).await, (None, true));
-            ports.join(&vm, NIC, &pods).await.unwrap();
-            assert_eq!(seen(&ports).await, whole, "the bridge was not made again");
+            assert_eq!(seen(&host_ends).await, (None, true));
+            host_ends.enslave(&vm, NIC, &pods).await.unwrap();
+            assert_eq!(seen(&host_ends).await, whole, "the bridge was not made again");
 
             ip("link add other type bridge");
             ip("link set nl1 master other");
-            assert_eq!(seen(&ports).await, (Some("other".to_owned()), true));
-            ports.join(&vm, NIC, &pods).await.unwrap();
-            assert_eq!(seen(&ports).await, whole);
+            assert_eq!(seen(&host_ends).await, (Some("other".to_owned()), true));
+            host_ends.enslave(&vm, NIC, &pods).await.unwrap();
+            assert_eq!(seen(&host_ends).await, whole);
 
             ip("link set nl1 down");
-            assert_eq!(seen(&ports).await, (None, true));
-            ports.join(&vm, NIC, &pods).await.unwrap();
+            assert_eq!(seen(&host_ends).await, (None, true));
+            host_ends.enslave(&vm, NIC, &pods).await.unwrap();
 
             let tc = std::process::Command::new("tc").args(["qdisc", "del", "dev", "nl1", "clsact"]).status();
             assert!(tc.unwrap().success());
-            assert_eq!(seen(&ports).await, (Some("br-pods".to_owned()), false));
-            ports.protect(&NIC.link_name(), &rules()).await.unwrap();
-            assert_eq!(seen(&ports).await, whole);
+            assert_eq!(seen(&host_ends).await, (Some("br-pods".to_owned()), false));
+            host_ends.protect(&NIC.link_name(), &rules()).await.unwrap();
+            assert_eq!(seen(&host_ends).await, whole);
         });
     }
 }

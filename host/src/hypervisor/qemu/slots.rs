@@ -1,4 +1,4 @@
-//! Where a NIC can be plugged. Pure: [`super::machine`] reads what this decides on.
+//! Where a NIC can be plugged: buses, and their slots. Pure: [`super::machine`] reads what this decides on.
 
 use nestless_model::identity::NicId;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub(super) struct Bus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BusKind {
     /// A PCI Express port: takes one device, in slot 0.
-    Port,
+    ExpressPort,
     /// A bridge to conventional PCI. Slot 0 is left to its own hot-plug controller.
     Bridge,
     /// The root bus of machine type `pc`.
@@ -28,9 +28,9 @@ impl Bus {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    fn slots(&self) -> std::ops::RangeInclusive<u8> {
+    fn numbers(&self) -> std::ops::RangeInclusive<u8> {
         match self.kind {
-            BusKind::Port => 0..=0,
+            BusKind::ExpressPort => 0..=0,
             BusKind::Bridge | BusKind::Root => 1..=31,
         }
     }
@@ -40,27 +40,27 @@ impl Bus {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) buses: BTreeSet<Bus>,
-    /// QOM path of the bus, and slot.
+    /// QOM path of the bus, and number of the slot.
     pub(super) taken: BTreeSet<(String, u8)>,
     /// QOM names of the devices that have one.
     pub(super) devices: BTreeSet<String>,
 }
 
-/// A free slot.
+/// Where a NIC can be hot-plugged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Slot {
     /// As `device_add` wants it.
     pub(super) bus: String,
-    pub(super) slot: u8,
+    pub(super) number: u8,
 }
 
 impl Layout {
     /// Ports first: there a NIC is a PCI Express device. Always in the same order.
-    pub(super) fn free_places(&self) -> impl Iterator<Item = Place> {
+    pub(super) fn free_slots(&self) -> impl Iterator<Item = Slot> {
         self.buses.iter().flat_map(move |bus| {
-            bus.slots()
-                .filter(move |slot| !self.taken.contains(&(bus.path.clone(), *slot)))
-                .map(|slot| Place { bus: bus.name().to_owned(), slot })
+            bus.numbers()
+                .filter(move |number| !self.taken.contains(&(bus.path.clone(), *number)))
+                .map(|number| Slot { bus: bus.name().to_owned(), number })
         })
     }
 
@@ -81,19 +81,19 @@ mod tests {
             buses: [
                 bus(BusKind::Root, "/machine/i440fx/pci.0"),
                 bus(BusKind::Bridge, "/machine/peripheral/br/br"),
-                bus(BusKind::Port, "/machine/peripheral/rp1/rp1"),
-                bus(BusKind::Port, "/machine/peripheral/rp0/rp0"),
+                bus(BusKind::ExpressPort, "/machine/peripheral/rp1/rp1"),
+                bus(BusKind::ExpressPort, "/machine/peripheral/rp0/rp0"),
             ]
             .into(),
             taken: [("/machine/peripheral/rp0/rp0".into(), 0), ("/machine/peripheral/br/br".into(), 1)]
                 .into(),
             devices: ["nestless-1f".into(), "disk".into()].into(),
         };
-        let places: Vec<String> =
-            layout.free_places().map(|place| format!("{}:{}", place.bus, place.slot)).collect();
-        assert_eq!(places.len(), 1 + 30 + 31);
-        assert_eq!(places[..3], ["rp1:0", "br:2", "br:3"]);
-        assert_eq!(places[31], "pci.0:1");
+        let slots: Vec<String> =
+            layout.free_slots().map(|slot| format!("{}:{}", slot.bus, slot.number)).collect();
+        assert_eq!(slots.len(), 1 + 30 + 31);
+        assert_eq!(slots[..3], ["rp1:0", "br:2", "br:3"]);
+        assert_eq!(slots[31], "pci.0:1");
         assert_eq!(layout.nics(), [NicId(0x1f)].into());
     }
 }

@@ -1,4 +1,4 @@
-//! What a VM's task asks of the host's side of its NICs: bridge ports and their guards.
+//! What a VM's task asks of the host ends of its NICs: which bridge, which guard, which loopback group.
 
 use async_trait::async_trait;
 use nestless_model::{
@@ -8,34 +8,34 @@ use nestless_model::{
 };
 use std::collections::BTreeMap;
 
-/// The host's ends of all NICs, whichever VM they belong to.
+/// The host ends of all NICs, whichever VM they belong to.
 #[async_trait]
-pub trait Ports: Send + Sync {
+pub trait HostEnds: Send + Sync {
     /// Hangs the guard on a link and lets it drop everything. A loopback group that the link was in hears of its end.
-    async fn close(&self, link: &LinkName) -> Result<(), PortError>;
+    async fn close(&self, link: &LinkName) -> Result<(), HostEndError>;
 
     /// Hangs the guard on a link with these rules.
-    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError>;
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), HostEndError>;
 
-    /// Makes the guarded host end of a VM's NIC a port of the network's bridge, and brings it up.
-    async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError>;
+    /// Puts the guarded host end of a VM's NIC into the network's bridge, and brings it up.
+    async fn enslave(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), HostEndError>;
 
     /// Takes the host end of a VM's NIC out of any bridge, and brings it up.
-    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), PortError>;
+    async fn isolate(&self, vm: &VmName, nic: NicId, mtu: Mtu) -> Result<(), HostEndError>;
 
     /// Makes a link that is in no bridge an endpoint of a loopback group, in the guard's stead.
-    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError>;
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), HostEndError>;
 
-    /// All host's ends that exist. What is left of others is forgotten.
-    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError>;
+    /// All host ends that exist. What is left of others is forgotten.
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError>;
 }
 
-/// A host's end that exists.
+/// A host end that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEndSeen {
     /// Set up.
     pub up: bool,
-    /// The bridge that it is a port of.
+    /// The bridge that it is in.
     pub bridge: Option<String>,
     /// Guard programs hang on it.
     pub guarded: bool,
@@ -46,7 +46,7 @@ pub struct HostEndSeen {
 /// Bridge, link or guard refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} of {object}")]
-pub struct PortError {
+pub struct HostEndError {
     /// "guard", "bridge port", ...
     pub operation: &'static str,
     /// The link or network.

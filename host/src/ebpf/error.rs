@@ -1,13 +1,14 @@
-//! What can go wrong with pins.
+//! What can go wrong with programs and tables in the kernel.
 
+use nestless_model::identity::LinkName;
 use std::{error::Error, io, path::PathBuf};
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// Programs or tables could not be loaded, taken up, or removed.
+/// The kernel, or its eBPF file system, refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PinError {
+pub enum EbpfError {
     /// The kernel refuses eBPF to this process.
     #[error(
         "no permission to load eBPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN (the last mounts /sys/fs/bpf)"
@@ -46,9 +47,62 @@ pub enum PinError {
         #[source]
         source: Cause,
     },
+    /// There is no such link in this network namespace.
+    #[error("no link {link} {purpose}")]
+    NoLink {
+        /// The link.
+        link: LinkName,
+        /// "to guard" or "to join to a loopback group".
+        purpose: &'static str,
+        /// The failed look-up.
+        #[source]
+        source: io::Error,
+    },
+    /// A filter could not be put on the link.
+    #[error("attach the {object} to {link}")]
+    Attach {
+        /// "guard" or "reflector".
+        object: &'static str,
+        /// The link.
+        link: LinkName,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The link's filters could not be read or removed.
+    #[error("read the filters of link {ifindex}")]
+    Filters {
+        /// Its index.
+        ifindex: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The namespace's links could not be listed.
+    #[error("list the links of this network namespace")]
+    Links {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A table could not be read or written.
+    #[error("{operation} the {object}'s table of {table}{}", row.map(|ifindex| format!(" for link {ifindex}")).unwrap_or_default())]
+    Table {
+        /// "read" or "write".
+        operation: &'static str,
+        /// "guard" or "reflector".
+        object: &'static str,
+        /// "entries", "groups", ...
+        table: &'static str,
+        /// The index of the link whose row it is.
+        row: Option<u32>,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
 }
 
-impl PinError {
+impl EbpfError {
     /// Loading's failure; a refusal for want of rights anywhere in its causes says so.
     pub(crate) fn load(object: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&source);
