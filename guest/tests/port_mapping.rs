@@ -5,8 +5,8 @@ mod fabric;
 use fabric::{Fabric, PATIENCE, Waiting, pod_nic, waiting};
 use nestless_guest::{pod_nic::configure, port_mapping};
 use nestless_model::{
-    cni::{PortMapping, Protocol},
     identity::{AttachmentId, ContainerId, InterfaceName},
+    port_mapping::{PortMapping, Protocol},
 };
 use nestless_support::{netns::Namespace, sysctl};
 use std::{

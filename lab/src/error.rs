@@ -11,7 +11,7 @@ use crate::{
     state::StateError,
 };
 use nestless_model::{identity::VmName, topology::TopologyError};
-use nestless_support::{netlink::NetlinkError, netns::NamespaceError, tap::TapError};
+use nestless_support::{error_chain::in_full, netlink::NetlinkError, netns::NamespaceError, tap::TapError};
 use std::{io, path::PathBuf, time::Duration};
 
 /// A lab's failure.
@@ -195,17 +195,7 @@ pub enum LabError {
     },
 }
 
-fn list(errors: &[RemovalError]) -> String {
-    errors.iter().map(describe).collect::<Vec<_>>().join("; ")
-}
-
 /// Several causes cannot all be one `source`, so each is told whole.
-fn describe(error: &RemovalError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
+fn list(errors: &[RemovalError]) -> String {
+    errors.iter().map(|error| in_full(error)).collect::<Vec<_>>().join("; ")
 }

@@ -36,3 +36,12 @@ pub struct RateLimit {
     /// How much may go at once.
     pub burst_bits: u64,
 }
+
+/// Limits by direction, as the pod sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// On what the pod receives.
+    pub ingress: Option<RateLimit>,
+    /// On what the pod sends.
+    pub egress: Option<RateLimit>,
+}

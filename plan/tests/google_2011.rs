@@ -1,5 +1,6 @@
 //! The first part of the Google trace, where it is at hand: `NESTLESS_DATA`, or `../shared/data` beside the repository.
 
+#[path = "../../page/tests/trial/mod.rs"]
 mod trial;
 
 use nestless_placement::{Catalogue, Effort, Price, Rules, Task, Terms, lower_bound, verify};

@@ -1,49 +1,31 @@
-//! A refusal travels as a gRPC status whose details hold the typed reason.
+//! A refusal travels in the details of a gRPC status. What its reason means is not known here.
 
-use crate::{Refusal, refusal::Reason};
+use crate::Refusal;
 use prost::Message as _;
 use tonic::{Code, Status};
 
 impl Refusal {
-    /// A refusal for `reason`; `message` says what, where, and what to do next.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into() }
+    /// The status that carries it.
+    pub fn into_status(self, code: Code) -> Status {
+        Status::with_details(code, self.message.clone(), self.encode_to_vec().into())
     }
 
-    /// Reads the typed refusal back from a status; `None` if the peer did not send one.
+    /// Reads it back from a status; `None` if the peer did not send one.
     pub fn from_status(status: &Status) -> Option<Self> {
         (!status.details().is_empty()).then(|| Self::decode(status.details()).ok()).flatten()
-    }
-}
-
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Status {
-        let code = match refusal.reason() {
-            Reason::Invalid | Reason::UnknownNetwork | Reason::OtherSize => Code::InvalidArgument,
-            Reason::AlreadyAttached | Reason::FractionTaken | Reason::AddressInUse | Reason::MacInUse => {
-                Code::AlreadyExists
-            }
-            Reason::NoFreeAddress | Reason::NoCapacity | Reason::GroupFull | Reason::RateLimited => {
-                Code::ResourceExhausted
-            }
-            Reason::NicTimeout => Code::DeadlineExceeded,
-            Reason::VmNotReady => Code::Unavailable,
-            Reason::OtherTenant => Code::PermissionDenied,
-            Reason::NotFound => Code::NotFound,
-            Reason::Hypervisor | Reason::Fabric | Reason::Internal | Reason::Unspecified => Code::Internal,
-        };
-        Status::with_details(code, refusal.message.clone(), refusal.encode_to_vec().into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Reason;
 
     #[test]
     fn survives_the_wire() {
-        let refusal = Refusal::new(Reason::NoCapacity, "VM a has no free hot-plug port");
-        let status = Status::from(refusal.clone());
+        let message = "VM a has no free hot-plug port".to_owned();
+        let refusal = Refusal { reason: Reason::NoCapacity.into(), message };
+        let status = refusal.clone().into_status(Code::ResourceExhausted);
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(Refusal::from_status(&status), Some(refusal));
         assert_eq!(Refusal::from_status(&Status::unavailable("gone")), None);

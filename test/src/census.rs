@@ -6,12 +6,6 @@ use std::{
     fs,
 };
 
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// Links in this process's own namespace that are called as NICs' host ends.
 pub fn links_of_ours() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/net").expect("every Linux has it").flatten();

@@ -1,27 +1,19 @@
 //! What the operator asks of the lab's daemon.
 
 use crate::eventually;
-use hyper_util::rt::TokioIo;
 use nestless_lab::Lab;
 use nestless_proto::{
     AttachmentId, ListGroupsRequest, ListGroupsResponse, NicStatus, ReconcileRequest, ReconcileResponse,
     ReleaseRequest, ShowGroupRequest, ShowGroupResponse, StatusRequest, StatusResponse, TraceRequest,
-    TraceResponse, VmStatus, operator_client::OperatorClient,
+    TraceResponse, VmStatus,
+    connection::{self, ConnectError},
+    operator_client::OperatorClient,
 };
-use tokio::net::UnixStream;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, transport::Channel};
 
 /// A connection of its own: the daemon may have been another one a moment ago.
-pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, tonic::transport::Error> {
-    let path = lab.operator_socket();
-    let connector = tower::service_fn(move |_| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    Ok(OperatorClient::new(Endpoint::from_static("http://operator").connect_with_connector(connector).await?))
+pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, ConnectError> {
+    connection::operator(&lab.operator_socket()).await
 }
 
 async fn client(lab: &Lab) -> OperatorClient<Channel> {

@@ -1,10 +1,9 @@
 //! What goes wrong says so, where and what to do, and changes nothing. The tests play guests, and hypervisors, that lie.
 
-use hyper_util::rt::TokioIo;
 use nestless_lab::{Exec, Vmm, image::Programs};
 use nestless_proto::{
     AttachRequest, AttachmentId, CheckRequest, ConfirmRequest, DetachRequest, HelloRequest, ListRequest,
-    Refusal, StatusRequest, guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
+    Refusal, StatusRequest, connection, guest_client::GuestClient, refusal::Reason,
 };
 use nestless_support::netns::Namespace;
 use nestless_test::{
@@ -19,10 +18,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
 };
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, transport::Channel};
 
 fn refused(outcome: Result<Value, Failure>, code: u64, words: &[&str]) {
     let failure = outcome.unwrap_err();
@@ -182,14 +178,8 @@ impl Bare {
 
     /// The daemon still answers, and says this of the VM.
     async fn vm(&self, name: &str) -> nestless_proto::VmStatus {
-        let path = self.path("run/nestlessd.sock");
-        let connector = tower::service_fn(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
-        });
-        let channel =
-            Endpoint::from_static("http://operator").connect_with_connector(connector).await.unwrap();
-        let status = OperatorClient::new(channel).status(StatusRequest {}).await.unwrap().into_inner();
+        let mut operator = connection::operator(&self.path("run/nestlessd.sock")).await.unwrap();
+        let status = operator.status(StatusRequest {}).await.unwrap().into_inner();
         status.vms.into_iter().find(|vm| vm.name == name).unwrap()
     }
 

@@ -27,12 +27,12 @@ const NEIGHBOUR: &str = "10.88.0.200/16";
 
 /// An end. One that serves has iperf3 and the probe listening in it for as long as this value lives.
 pub struct Station {
-    place: Place,
+    location: Location,
     address: IpAddr,
     _servers: Vec<Server>,
 }
 
-enum Place {
+enum Location {
     Neighbour(Neighbour),
     Pod { vm: GuestClient, pod: String },
 }
@@ -59,7 +59,7 @@ impl Station {
     pub async fn neighbour(lab: &Lab) -> anyhow::Result<Self> {
         let address: IpNet = NEIGHBOUR.parse().context("a constant address")?;
         let neighbour = lab.neighbour("neighbour", address).await?;
-        Self::serving(Place::Neighbour(neighbour), address.addr()).await
+        Self::serving(Location::Neighbour(neighbour), address.addr()).await
     }
 
     /// A pod's namespace in a VM. Others reach it by `address`.
@@ -67,7 +67,7 @@ impl Station {
     /// # Errors
     /// When a server does not start.
     pub(crate) async fn pod(vm: &Vm, pod: &str, address: IpAddr) -> anyhow::Result<Self> {
-        Self::serving(Place::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
+        Self::serving(Location::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
     }
 
     /// A pod's namespace in a VM, from which others are asked, and which nobody asks.
@@ -75,17 +75,17 @@ impl Station {
     /// # Errors
     /// When the VM does not answer.
     pub(crate) async fn asking(vm: &Vm, pod: &str) -> anyhow::Result<Self> {
-        let place = Place::Pod { vm: vm.client().await?, pod: pod.to_owned() };
-        Ok(Self { place, address: Ipv4Addr::UNSPECIFIED.into(), _servers: Vec::new() })
+        let location = Location::Pod { vm: vm.client().await?, pod: pod.to_owned() };
+        Ok(Self { location, address: Ipv4Addr::UNSPECIFIED.into(), _servers: Vec::new() })
     }
 
-    async fn serving(place: Place, address: IpAddr) -> anyhow::Result<Self> {
+    async fn serving(location: Location, address: IpAddr) -> anyhow::Result<Self> {
         let iperf = Exec::new(["iperf3", "-s", "-p", &TRANSFER_PORT.to_string(), "--forceflush"]);
         let ports = [PROBE_PORT, CONNECTION_PORT].map(|port| port.to_string());
         let probe = Exec::new([PROBE, "serve", &ports[0], &ports[1]]);
         let servers =
-            vec![place.serve(&iperf, "Server listening").await?, place.serve(&probe, "ready").await?];
-        Ok(Self { place, address, _servers: servers })
+            vec![location.serve(&iperf, "Server listening").await?, location.serve(&probe, "ready").await?];
+        Ok(Self { location, address, _servers: servers })
     }
 
     /// By which the other end reaches it.
@@ -96,15 +96,15 @@ impl Station {
     /// Runs a program in it; its output.
     pub(crate) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
         let line = exec.line();
-        let output = match &self.place {
-            Place::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,
-            Place::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
+        let output = match &self.location {
+            Location::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,
+            Location::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
         };
         Ok(output.success(line)?)
     }
 }
 
-impl Place {
+impl Location {
     /// Starts a program and waits until it has written `ready`.
     async fn serve(&self, exec: &Exec, ready: &'static str) -> anyhow::Result<Server> {
         match self {

@@ -1,6 +1,9 @@
 //! One call to the agent: `Invocation` out, `Answer` back, each behind its length in four bytes.
 
-use nestless_model::cni::{Answer, CniError, ErrorCode, Invocation, MAX_MESSAGE_BYTES, Request};
+use nestless_model::{
+    cni::{Answer, CniError, Invocation, MAX_MESSAGE_BYTES, Request},
+    refusal::Reason,
+};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::{
     fs::File,
@@ -27,7 +30,7 @@ pub(crate) fn call(
     };
     exchange(&mut stream, invocation, sandbox).map_err(|error| {
         let message = format!("the agent behind {} ended the call: {error}", socket.display());
-        CniError::new(ErrorCode::TryAgainLater, message)
+        CniError::new(Reason::Away, message)
     })
 }
 
@@ -40,8 +43,8 @@ fn without_agent(request: &Request, socket: &Path, error: &io::Error) -> Result<
             let _ = writeln!(io::stderr(), "nestless-cni: {message}; the agent will clean up when it starts");
             Ok(Answer::success(None))
         }
-        Request::Status(_) => Err(CniError::new(ErrorCode::NotAvailable, message)),
-        _ => Err(CniError::new(ErrorCode::TryAgainLater, message)),
+        Request::Status(_) => Err(CniError::new(Reason::NotAvailable, message)),
+        _ => Err(CniError::new(Reason::Away, message)),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the runtime gives: variables, configuration, and the sandbox.
 
-use nestless_model::cni::{CniError, Environment, ErrorCode, Request};
+use nestless_model::{
+    cni::{CniError, Environment, Request},
+    refusal::Reason,
+};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::{
     fs::{File, OpenOptions},
@@ -22,11 +25,11 @@ pub(crate) fn configuration() -> Result<String, CniError> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(MAX_CONFIGURATION_BYTES + 1).read_to_string(&mut text);
     read.map_err(|e| {
-        CniError::new(ErrorCode::Io, format!("read the network configuration from standard input: {e}"))
+        CniError::new(Reason::Io, format!("read the network configuration from standard input: {e}"))
     })?;
     if text.len() as u64 > MAX_CONFIGURATION_BYTES {
         let message = "the network configuration on standard input is larger than 1 MiB: expected less";
-        return Err(CniError::new(ErrorCode::InvalidConfig, message));
+        return Err(CniError::new(Reason::Invalid, message));
     }
     Ok(text)
 }
@@ -44,7 +47,7 @@ pub(crate) fn sandbox(request: &Request) -> Result<Option<File>, CniError> {
 fn open(path: &str) -> Result<File, CniError> {
     let invalid = |why: String| {
         let message = format!("CNI_NETNS is {path:?}, {why}: expected the path of a network namespace");
-        CniError::new(ErrorCode::InvalidEnvironment, message)
+        CniError::new(Reason::InvalidEnvironment, message)
     };
     // Without O_NONBLOCK, a FIFO at this path would hold the call for ever.
     let file = OpenOptions::new()

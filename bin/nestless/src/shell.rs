@@ -63,7 +63,8 @@ enum Documented {
     Doctor,
     Topology,
     Plan,
-    PlanBench,
+    #[value(name = "plan-bench")]
+    PlanTiming,
     BenchAttach,
     BenchNic,
     BenchLoopback,
@@ -78,7 +79,7 @@ impl Documented {
             Self::Status => schemars::schema_for!(report::Status),
             Self::Trace => schemars::schema_for!(report::Trace),
             Self::LoopbackLs => schemars::schema_for!(loopback::Groups),
-            Self::LoopbackShow => schemars::schema_for!(loopback::Shown),
+            Self::LoopbackShow => schemars::schema_for!(loopback::GroupFlows),
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
@@ -88,7 +89,7 @@ impl Documented {
             Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),
             Self::Demo => schemars::schema_for!(lab::Demo),
             Self::DemoSplit => schemars::schema_for!(lab::SplitDemo),
-            Self::PlanBench => schemars::schema_for!(plan::BenchReport),
+            Self::PlanTiming => schemars::schema_for!(plan::TimingReport),
         }
     }
 }

@@ -10,7 +10,7 @@ mod serve;
 mod service;
 
 pub use config::{Config, ConfigError, Fault};
-pub use service::input;
+pub use service::{Refusal, input};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;

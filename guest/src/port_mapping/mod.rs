@@ -11,7 +11,7 @@ mod ruleset;
 
 pub use nft::Complaint;
 
-use nestless_model::{cni::PortMapping, identity::AttachmentId};
+use nestless_model::{identity::AttachmentId, port_mapping::PortMapping};
 use nestless_support::sysctl::{self, SysctlError};
 use ruleset::Key;
 use serde_json::Value;

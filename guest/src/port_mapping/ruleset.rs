@@ -2,8 +2,8 @@
 
 use crate::digest::digest;
 use nestless_model::{
-    cni::{PortMapping, Protocol},
     identity::AttachmentId,
+    port_mapping::{PortMapping, Protocol},
 };
 use serde_json::{Value, json};
 use std::net::IpAddr;

@@ -148,9 +148,9 @@ impl Ledger {
                         nics.insert(record.nic.0, bytes.as_slice())?;
                     }
                     Change::Erase(nic) => drop(nics.remove(nic.0)?),
-                    Change::Release { network, held } => {
+                    Change::Release { network, purpose } => {
                         let until = (batch.cooling_until_s)(network);
-                        for ip in held.ips() {
+                        for ip in purpose.ips() {
                             cooling.insert(cooling_key(network, ip).as_str(), until)?;
                         }
                     }

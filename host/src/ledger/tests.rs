@@ -1,5 +1,5 @@
 use super::*;
-use nestless_model::attachment::{Goal, Held};
+use nestless_model::attachment::{Goal, Purpose};
 
 fn record(nic: u32) -> NicRecord {
     NicRecord {
@@ -9,7 +9,7 @@ fn record(nic: u32) -> NicRecord {
         mac: "4e:4c:00:01:00:01".parse().unwrap(),
         mtu: Default::default(),
         goal: Goal::Spare,
-        held: Held { addresses: vec!["10.0.0.2/24".parse().unwrap()], ..Held::default() },
+        purpose: Purpose::Pod { addresses: vec!["10.0.0.2/24".parse().unwrap()], mac: None },
         quarantined: false,
     }
 }
@@ -30,7 +30,7 @@ fn reads_back_what_was_written() {
         &[Change::Save(record(1)), Change::Save(record(2)), Change::Boot("b1".parse().unwrap())],
         3,
     );
-    let release = Change::Release { network: "pods".parse().unwrap(), held: record(2).held };
+    let release = Change::Release { network: "pods".parse().unwrap(), purpose: record(2).purpose };
     commit(&ledger, &[release, Change::Erase(NicId(2))], 2);
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
@@ -43,7 +43,7 @@ fn reads_back_what_was_written() {
     assert_eq!(ledger.read().unwrap().cooling.len(), 1, "it rests until 99");
     ledger.rested(&[], 99).unwrap();
     assert!(ledger.read().unwrap().cooling.is_empty());
-    let release = Change::Release { network: "pods".parse().unwrap(), held: record(2).held };
+    let release = Change::Release { network: "pods".parse().unwrap(), purpose: record(2).purpose };
     commit(&ledger, &[release], 2);
     ledger.rested(&[("pods".parse().unwrap(), "10.0.0.2".parse().unwrap())], 0).unwrap();
     ledger.forget_vm(&"vm1".parse().unwrap()).unwrap();

@@ -1,28 +1,26 @@
 //! What may be asked of a VM's task.
 
 use nestless_model::{
-    address::{AddressRequest, ClaimError},
-    attachment::{Capacity, Granted, NicRecord, Phase, PodRef, Refusal, VmState},
+    address::ClaimError,
+    attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, VmState, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, Mac, NetworkName, RequestId, VmName},
-    loopback::{JoinError, JoinWish},
+    loopback::JoinError,
 };
 use std::collections::BTreeSet;
 use tokio::sync::{mpsc, oneshot};
 
-/// A pod wants an interface.
+/// A pod wants an interface, or a fraction its endpoint.
 #[derive(Clone, Debug)]
 pub struct AttachRequest {
     /// The same one again gets the same answer.
     pub request: RequestId,
     /// Which interface.
     pub id: AttachmentId,
-    /// `None`: the VM's default network.
+    /// `None`: the VM's default network, from whose NICs endpoints are taken as well.
     pub network: Option<NetworkName>,
-    /// What it must have.
-    pub addresses: AddressRequest,
-    /// It is no pod's interface but a fraction's endpoint, on the VM's default network's NICs and without an address.
-    pub loopback: Option<JoinWish>,
+    /// What for.
+    pub wish: Wish,
     /// Limit on what the pod sends.
     pub egress: Option<RateLimit>,
     /// Limit on what the pod receives.
@@ -48,7 +46,7 @@ pub enum RequestError {
     Join(#[from] JoinError),
     /// The VM's NICs.
     #[error("VM {vm}: {refusal}")]
-    Refused { vm: VmName, refusal: Refusal },
+    Refused { vm: VmName, refusal: AttachRefusal },
     /// No NIC serves it.
     #[error("VM {vm}: no NIC serves {attachment}")]
     NotFound { vm: VmName, attachment: AttachmentId },

@@ -1,12 +1,13 @@
 //! What all VMs of a host share: the ledger, the pools of addresses, and the next NIC id.
 
+use super::message::RequestError;
 use crate::ledger::{Batch, Contents, Ledger, LedgerError};
 use ipnet::IpNet;
 use nestless_model::{
-    address::{AddressRequest, ClaimError, Claims, PoolUse},
-    attachment::{Change, Held, NicRecord},
+    address::{Claims, PoolUse},
+    attachment::{Change, NicRecord, Purpose, Wish},
     identity::{Mac, NetworkName, NicId, TenantName, VmName},
-    loopback::{Groups, JoinError, JoinWish},
+    loopback::Groups,
     network::Network,
 };
 use std::{
@@ -93,11 +94,13 @@ impl Shared {
         }
         let mut groups = Groups::new(tenants);
         for record in &contents.nics {
-            if let Some(membership) = &record.held.loopback {
-                groups.restore(&record.vm, membership);
-            }
-            if let Some(claims) = claims.get_mut(&record.network) {
-                claims.restore(&record.held.ips(), record.held.pod_mac);
+            match &record.purpose {
+                Purpose::Endpoint(membership) => groups.restore(&record.vm, membership),
+                Purpose::Pod { mac, .. } => {
+                    if let Some(claims) = claims.get_mut(&record.network) {
+                        claims.restore(&record.purpose.ips(), *mac);
+                    }
+                }
             }
         }
         let highest = contents.nics.iter().map(|record| record.nic.0.saturating_add(1)).max().unwrap_or(1);
@@ -161,26 +164,28 @@ impl Shared {
         }
     }
 
-    /// Takes addresses for a pod.
+    /// Takes what is wished from the pools.
     pub(super) fn take(
         &self,
         vm: &VmName,
         network: &NetworkName,
-        request: &AddressRequest,
-    ) -> Option<Result<Held, ClaimError>> {
+        wish: &Wish,
+    ) -> Result<Purpose, RequestError> {
         let mut state = self.state();
-        let claims = state.claims.get_mut(network)?;
-        Some(claims.take(vm, request, self.clock.now_s()).map(|addresses| Held {
-            addresses,
-            pod_mac: request.mac,
-            loopback: None,
-        }))
+        match wish {
+            Wish::Endpoint(wish) => Ok(Purpose::Endpoint(state.groups.take(vm, wish)?)),
+            Wish::Pod(wanted) => {
+                let claims = state.claims.get_mut(network).ok_or_else(|| self.unknown_network(network))?;
+                let addresses = claims.take(vm, wanted, self.clock.now_s())?;
+                Ok(Purpose::Pod { addresses, mac: wanted.mac })
+            }
+        }
     }
 
-    /// Takes a place in a loopback group for a fraction.
-    pub(super) fn take_place(&self, vm: &VmName, wish: &JoinWish) -> Result<Held, JoinError> {
-        let membership = self.state().groups.take(vm, wish)?;
-        Ok(Held { loopback: Some(membership), ..Held::default() })
+    /// The refusal of a network that is not configured.
+    pub(super) fn unknown_network(&self, name: &NetworkName) -> RequestError {
+        let known: Vec<&str> = self.networks.keys().map(NetworkName::as_str).collect();
+        RequestError::UnknownNetwork { network: name.to_string(), known: known.join(", ") }
     }
 
     /// Makes changes durable, then lets released addresses rest.
@@ -203,12 +208,12 @@ impl Shared {
         let mut state = self.state();
         for change in changes {
             match change {
-                Change::Release { network, held } => {
-                    if let Some(membership) = &held.loopback {
-                        state.groups.release(membership);
-                    }
+                Change::Release { purpose: Purpose::Endpoint(membership), .. } => {
+                    state.groups.release(&membership);
+                }
+                Change::Release { network, purpose } => {
                     if let Some(claims) = state.claims.get_mut(&network) {
-                        claims.release(vm, &held.ips(), held.pod_mac, now_s);
+                        claims.release(vm, &purpose.ips(), purpose.mac(), now_s);
                     }
                 }
                 Change::Erase(nic) => drop(state.low_ids.remove(&low_half(nic))),
@@ -239,8 +244,8 @@ impl Shared {
         exists: impl Fn(NicId) -> bool,
     ) -> Result<Vec<NicRecord>, LedgerError> {
         let (kept, gone): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| exists(record.nic));
-        for NicRecord { nic, vm, network, held, .. } in gone {
-            self.commit(&vm, vec![Change::Release { network, held }, Change::Erase(nic)]).await?;
+        for NicRecord { nic, vm, network, purpose, .. } in gone {
+            self.commit(&vm, vec![Change::Release { network, purpose }, Change::Erase(nic)]).await?;
             if !kept.iter().any(|record| record.vm == vm) {
                 self.ledger.forget_vm(&vm)?;
             }

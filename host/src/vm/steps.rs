@@ -3,7 +3,7 @@
 use super::ports::{HostEndSeen, PortError, Ports, in_full};
 use crate::hypervisor::{HostEnd, Hypervisor, HypervisorError, NicSpec, VmState as Hypervised};
 use nestless_model::{
-    attachment::{Guarding, NicRecord, PortSeen, Step, StepFailure, StepOrder, VmState, World},
+    attachment::{Guarding, HostEndState, NicRecord, Step, StepFailure, StepOrder, VmState, World},
     identity::{LinkName, NicId},
 };
 use std::{
@@ -32,20 +32,20 @@ impl Look {
         self.plugged.iter().chain(self.host_ends.keys()).copied()
     }
 
-    /// The same for the machine. `bridge_of` tells where a NIC belongs: a port of another bridge is not joined, while one
+    /// The same for the machine. `bridge_of` tells where a NIC belongs: a port of another bridge is not its own, while one
     /// whose network is configured no more stays where it is.
     pub(super) fn world<'a>(self, bridge_of: impl Fn(NicId) -> Option<&'a LinkName>) -> World {
         let host_ends = self.host_ends.into_iter().map(|(nic, end)| {
             let wanted = bridge_of(nic);
             let isolated = end.up && end.bridge.is_none();
             let is_wanted = |bridge: &String| wanted.is_none_or(|wanted| wanted.as_str() == bridge);
-            let joined = end.up && end.bridge.as_ref().is_some_and(is_wanted);
-            (nic, PortSeen { joined, isolated, guarded: end.guarded, reflected: end.reflected })
+            let enslaved = end.up && end.bridge.as_ref().is_some_and(is_wanted);
+            (nic, HostEndState { enslaved, isolated, guarded: end.guarded, reflected: end.reflected })
         });
         World {
             as_of: self.as_of,
             state: self.state,
-            ports: self.ports,
+            slots: self.ports,
             plugged: self.plugged,
             halves: self.halves,
             host_ends: host_ends.collect(),
@@ -76,7 +76,7 @@ impl Executor {
             Step::Guard(Guarding::Open(rules)) => Ok(self.ports.protect(&link, rules).await?),
             Step::Guard(Guarding::Reflected(membership)) => Ok(self.ports.reflect(&link, membership).await?),
             Step::Isolate => Ok(self.ports.isolate(&order.record.vm, nic, order.record.served_mtu()).await?),
-            Step::Join => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
+            Step::Enslave => Ok(self.ports.join(&order.record.vm, nic, &order.record.network).await?),
             Step::Plug => {
                 let end = self.ends().remove(&nic);
                 let end = end.ok_or_else(|| {
@@ -116,7 +116,7 @@ impl From<HypervisorError> for StepFailure {
     fn from(error: HypervisorError) -> Self {
         let text = in_full(&error);
         match error {
-            HypervisorError::NoPort { .. } => Self::NoPort(text),
+            HypervisorError::NoPort { .. } => Self::NoSlot(text),
             HypervisorError::Down { .. } => Self::VmDown(text),
             HypervisorError::UnplugTimeout { .. } => Self::UnplugTimeout(text),
             HypervisorError::HostEnd { .. } => Self::Fabric(text),

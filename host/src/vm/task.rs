@@ -12,16 +12,12 @@ use crate::{
 };
 use nestless_model::{
     attachment::{
-        Admission, Answer, AttachOrder, Attachment, Context, Granted, Held, Limits, NicRecord, Outcome,
-        Refusal, StepFailure, Ticket, VmEvent, VmNics, VmState,
+        Admission, Answer, AttachOrder, AttachRefusal, Attachment, Context, Granted, Limits, NicRecord,
+        Outcome, StepFailure, Ticket, VmEvent, VmNics, VmState,
     },
-    identity::{AttachmentId, BootId, LinkName, NetworkName, NicId, VmName},
+    identity::{AttachmentId, BootId, LinkName, NicId, VmName},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -165,7 +161,7 @@ impl Task {
     async fn drain(&mut self) -> Result<(), LedgerError> {
         while let Some(step) = self.steps.join_next().await {
             let (nic, result) = finished(step);
-            let outcome = self.outcome(|machine, context| machine.done(nic, result, context));
+            let outcome = self.outcome(|machine, context| machine.step_ended(nic, result, context));
             self.shared.commit(&self.vm, outcome.changes).await?;
         }
         Ok(())
@@ -205,13 +201,13 @@ impl Task {
     async fn attach(&mut self, request: AttachRequest, reply: Reply<Granted>) -> Result<(), LedgerError> {
         let name = request.network.clone().unwrap_or_else(|| self.machine.default_network().clone());
         let Some(network) = self.shared.network(&name) else {
-            let _ = reply.send(Err(self.unknown_network(&name)));
+            let _ = reply.send(Err(self.shared.unknown_network(&name)));
             return Ok(());
         };
         let mtu = network.mtu;
         match self.machine.admits(&request.id, &request.request, &name) {
             Err(refusal) => {
-                let evicting = matches!(refusal, Refusal::NoCapacity { evicting: true, .. });
+                let evicting = matches!(refusal, AttachRefusal::NoCapacity { evicting: true, .. });
                 let _ = reply.send(Err(RequestError::Refused { vm: self.vm.clone(), refusal }));
                 if evicting {
                     self.decide(VmNics::evict).await?;
@@ -221,10 +217,10 @@ impl Task {
                 let ticket = self.ticket(Waiting::Attach(reply));
                 self.decide(|machine, _| machine.attach_again(ticket, &request.id)).await?;
             }
-            Ok(Admission::New) => match self.take(&request, &name) {
+            Ok(Admission::New) => match self.shared.take(&self.vm, &name, &request.wish) {
                 Err(refusal) => drop(reply.send(Err(refusal))),
-                Ok(held) => {
-                    let order = AttachOrder { attachment: attachment(request), network: name, mtu, held };
+                Ok(purpose) => {
+                    let order = AttachOrder { attachment: attachment(request), network: name, mtu, purpose };
                     let ticket = self.ticket(Waiting::Attach(reply));
                     self.decide(|machine, context| machine.attach(ticket, order, context)).await?;
                 }
@@ -233,20 +229,11 @@ impl Task {
         Ok(())
     }
 
-    /// What the pools have to give for it.
-    fn take(&self, request: &AttachRequest, network: &NetworkName) -> Result<Held, RequestError> {
-        if let Some(wish) = &request.loopback {
-            return Ok(self.shared.take_place(&self.vm, wish)?);
-        }
-        let taken = self.shared.take(&self.vm, network, &request.addresses);
-        Ok(taken.ok_or_else(|| self.unknown_network(network))??)
-    }
-
     async fn stepped(&mut self, nic: NicId, result: Result<(), StepFailure>) -> Result<(), LedgerError> {
         if let Err(failure) = &result {
             warn!(vm = %self.vm, %nic, "{failure}");
         }
-        self.decide(|machine, context| machine.done(nic, result, context)).await
+        self.decide(|machine, context| machine.step_ended(nic, result, context)).await
     }
 
     async fn heard(&mut self, event: Heard) -> Result<(), LedgerError> {
@@ -392,12 +379,6 @@ impl Task {
 
     fn not_found(&self, attachment: AttachmentId) -> RequestError {
         RequestError::NotFound { vm: self.vm.clone(), attachment }
-    }
-
-    fn unknown_network(&self, name: &NetworkName) -> RequestError {
-        let known: BTreeSet<&str> = self.shared.networks().map(|network| network.name.as_str()).collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        RequestError::UnknownNetwork { network: name.to_string(), known }
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`Claims`] is rebuilt from it at start.
 
 mod pool;
+mod requested;
 mod resting;
 
 pub use pool::{Pool, PoolUse};
+pub use requested::{RequestedAddress, TooManyAddresses, check_requested};
 
 use crate::{
     identity::{Mac, NetworkName, VmName},

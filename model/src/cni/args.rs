@@ -1,7 +1,10 @@
 //! What comes in environment variables: `CNI_*`, the pod in `CNI_ARGS`, and the trace.
 
-use super::{CniError, ErrorCode};
-use crate::identity::{AttachmentId, ContainerId, InterfaceName};
+use super::CniError;
+use crate::{
+    identity::{AttachmentId, ContainerId, InterfaceName},
+    refusal::Reason,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -124,5 +127,5 @@ fn cut(text: &str) -> String {
 }
 
 pub(super) fn invalid(message: String) -> CniError {
-    CniError::new(ErrorCode::InvalidEnvironment, message)
+    CniError::new(Reason::InvalidEnvironment, message)
 }

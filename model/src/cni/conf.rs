@@ -1,7 +1,10 @@
 //! The network configuration. Keys of other plugins and of the runtime are left alone; ours are typed.
 
-use super::{CniError, CniResult, Dns, ErrorCode, Mode, RuntimeConfig, Version, node::Node};
-use crate::identity::{AttachmentId, ContainerId, InterfaceName, NetworkName};
+use super::{CniError, CniResult, Dns, Mode, RuntimeConfig, Version, node::Node};
+use crate::{
+    identity::{AttachmentId, ContainerId, InterfaceName, NetworkName},
+    refusal::Reason,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -120,9 +123,6 @@ fn parse_agent_socket(node: &Node<'_>) -> Result<PathBuf, CniError> {
 /// Decodes standard input.
 pub(super) fn decode(text: &str) -> Result<Value, CniError> {
     serde_json::from_str(text).map_err(|e| {
-        CniError::new(
-            ErrorCode::Decode,
-            format!("the network configuration on standard input is not JSON: {e}"),
-        )
+        CniError::new(Reason::Decode, format!("the network configuration on standard input is not JSON: {e}"))
     })
 }

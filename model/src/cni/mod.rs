@@ -19,12 +19,12 @@ mod wire;
 
 pub use args::{Environment, PodArgs, TraceContext};
 pub use conf::{DEFAULT_AGENT_SOCKET, NetworkConf};
-pub use error::{CniError, ErrorCode};
+pub use error::CniError;
 pub use loopback::Mode;
 pub use request::{Add, Check, Del, Gc, Request, answer_version, parse_request};
 pub use result::{CniResult, Dns, Interface, Ip, Route};
-pub use runtime::{Bandwidth, PortMapping, Protocol, RequestedAddress, RuntimeConfig};
-pub use version::Version;
+pub use runtime::RuntimeConfig;
+pub use version::{Version, VersionError};
 pub use wire::{Answer, Invocation, MAX_MESSAGE_BYTES};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reading JSON so that every error names the key, what was found there and what was expected.
 
-use super::{CniError, ErrorCode};
+use super::CniError;
+use crate::refusal::Reason;
 use serde_json::Value;
 use std::str::FromStr;
 
@@ -29,7 +30,7 @@ impl<'a> Node<'a> {
     pub(super) fn need(&self, key: &str, expected: &str) -> Result<Node<'a>, CniError> {
         self.get(key)?.ok_or_else(|| {
             let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-            CniError::new(ErrorCode::InvalidConfig, format!("{path} is missing: expected {expected}"))
+            CniError::new(Reason::Invalid, format!("{path} is missing: expected {expected}"))
         })
     }
 
@@ -71,12 +72,12 @@ impl<'a> Node<'a> {
     /// The error for this place.
     pub(super) fn wrong(&self, expected: &str) -> CniError {
         let path = if self.path.is_empty() { "the network configuration" } else { &self.path };
-        CniError::new(ErrorCode::InvalidConfig, format!("{path} is {}: expected {expected}", self.shown()))
+        CniError::new(Reason::Invalid, format!("{path} is {}: expected {expected}", self.shown()))
     }
 
     /// The error for a value that is well-formed and cannot be honoured. The specification wants key and value in it.
     pub(super) fn unsupported(&self, why: &str) -> CniError {
-        CniError::new(ErrorCode::UnsupportedField, format!("{} is {}: {why}", self.path, self.shown()))
+        CniError::new(Reason::UnsupportedField, format!("{} is {}: {why}", self.path, self.shown()))
     }
 
     fn shown(&self) -> String {

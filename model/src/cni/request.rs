@@ -1,12 +1,12 @@
 //! From environment and standard input to a typed request: the door through which everything passes.
 
 use super::{
-    CniError, CniResult, Environment, ErrorCode, Mode, NetworkConf, PodArgs, Version,
+    CniError, CniResult, Environment, Mode, NetworkConf, PodArgs, Version,
     args::invalid,
     conf::{Depth, decode},
     loopback,
 };
-use crate::{identity::AttachmentId, loopback::JoinWish};
+use crate::{identity::AttachmentId, loopback::JoinWish, refusal::Reason};
 use serde_json::Value;
 
 /// What the runtime wants.
@@ -153,10 +153,7 @@ fn parse_check(environment: &Environment, conf: &Value) -> Result<Check, CniErro
         attachment: conf.attachment(environment.attachment()?),
         sandbox: environment.need("CNI_NETNS")?.to_owned(),
         prev_result: prev_result.ok_or_else(|| {
-            CniError::new(
-                ErrorCode::InvalidConfig,
-                "prevResult is missing: CHECK compares with what ADD returned",
-            )
+            CniError::new(Reason::Invalid, "prevResult is missing: CHECK compares with what ADD returned")
         })?,
         conf,
     })
@@ -180,5 +177,5 @@ fn needs(command: &str, since: Version, conf: &NetworkConf) -> Result<(), CniErr
         return Ok(());
     }
     let message = format!("cniVersion {:?} has no {command}: it came with {since}", conf.version.as_str());
-    Err(CniError::new(ErrorCode::IncompatibleVersion, message))
+    Err(CniError::new(Reason::IncompatibleVersion, message))
 }

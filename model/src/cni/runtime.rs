@@ -1,10 +1,13 @@
 //! `runtimeConfig`: what the runtime asks for one container, by the capabilities of CONVENTIONS.md.
 
 use super::{CniError, Dns, node::Node};
-use crate::{guard::RateLimit, identity::Mac};
-use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use crate::{
+    address::{RequestedAddress, check_requested},
+    guard::{Bandwidth, RateLimit},
+    identity::Mac,
+    port_mapping::{PortMapping, Protocol},
+};
+use std::net::IpAddr;
 
 /// The capabilities `ips`, `mac`, `bandwidth`, `portMappings` and `dns`. Others are left to other plugins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,66 +22,6 @@ pub struct RuntimeConfig {
     pub port_mappings: Vec<PortMapping>,
     /// Resolver settings that replace the network's.
     pub dns: Option<Dns>,
-}
-
-/// An address with or without its prefix length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestedAddress {
-    /// "10.88.0.7"
-    Host(IpAddr),
-    /// "10.88.0.7/16"
-    WithPrefix(IpNet),
-}
-
-impl fmt::Display for RequestedAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(address) => address.fmt(f),
-            Self::WithPrefix(net) => net.fmt(f),
-        }
-    }
-}
-
-impl std::str::FromStr for RequestedAddress {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let host = text.parse().map(Self::Host);
-        host.or_else(|_| text.parse().map(Self::WithPrefix)).map_err(|_| ())
-    }
-}
-
-/// Limits by direction, as the pod sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bandwidth {
-    /// On what the pod receives.
-    pub ingress: Option<RateLimit>,
-    /// On what the pod sends.
-    pub egress: Option<RateLimit>,
-}
-
-/// Transport protocol of a port mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP
-    Tcp,
-    /// UDP
-    Udp,
-    /// SCTP
-    Sctp,
-}
-
-/// A port of the VM that leads to a port of the pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PortMapping {
-    /// Port of the VM, not 0.
-    pub host_port: u16,
-    /// Port of the pod, not 0.
-    pub container_port: u16,
-    /// Transport.
-    pub protocol: Protocol,
-    /// Only on this address of the VM's; `None`: on all.
-    pub host_ip: Option<IpAddr>,
 }
 
 impl RuntimeConfig {
@@ -114,9 +57,7 @@ impl RuntimeConfig {
 fn parse_ips(node: &Node<'_>) -> Result<Vec<RequestedAddress>, CniError> {
     let expected = "a list of addresses such as [\"10.88.0.7/16\", \"fd00:88::7\"]";
     let items = node.items(expected)?;
-    if items.len() > 2 * crate::guard::MAX_ADDRESSES_PER_FAMILY {
-        return Err(node.unsupported("an interface can have at most 8 addresses of each family"));
-    }
+    check_requested(items.len()).map_err(|error| node.unsupported(&error.to_string()))?;
     items.iter().map(|item| item.parse("an address such as \"10.88.0.7/16\" or \"fd00:88::7\"")).collect()
 }
 

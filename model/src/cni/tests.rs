@@ -1,4 +1,5 @@
 use super::*;
+use crate::{port_mapping::Protocol, refusal::Reason};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -102,7 +103,7 @@ fn an_error_names_the_key_and_what_was_expected() {
         (json!({"prevResult": {"ips": [{"address": "x"}]}}), 7, "prevResult.ips[0].address is \"x\""),
     ] {
         let error = refusal("ADD", extra);
-        assert_eq!(error.code.number(), code, "{error}");
+        assert_eq!(error.code(), code, "{error}");
         assert!(error.message.contains(words), "{error}");
     }
 }
@@ -127,7 +128,7 @@ fn an_error_names_the_variable() {
             })
             .collect();
         let error = parse_request(&changed, &conf(json!({}))).unwrap_err();
-        assert_eq!(error.code, ErrorCode::InvalidEnvironment, "{error}");
+        assert_eq!(error.reason, Reason::InvalidEnvironment, "{error}");
         assert!(error.message.contains(words), "{error}");
     }
 }
@@ -146,7 +147,7 @@ fn del_needs_neither_a_namespace_nor_a_sound_runtime_config() {
 
 #[test]
 fn gc_without_a_list_ends_nothing() {
-    assert_eq!(refusal("GC", json!({})).code, ErrorCode::InvalidConfig);
+    assert_eq!(refusal("GC", json!({})).reason, Reason::Invalid);
     let stdin = conf(json!({"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}]}));
     let Ok(Request::Gc(gc)) = parse_request(&environment("GC"), &stdin) else { panic!("not a GC") };
     assert_eq!(gc.valid.len(), 1);
@@ -154,15 +155,15 @@ fn gc_without_a_list_ends_nothing() {
 
 #[test]
 fn commands_younger_than_the_version_are_refused() {
-    assert_eq!(refusal("CHECK", json!({"cniVersion": "0.3.1"})).code, ErrorCode::IncompatibleVersion);
-    assert_eq!(refusal("STATUS", json!({"cniVersion": "1.0.0"})).code, ErrorCode::IncompatibleVersion);
+    assert_eq!(refusal("CHECK", json!({"cniVersion": "0.3.1"})).reason, Reason::IncompatibleVersion);
+    assert_eq!(refusal("STATUS", json!({"cniVersion": "1.0.0"})).reason, Reason::IncompatibleVersion);
     assert_eq!(refusal("CHECK", json!({})).message.split(':').next(), Some("prevResult is missing"));
 }
 
 #[test]
 fn what_another_program_said_stands_before_the_advice() {
-    let error = CniError::new(ErrorCode::PortMapping, "map port 80");
-    let advice = ErrorCode::PortMapping.advice();
+    let error = CniError::new(Reason::PortMapping, "map port 80");
+    let advice = Reason::PortMapping.advice();
     assert_eq!(error.to_json(Version::V1_0_0)["details"], advice);
     let error = error.because("nft: no");
     assert_eq!(
@@ -340,7 +341,7 @@ proptest! {
         for stdin in [value.to_string(), whole.to_string()] {
             if let Err(error) = parse_request(&environment(command), &stdin) {
                 prop_assert!(!error.message.is_empty());
-                prop_assert!((1..=7).contains(&error.code.number()), "{}", error);
+                prop_assert!((1..=7).contains(&error.code()), "{}", error);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Versions of the specification, and what each of them can say.
 
-use super::{CniError, ErrorCode};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -34,15 +33,10 @@ impl Version {
     }
 
     /// # Errors
-    /// [`ErrorCode::IncompatibleVersion`] for any other.
-    pub fn parse(text: &str) -> Result<Self, CniError> {
-        Self::ALL.into_iter().find(|version| version.as_str() == text).ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
-            CniError::new(
-                ErrorCode::IncompatibleVersion,
-                format!("cniVersion {shown:?} is not spoken here: write one of 0.3.1, 0.4.0, 1.0.0, 1.1.0"),
-            )
-        })
+    /// For any other.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
+        let known = Self::ALL.into_iter().find(|version| version.as_str() == text);
+        known.ok_or_else(|| VersionError { shown: text.chars().take(40).collect() })
     }
 
     /// The answer to VERSION.
@@ -52,6 +46,13 @@ impl Version {
             "supportedVersions": Self::ALL.map(Self::as_str),
         })
     }
+}
+
+/// A version that is not spoken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cniVersion {shown:?} is not spoken here: write one of 0.3.1, 0.4.0, 1.0.0, 1.1.0")]
+pub struct VersionError {
+    shown: String,
 }
 
 impl fmt::Display for Version {

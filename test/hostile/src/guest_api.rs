@@ -1,7 +1,7 @@
 //! Messages of the guest API, decoded and checked as nestlessd does.
 
-use nestless_proto::{CheckRequest, DetachRequest, MAX_MESSAGE_BYTES, Refusal};
-use nestlessd::input;
+use nestless_proto::{CheckRequest, DetachRequest, MAX_MESSAGE_BYTES};
+use nestlessd::{Refusal, input};
 use prost::Message;
 
 /// The first byte says which message, the rest is it. Longer ones never come so far.

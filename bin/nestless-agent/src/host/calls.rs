@@ -2,15 +2,16 @@
 
 use super::{Host, Listed, Offer, Session, offer::wire_id};
 use nestless_model::{
-    cni::{Bandwidth, PodArgs, RequestedAddress},
-    guard,
+    address::RequestedAddress,
+    cni::PodArgs,
+    guard::{self, Bandwidth},
     identity::{AttachmentId, Mac, NetworkName},
     loopback::JoinWish,
+    refusal::Reason,
 };
 use nestless_proto::{
     AttachRequest, CapacityRequest, CapacityResponse, CheckRequest, ConfirmRequest, DetachRequest,
     JoinRequest, ListRequest, PodRef, RateLimit, Refusal, ReportRequest, guest_client::GuestClient,
-    refusal::Reason,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{collections::BTreeSet, time::Duration};
@@ -32,8 +33,8 @@ pub(crate) enum HostError {
     #[error("the host did not answer within {waited:?}")]
     Timeout { waited: Duration },
     /// The host says no, and why. Nothing was changed.
-    #[error("{}", .0.message)]
-    Refused(Refusal),
+    #[error("{message}")]
+    Refused { reason: Reason, message: String },
     /// An answer that cannot be understood, or a failure without a reason.
     #[error("the host failed")]
     Failed(#[source] Status),
@@ -42,10 +43,25 @@ pub(crate) enum HostError {
     Nonsense { what: String },
 }
 
+impl From<Refusal> for HostError {
+    fn from(Refusal { reason, message }: Refusal) -> Self {
+        // A later host may have reasons that are not known here.
+        Self::Refused { reason: Reason::from_wire(reason).unwrap_or(Reason::Internal), message }
+    }
+}
+
 impl HostError {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Away { .. } | Self::Timeout { .. } => Reason::Away,
+            Self::Refused { reason, .. } => *reason,
+            Self::Failed(_) | Self::Nonsense { .. } => Reason::Internal,
+        }
+    }
+
     /// Nothing is wrong with the call: the host has too much to do for this VM just now.
     pub(crate) fn is_put_off(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.reason() == Reason::RateLimited)
+        matches!(self, Self::Refused { reason: Reason::RateLimited, .. })
     }
 }
 
@@ -193,7 +209,7 @@ impl Host {
             match answer.map_err(|_| HostError::Timeout { waited })? {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => match Refusal::from_status(&status) {
-                    Some(refusal) => return Err(HostError::Refused(refusal)),
+                    Some(refusal) => return Err(refusal.into()),
                     None if is_connection_loss(&status) => {}
                     None => return Err(HostError::Failed(status)),
                 },

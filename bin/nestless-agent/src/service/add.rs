@@ -12,8 +12,9 @@ use nestless_guest::{
     port_mapping,
 };
 use nestless_model::{
-    cni::{Add, CniError, CniResult, Dns, ErrorCode, Interface, Ip, Mode, NetworkConf, Route},
+    cni::{Add, CniError, CniResult, Dns, Interface, Ip, Mode, NetworkConf, Route},
     identity::AttachmentId,
+    refusal::Reason,
 };
 use nestless_support::{netlink::Netlink, netns::Namespace, telemetry::TraceParent};
 use std::{error::Error as _, net::IpAddr, sync::Arc};
@@ -43,10 +44,10 @@ impl Agent {
         };
         let offer = match offered {
             Ok(offer) => offer,
-            Err(HostError::Refused(refusal)) => {
+            Err(refused @ HostError::Refused { .. }) => {
                 // The host has nothing to take back.
                 self.attachments.remove(&add.attachment);
-                return Err(HostError::Refused(refusal).into());
+                return Err(refused.into());
             }
             Err(error) => {
                 self.take_back(record, &sandbox, trace).await;
@@ -76,7 +77,7 @@ impl Agent {
         match self.attachments.get(&add.attachment) {
             Some(record) if record.phase == Phase::InUse => {
                 let message = format!("{} has a NIC already, {}", add.attachment, shown(&record));
-                return Err(CniError::new(ErrorCode::AlreadyAttached, message));
+                return Err(CniError::new(Reason::AlreadyAttached, message));
             }
             // An earlier life of the same container: the host must hear of its end before it can begin anew.
             Some(record) => self.settle(&record, trace).await?,
@@ -105,8 +106,8 @@ impl Agent {
         self.keep(record)?;
         self.parking.wait_for(offer.nic_mac, self.deadlines.nic).await.map_err(|error| {
             let code = match error {
-                ParkingError::Absent { .. } => ErrorCode::NicTimeout,
-                _ => ErrorCode::SandboxSetup,
+                ParkingError::Absent { .. } => Reason::NicTimeout,
+                _ => Reason::SandboxSetup,
             };
             CniError::new(code, chain(&error))
         })?;
@@ -149,9 +150,9 @@ trait IntoCni {
 impl IntoCni for PodNicError {
     fn into_cni(self) -> CniError {
         let code = match self {
-            Self::InterfaceExists { .. } => ErrorCode::InterfaceExists,
-            Self::Absent { .. } => ErrorCode::NicTimeout,
-            _ => ErrorCode::SandboxSetup,
+            Self::InterfaceExists { .. } => Reason::InterfaceExists,
+            Self::Absent { .. } => Reason::NicTimeout,
+            _ => Reason::SandboxSetup,
         };
         CniError::new(code, chain(&self))
     }
@@ -160,9 +161,9 @@ impl IntoCni for PodNicError {
 impl IntoCni for LoopbackEndpointError {
     fn into_cni(self) -> CniError {
         let code = match self {
-            Self::Exists => ErrorCode::InterfaceExists,
-            Self::Absent { .. } => ErrorCode::NicTimeout,
-            _ => ErrorCode::SandboxSetup,
+            Self::Exists => Reason::InterfaceExists,
+            Self::Absent { .. } => Reason::NicTimeout,
+            _ => Reason::SandboxSetup,
         };
         CniError::new(code, chain(&self))
     }
@@ -185,7 +186,7 @@ async fn map_ports(add: &Add, offer: &Offer) -> Result<(), CniError> {
     let attachment = add.attachment.clone();
     let mappings = add.conf.runtime.port_mappings.clone();
     let addresses: Vec<IpAddr> = offer.addresses.iter().map(|address| address.addr()).collect();
-    let failed = |message| CniError::new(ErrorCode::PortMapping, message);
+    let failed = |message| CniError::new(Reason::PortMapping, message);
     tokio::task::spawn_blocking(move || port_mapping::set(&attachment, &addresses, &mappings))
         .await
         .map_err(|e| failed(e.to_string()))?

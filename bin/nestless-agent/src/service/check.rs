@@ -6,7 +6,10 @@ use nestless_guest::{
     loopback_endpoint,
     pod_nic::{self, Observed, SandboxRoute},
 };
-use nestless_model::cni::{Check, CniError, CniResult, ErrorCode, Interface, Route};
+use nestless_model::{
+    cni::{Check, CniError, CniResult, Interface, Route},
+    refusal::Reason,
+};
 use nestless_support::{netns::Namespace, telemetry::TraceParent};
 
 impl Agent {
@@ -19,13 +22,10 @@ impl Agent {
         let _guard = self.locks.container(&check.attachment.container).await;
         let record = self.attachments.get(&check.attachment).filter(|record| record.phase == Phase::InUse);
         let nic = record.and_then(|record| record.nic).ok_or_else(|| {
-            CniError::new(
-                ErrorCode::UnknownContainer,
-                format!("{} is not attached by this agent", check.attachment),
-            )
+            CniError::new(Reason::NotFound, format!("{} is not attached by this agent", check.attachment))
         })?;
         let failed = |faults: Vec<String>| {
-            CniError::new(ErrorCode::CheckFailed, format!("{}: {}", check.attachment, faults.join("; ")))
+            CniError::new(Reason::CheckFailed, format!("{}: {}", check.attachment, faults.join("; ")))
         };
         let observed = pod_nic::inspect(&sandbox, nic).await.map_err(|e| failed(vec![chain(&e)]))?;
         let Some(observed) = observed else {

@@ -1,7 +1,10 @@
 //! GC: detaches all of one network that are not listed. Runs alone, and goes on after a failure.
 
 use super::Agent;
-use nestless_model::cni::{CniError, ErrorCode, Gc, Mode};
+use nestless_model::{
+    cni::{CniError, Gc, Mode},
+    refusal::Reason,
+};
 use nestless_support::telemetry::TraceParent;
 use std::collections::BTreeSet;
 
@@ -27,6 +30,6 @@ impl Agent {
         if failures.is_empty() {
             return Ok(());
         }
-        Err(CniError::new(ErrorCode::GcIncomplete, failures.join("; ")))
+        Err(CniError::new(Reason::GcIncomplete, failures.join("; ")))
     }
 }

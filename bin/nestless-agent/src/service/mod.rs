@@ -19,8 +19,9 @@ use nestless_guest::{
     parking::Parking,
     sandbox_watch::{SandboxNumber, SandboxWatch},
 };
-use nestless_model::cni::{
-    Answer, CniError, ErrorCode, Invocation, Request, Version, answer_version, parse_request,
+use nestless_model::{
+    cni::{Answer, CniError, Invocation, Request, Version, answer_version, parse_request},
+    refusal::Reason,
 };
 use nestless_support::{
     netns::{Namespace, NamespaceId},
@@ -124,9 +125,8 @@ impl Agent {
 
     /// The namespace that came with the call, if it is one that a pod may be in.
     fn sandbox(&self, descriptor: Option<OwnedFd>, path: &str) -> Result<Namespace, CniError> {
-        let invalid = |why: String| {
-            CniError::new(ErrorCode::InvalidEnvironment, format!("CNI_NETNS is {path:?}, {why}"))
-        };
+        let invalid =
+            |why: String| CniError::new(Reason::InvalidEnvironment, format!("CNI_NETNS is {path:?}, {why}"));
         let descriptor =
             descriptor.ok_or_else(|| invalid("and no descriptor of it came with the call".to_owned()))?;
         let sandbox = Namespace::from_descriptor(descriptor, path).map_err(|e| invalid(chain(&e)))?;
@@ -141,7 +141,7 @@ impl Agent {
     fn keep(&self, record: &Record) -> Result<(), CniError> {
         self.attachments.put(record.clone()).map_err(|e| {
             CniError::new(
-                ErrorCode::Io,
+                Reason::Io,
                 format!("keep the record of {} in the run directory: {e}", record.attachment),
             )
         })

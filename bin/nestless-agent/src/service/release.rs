@@ -11,10 +11,7 @@ use nestless_guest::{
     port_mapping,
     sandbox_watch::SandboxNumber,
 };
-use nestless_model::{
-    cni::{CniError, ErrorCode},
-    identity::Mac,
-};
+use nestless_model::{cni::CniError, identity::Mac, refusal::Reason};
 use nestless_support::{netns::Namespace, telemetry::TraceParent};
 use std::sync::Arc;
 
@@ -45,11 +42,7 @@ impl Agent {
     pub(super) async fn settle(&self, record: &Record, trace: TraceParent) -> Result<(), CniError> {
         let existed = match self.host.detach(&record.attachment, trace).await {
             Ok(existed) => existed,
-            Err(HostError::Refused(refusal))
-                if refusal.reason() == nestless_proto::refusal::Reason::NotFound =>
-            {
-                false
-            }
+            Err(HostError::Refused { reason: Reason::NotFound, .. }) => false,
             Err(error) => return Err(error.into()),
         };
         self.attachments.remove(&record.attachment);
@@ -86,9 +79,8 @@ impl Agent {
         } else {
             pod_nic::withdraw(&self.parking, sandbox, nic).await.map_err(|error| chain(&error))
         };
-        taken.map_err(|why| {
-            CniError::new(ErrorCode::TeardownIncomplete, format!("{}: {why}", record.attachment))
-        })
+        taken
+            .map_err(|why| CniError::new(Reason::TeardownIncomplete, format!("{}: {why}", record.attachment)))
     }
 
     /// Tells the host that the NIC is in use, beside the caller's way. What gets lost here is told after the next connect.
@@ -123,7 +115,7 @@ async fn unmap(record: &Record) -> Result<(), CniError> {
         return Ok(());
     }
     let attachment = record.attachment.clone();
-    let failed = |message| CniError::new(ErrorCode::TeardownIncomplete, message);
+    let failed = |message| CniError::new(Reason::TeardownIncomplete, message);
     tokio::task::spawn_blocking(move || port_mapping::remove(&attachment))
         .await
         .map_err(|e| failed(e.to_string()))?

@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{net::UnixListener, runtime::Runtime};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 type Key = (String, String);
 
@@ -118,7 +118,7 @@ impl FakeHost {
             return Ok(());
         }
         state.put_off -= 1;
-        Err(Refusal::new(Reason::RateLimited, "too many requests").into())
+        Err(refused(Reason::RateLimited, "too many requests"))
     }
 
     async fn carry_out(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
@@ -134,10 +134,10 @@ impl FakeHost {
             return Ok(Response::new(answer));
         }
         if let Some(reason) = refuse {
-            return Err(Refusal::new(reason, "the test refuses").into());
+            return Err(refused(reason, "the test refuses"));
         }
         if self.state().attachments.contains_key(&id) {
-            return Err(Refusal::new(Reason::AlreadyAttached, "it is attached").into());
+            return Err(refused(Reason::AlreadyAttached, "it is attached"));
         }
         let answer = self.promise(&request);
         let attachment = Attachment {
@@ -219,6 +219,11 @@ impl FakeHost {
     }
 }
 
+/// The agent goes by the reason, whatever the code.
+fn refused(reason: Reason, message: &str) -> Status {
+    Refusal { reason: reason.into(), message: message.into() }.into_status(Code::FailedPrecondition)
+}
+
 fn key(id: Option<AttachmentId>) -> Key {
     let id = id.unwrap();
     (id.container_id, id.interface)
@@ -286,7 +291,10 @@ impl Guest for FakeHost {
     }
 
     async fn capacity(&self, _: Request<CapacityRequest>) -> Result<Response<CapacityResponse>, Status> {
-        let exhausted = self.state().refuse.map(|reason| Refusal::new(reason, "no place is left"));
+        let exhausted = self
+            .state()
+            .refuse
+            .map(|reason| Refusal { reason: reason.into(), message: "no place is left".into() });
         Ok(Response::new(CapacityResponse { limit: 64, exhausted, ..CapacityResponse::default() }))
     }
 }

@@ -4,6 +4,7 @@ use super::Which;
 use crate::output;
 use clap::Subcommand;
 use nestless_lab::{Lab, PodOptions};
+use nestless_page::Table;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -100,10 +101,10 @@ async fn list(args: Ls) -> anyhow::Result<ExitCode> {
         output::print_json(&pods)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = output::table(&["VM", "POD"]);
+    let mut table = Table::new(["VM", "POD"]);
     for (vm, pod) in found {
         table.add_row([vm, pod]);
     }
-    output::print(&output::render(&table))?;
+    output::print(&table.terminal())?;
     Ok(ExitCode::SUCCESS)
 }

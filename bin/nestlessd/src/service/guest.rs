@@ -1,14 +1,13 @@
 //! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
 
-use super::{input, quota::Quotas, refusal::refusal, translate};
+use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
-use nestless_host::vm::{RequestError, VmHandle};
-use nestless_model::loopback::JoinWish;
+use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
+use nestless_model::{attachment::Granted, refusal::Reason};
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
     ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, JoinRequest,
-    JoinResponse, ListRequest, ListResponse, Refusal, ReportRequest, ReportResponse, guest_server::Guest,
-    refusal::Reason,
+    JoinResponse, ListRequest, ListResponse, ReportRequest, ReportResponse, guest_server::Guest,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{sync::Arc, time::Instant};
@@ -53,6 +52,26 @@ impl GuestService {
     }
 }
 
+impl Caller<'_> {
+    /// A NIC, whatever for.
+    async fn attach(&self, order: Order) -> Result<Granted, Status> {
+        let (vm, trace) = (self.handle.vm(), &self.trace);
+        let (id, pod, wish) = (order.id.clone(), order.pod.clone(), order.wish.clone());
+        let began = Instant::now();
+        match self.handle.attach(order).await {
+            Ok(granted) => {
+                let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                Ok(granted)
+            }
+            Err(error) => {
+                info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
+                Err(status(error))
+            }
+        }
+    }
+}
+
 fn status(error: RequestError) -> Status {
     refusal(&error).into()
 }
@@ -78,44 +97,15 @@ impl Guest for GuestService {
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let order = input::attach_request(request.into_inner())?;
-        let (id, pod) = (order.id.clone(), order.pod.clone());
-        let began = Instant::now();
-        let result = caller.handle.attach(order).await;
-        let vm = caller.handle.vm();
-        match result {
-            Ok(granted) => {
-                let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.addresses, trace = caller.trace, "attached");
-                let network = self.host.shared.network(&granted.network);
-                Ok(Response::new(translate::attach_response(&granted, network)))
-            }
-            Err(error) => {
-                info!(%vm, %id, pod.namespace, pod.name, trace = caller.trace, "not attached: {error}");
-                Err(status(error))
-            }
-        }
+        let granted = caller.attach(input::attach_request(request.into_inner())?).await?;
+        let network = self.host.shared.network(&granted.network);
+        Ok(Response::new(translate::attach_response(&granted, network)))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let caller = self.caller(&request)?;
-        let order = input::join_request(request.into_inner())?;
-        let (id, pod) = (order.id.clone(), order.pod.clone());
-        let wish = order
-            .loopback
-            .clone()
-            .ok_or_else(|| Status::internal("a join without a group; this is a bug"))?;
-        let (vm, JoinWish { group, fraction, .. }) = (caller.handle.vm(), wish);
-        match caller.handle.attach(order).await {
-            Ok(granted) => {
-                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, trace = caller.trace, "joined");
-                Ok(Response::new(translate::join_response(&granted)))
-            }
-            Err(error) => {
-                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, trace = caller.trace, "not joined: {error}");
-                Err(status(error))
-            }
-        }
+        let granted = caller.attach(input::join_request(request.into_inner())?).await?;
+        Ok(Response::new(translate::join_response(&granted)))
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
@@ -190,7 +180,7 @@ impl Guest for GuestService {
             in_use: capacity.in_use,
             spare: capacity.spare,
             free_addresses,
-            exhausted,
+            exhausted: exhausted.map(Into::into),
         }))
     }
 }

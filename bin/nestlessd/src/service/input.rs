@@ -1,21 +1,21 @@
 //! What guests and operators send, made into the model's words: every field is checked here, once. Nothing is trusted, and
 //! nothing panics.
 
+use super::Refusal;
 use nestless_host::vm::AttachRequest;
 use nestless_model::{
     address::AddressRequest,
-    attachment::PodRef,
+    attachment::{PodRef, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName},
     loopback::{GroupSize, JoinWish},
+    refusal::Reason,
 };
-use nestless_proto::{self as proto, Refusal, refusal::Reason};
+use nestless_proto as proto;
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// A pod's namespace, name and uid, and a sandbox's path, are text for people; this much of it is stored.
 const MAX_TEXT_BYTES: usize = 512;
-/// One of each family, and room to be told that it is too many.
-const MAX_ADDRESSES: usize = 8;
 
 /// More NICs than any VM can have; a longer report is a lie.
 const MAX_REPORTED: usize = 4096;
@@ -46,9 +46,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
     if let Some(mac) = mac {
         check_mac(mac)?;
     }
-    if request.addresses.len() > MAX_ADDRESSES {
-        return Err(invalid("addresses", "ask for one of each subnet at most"));
-    }
+    nestless_model::address::check_requested(request.addresses.len()).map_err(|e| invalid("addresses", e))?;
     let addresses = request.addresses.iter().map(|text| static_address(text)).collect::<Result<_, _>>()?;
     let id = attachment_id(request.attachment)?;
     if id.interface.as_str() == ENDPOINT_INTERFACE {
@@ -59,8 +57,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id,
         network: network.map_err(|e| invalid("network", e))?,
-        addresses: AddressRequest { addresses, mac },
-        loopback: None,
+        wish: Wish::Pod(AddressRequest { addresses, mac }),
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
         sandbox: text("sandbox", request.sandbox)?,
@@ -83,8 +80,7 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id: AttachmentId::of_endpoint(container),
         network: None,
-        addresses: AddressRequest::default(),
-        loopback: Some(wish),
+        wish: Wish::Endpoint(wish),
         egress: None,
         ingress: None,
         sandbox: text("sandbox", request.sandbox)?,
@@ -221,17 +217,16 @@ mod tests {
 
     #[test]
     fn a_pod_cannot_ask_for_an_address_that_may_be_someone_else_s() {
-        assert_eq!(
-            with_mac("02:00:5e:10:00:01").unwrap().addresses.mac.unwrap().to_string(),
-            "02:00:5e:10:00:01"
-        );
+        let mac = "02:00:5e:10:00:01";
+        let wish = Wish::Pod(AddressRequest { addresses: vec![], mac: Some(mac.parse().unwrap()) });
+        assert_eq!(with_mac(mac).unwrap().wish, wish);
         for (mac, why) in [
             ("4e:4c:00:01:00:05", "begins like the NICs' own addresses"),
             ("00:00:5e:00:01:07", "locally administered, such as 02:00:5e:10:00:01"),
             ("01:00:5e:00:00:01", "not unicast"),
         ] {
             let refusal = with_mac(mac).unwrap_err();
-            assert_eq!(refusal.reason(), Reason::Invalid);
+            assert_eq!(refusal.reason, Reason::Invalid);
             assert!(refusal.message.contains(why), "{}", refusal.message);
         }
     }

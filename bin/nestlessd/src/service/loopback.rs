@@ -1,16 +1,16 @@
 //! The loopback groups, as the ledger and the reflector's tables have them now.
 
-use super::{refusal::refusal, translate};
+use super::{Refusal, refusal::refusal, translate};
 use crate::daemon::Host;
 use nestless_host::loopback::{Counters, LoopbackError};
 use nestless_model::{
     attachment::{NicRecord, Phase},
     identity::{GroupName, VmName},
     loopback::{Flow, GroupId, Kind, Membership, Place, Protocol, State, Tuple},
+    refusal::Reason,
 };
 use nestless_proto::{
-    self as proto, Fraction, Group, Hop, ListGroupsResponse, ReflectorCounters, Refusal, ShowGroupResponse,
-    refusal::Reason,
+    self as proto, Fraction, Group, Hop, ListGroupsResponse, ReflectorCounters, ShowGroupResponse,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::Status;

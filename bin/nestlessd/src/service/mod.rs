@@ -11,3 +11,4 @@ mod translate;
 
 pub(crate) use guest::GuestService;
 pub(crate) use operator::OperatorService;
+pub use refusal::Refusal;

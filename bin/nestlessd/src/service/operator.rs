@@ -1,18 +1,18 @@
 //! What the host's operator asks.
 
-use super::{input, loopback, refusal::refusal, trace, translate};
+use super::{Refusal, input, loopback, refusal::refusal, trace, translate};
 use crate::daemon::Host;
 use nestless_host::vm::Snapshot;
 use nestless_model::{
     attachment::{NicRecord, Phase, VmState},
     identity::VmName,
     network::Uplink,
+    refusal::Reason,
 };
 use nestless_proto::{
     GuardCounters, ListGroupsRequest, ListGroupsResponse, NetworkStatus, NicStatus, ReconcileRequest,
-    ReconcileResponse, Refusal, ReleaseRequest, ReleaseResponse, ShowGroupRequest, ShowGroupResponse,
-    StatusRequest, StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus,
-    operator_server::Operator, refusal::Reason,
+    ReconcileResponse, ReleaseRequest, ReleaseResponse, ShowGroupRequest, ShowGroupResponse, StatusRequest,
+    StatusResponse, SubnetStatus, TraceRequest, TraceResponse, VmStatus, operator_server::Operator,
 };
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -62,7 +62,7 @@ impl OperatorService {
             network: record.network.to_string(),
             attachment: served.map(|served| translate::wire_id(&served.id)),
             pod: served.map(|served| translate::wire_pod(&served.pod)),
-            addresses: record.held.addresses.iter().map(ToString::to_string).collect(),
+            addresses: record.purpose.addresses().iter().map(ToString::to_string).collect(),
             pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
             guard: self.counters(record),
             membership: record.membership().map(translate::wire_membership),

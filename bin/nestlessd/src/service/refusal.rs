@@ -1,14 +1,55 @@
-//! Maps what the VM's task refuses to what the wire says. The only place that does.
+//! Why a caller is not served. What the VM's task refuses gets its reason here and nowhere else.
 
 use nestless_host::vm::RequestError;
 use nestless_model::{
     address::ClaimError,
-    attachment::{Refusal as Refused, StepFailure},
+    attachment::{AttachRefusal as Refused, StepFailure},
     loopback::JoinError,
+    refusal::{Kind, Reason},
 };
-use nestless_proto::{Refusal, refusal::Reason};
+use nestless_proto as proto;
+use tonic::{Code, Status};
 
-/// The same refusal for the wire.
+/// A reason, and in words what is refused, where, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+impl From<Refusal> for proto::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        // What is found out in the VM has no number, and nothing here refuses for it.
+        let wire = refusal.reason.wire().or_else(|| Reason::Internal.wire());
+        Self { reason: wire.map_or(0, |wire| wire.number), message: refusal.message }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.reason.kind() {
+            Kind::Invalid => Code::InvalidArgument,
+            Kind::Exists => Code::AlreadyExists,
+            Kind::Exhausted => Code::ResourceExhausted,
+            Kind::Deadline => Code::DeadlineExceeded,
+            Kind::Unavailable => Code::Unavailable,
+            Kind::Denied => Code::PermissionDenied,
+            Kind::NotFound => Code::NotFound,
+            Kind::Internal => Code::Internal,
+        };
+        proto::Refusal::from(refusal).into_status(code)
+    }
+}
+
+/// What the VM's task refuses.
 pub(super) fn refusal(error: &RequestError) -> Refusal {
     Refusal::new(reason(error), error.to_string())
 }
@@ -41,12 +82,43 @@ fn reason(error: &RequestError) -> Reason {
             Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,
             Refused::StepFailed { failure, .. } => match failure {
-                StepFailure::NoPort(_) => Reason::NoCapacity,
+                StepFailure::NoSlot(_) => Reason::NoCapacity,
                 StepFailure::VmDown(_) => Reason::VmNotReady,
                 StepFailure::UnplugTimeout(_) => Reason::NicTimeout,
                 StepFailure::Hypervisor(_) => Reason::Hypervisor,
                 StepFailure::Fabric(_) => Reason::Fabric,
             },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::refusal::Reason as Wire;
+
+    /// More than the wire has; a number is not used again.
+    const NUMBERS: std::ops::Range<i32> = 1..1000;
+
+    #[test]
+    fn the_wire_has_every_reason_of_the_host_and_no_other() {
+        let names = |number| Wire::try_from(number).ok().map(|reason| reason.as_str_name());
+        for number in NUMBERS {
+            let of_model = Reason::from_wire(number).and_then(Reason::wire).map(|wire| wire.name);
+            assert_eq!(of_model, names(number), "{number}");
+        }
+        let told = Reason::all().filter_map(Reason::wire);
+        assert!(told.map(|wire| wire.number).all(|number| NUMBERS.contains(&number)));
+    }
+
+    #[test]
+    fn a_status_carries_the_reason() {
+        let status = Status::from(Refusal::new(Reason::OtherTenant, "no"));
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let read = proto::Refusal::from_status(&status).unwrap();
+        assert_eq!(
+            (Reason::from_wire(read.reason), read.message.as_str()),
+            (Some(Reason::OtherTenant), "no")
+        );
     }
 }

@@ -1,13 +1,14 @@
 //! The path of a pod's packets, device by device, as the daemon sees it now.
 
-use super::{loopback, translate};
+use super::{Refusal, loopback, translate};
 use crate::daemon::Host;
 use nestless_host::vm::VmHandle;
 use nestless_model::{
     attachment::NicRecord,
     network::{Network, Uplink},
+    refusal::Reason,
 };
-use nestless_proto::{Hop, Refusal, TraceResponse, refusal::Reason};
+use nestless_proto::{Hop, TraceResponse};
 use tonic::Status;
 
 /// Finds the one pod that `wanted` names, and follows its packets.
@@ -54,7 +55,7 @@ fn is(record: &NicRecord, wanted: &str) -> bool {
     (!pod.name.is_empty() && (wanted == pod.name || wanted == format!("{}/{}", pod.namespace, pod.name)))
         || (wanted.len() >= 4 && served.id.container.as_str().starts_with(wanted))
         || wanted == served.id.container.as_str()
-        || record.held.ips().iter().any(|ip| ip.to_string() == wanted)
+        || record.purpose.ips().iter().any(|ip| ip.to_string() == wanted)
 }
 
 async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<Hop>, Status> {
@@ -142,7 +143,7 @@ fn uplink(network: &Network) -> Option<Hop> {
 }
 
 fn addresses(record: &NicRecord) -> String {
-    record.held.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    record.purpose.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn at_pci(address: &str) -> String {

@@ -7,7 +7,7 @@ use crate::{hypervisor::VmEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
     address::AddressRequest,
-    attachment::{Limits, PodRef, Refusal},
+    attachment::{AttachRefusal, Limits, PodRef, Wish},
     identity::{AttachmentId, Mtu},
     loopback::{JoinError, JoinWish},
     network::{Network, Subnet, Uplink},
@@ -85,8 +85,7 @@ fn request(n: u32) -> AttachRequest {
         request: format!("r{n}").parse().unwrap(),
         id: interface(n),
         network: None,
-        addresses: AddressRequest::default(),
-        loopback: None,
+        wish: Wish::Pod(AddressRequest::default()),
         egress: None,
         ingress: None,
         sandbox: format!("/run/netns/c{n}"),
@@ -100,7 +99,7 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
     let daemon = start(folder.path(), &fake, 0).await;
     daemon.hello().await;
     let granted = daemon.handle.attach(request(1)).await.unwrap();
-    assert_eq!(granted.addresses[0].to_string(), "10.1.0.2/29");
+    assert_eq!(granted.purpose.addresses()[0].to_string(), "10.1.0.2/29");
     insta::assert_snapshot!(fake.calls(), @r"
     create nl1 mac 4e:4c:00:01:00:01 mtu 1500
     open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
@@ -121,7 +120,7 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
 fn endpoint(n: u32) -> AttachRequest {
     let wish =
         JoinWish { group: "shop".parse().unwrap(), fraction: format!("f{n}").parse().unwrap(), size: None };
-    AttachRequest { loopback: Some(wish), ..request(n) }
+    AttachRequest { wish: Wish::Endpoint(wish), ..request(n) }
 }
 
 #[tokio::test]
@@ -131,9 +130,10 @@ async fn an_endpoint_keeps_its_place_over_a_restart() {
     daemon.hello().await;
     daemon.handle.attach(endpoint(1)).await.unwrap();
     let granted = daemon.handle.attach(endpoint(2)).await.unwrap();
-    assert_eq!((granted.addresses.len(), granted.loopback.unwrap().place.number()), (0, 1));
+    let purpose = granted.purpose;
+    assert_eq!((purpose.addresses().len(), purpose.membership().unwrap().place.number()), (0, 1));
     daemon.handle.confirm(interface(2), String::new()).await.unwrap();
-    let double = AttachRequest { loopback: endpoint(2).loopback, ..request(3) };
+    let double = AttachRequest { wish: endpoint(2).wish, ..request(3) };
     let refused = daemon.handle.attach(double).await.unwrap_err();
     assert!(matches!(refused, RequestError::Join(JoinError::Taken { .. })), "{refused}");
     assert!(daemon.handle.detach(interface(1)).await.unwrap());
@@ -153,7 +153,7 @@ async fn an_endpoint_keeps_its_place_over_a_restart() {
     let daemon = start(folder.path(), &fake, 0).await;
     assert!(daemon.handle.check(interface(2)).await.unwrap().is_empty());
     let granted = daemon.handle.attach(endpoint(3)).await.unwrap();
-    assert_eq!(granted.loopback.unwrap().place.number(), 0);
+    assert_eq!(granted.purpose.membership().unwrap().place.number(), 0);
     daemon.stop().await;
     insta::assert_snapshot!(fake.calls(), @r"
     join nl2 to shop as f2 at 1
@@ -178,7 +178,7 @@ async fn a_restart_keeps_what_was_promised_and_changes_nothing_but_the_guard() {
     let other = AttachRequest { request: "other".parse().unwrap(), ..request(1) };
     let refused = daemon.handle.attach(other).await.unwrap_err();
     assert!(
-        matches!(refused, RequestError::Refused { refusal: Refusal::AlreadyAttached { .. }, .. }),
+        matches!(refused, RequestError::Refused { refusal: AttachRefusal::AlreadyAttached { .. }, .. }),
         "{refused}"
     );
     daemon.stop().await;
@@ -216,7 +216,7 @@ async fn a_refused_plug_is_undone_and_its_address_rests() {
     );
     fake.with(|world| world.failing = None);
     let granted = daemon.handle.attach(request(2)).await.unwrap();
-    assert_eq!(granted.addresses[0].to_string(), "10.1.0.3/29", "the first address rests");
+    assert_eq!(granted.purpose.addresses()[0].to_string(), "10.1.0.3/29", "the first address rests");
     daemon.stop().await;
     assert_eq!(fake.with(|world| world.links.len()), 1);
 }
@@ -235,7 +235,7 @@ async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
     daemon.events.send(VmEvent::Down).await.unwrap();
     daemon.handle.reconcile().await.unwrap();
     let refused = daemon.handle.attach(request(2)).await.unwrap_err();
-    assert!(matches!(refused, RequestError::Refused { refusal: Refusal::VmDown, .. }), "{refused}");
+    assert!(matches!(refused, RequestError::Refused { refusal: AttachRefusal::VmDown, .. }), "{refused}");
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     assert!(ledger.read().unwrap().nics.is_empty());
@@ -368,6 +368,6 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     );
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
     let refused =
-        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
+        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &Wish::Pod(asked)).unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }

@@ -14,6 +14,7 @@ use nestless_lab::guest::proto::{
 };
 use nestless_model::identity::{ContainerId, Mac};
 use nestless_support::{
+    error_chain::in_full,
     netlink::{LinkEvent, LinkMonitor, Netlink},
     netns::{Namespace, NamespaceError},
 };
@@ -181,11 +182,5 @@ fn write_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// A test reads the message and nothing else, so it holds the whole chain.
 fn failed(operation: &str, error: &dyn std::error::Error) -> Status {
-    let mut text = format!("{operation}: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    Status::internal(text)
+    Status::internal(format!("{operation}: {}", in_full(error)))
 }

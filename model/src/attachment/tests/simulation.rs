@@ -11,7 +11,7 @@ pub(super) const HOST: u16 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
-    pub(super) joined: bool,
+    pub(super) enslaved: bool,
     pub(super) isolated: bool,
     pub(super) guard: Option<Guarding>,
 }
@@ -27,9 +27,9 @@ pub(super) struct Simulation {
     pub(super) halves: BTreeSet<NicId>,
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
-    pub(super) released: Vec<Held>,
+    pub(super) released: Vec<Purpose>,
     pub(super) now_ms: u64,
-    pub(super) places: usize,
+    pub(super) slots: usize,
     next_nic: u32,
     next_ticket: u64,
 }
@@ -49,26 +49,25 @@ pub(super) fn interface(n: u32) -> AttachmentId {
 }
 
 /// Every third one is a fraction's endpoint.
-pub(super) fn held(n: u32) -> Held {
+pub(super) fn purpose(n: u32) -> Purpose {
     if n % 3 != 2 {
         let address = format!("10.0.{}.{}/16", n / 256, n % 256);
-        return Held { addresses: vec![address.parse().unwrap()], ..Held::default() };
+        return Purpose::Pod { addresses: vec![address.parse().unwrap()], mac: None };
     }
-    let membership = Membership {
+    Purpose::Endpoint(Membership {
         group: "shop".parse().unwrap(),
         id: GroupId::new(1).unwrap(),
         fraction: format!("f{n}").parse().unwrap(),
         place: Place::new((n % 16) as u8).unwrap(),
         size: GroupSize::MAX,
-    };
-    Held { loopback: Some(membership), ..Held::default() }
+    })
 }
 
 impl Link {
-    fn seen(&self) -> PortSeen {
+    fn seen(&self) -> HostEndState {
         let reflected = matches!(self.guard, Some(Guarding::Reflected(_)));
-        PortSeen {
-            joined: self.joined,
+        HostEndState {
+            enslaved: self.enslaved,
             isolated: self.isolated,
             guarded: self.guard.is_some() && !reflected,
             reflected,
@@ -77,13 +76,8 @@ impl Link {
 
     /// As the record wants it.
     pub(super) fn fits(&self, record: &NicRecord) -> bool {
-        match record.membership() {
-            Some(membership) => self.isolated && self.guard == Some(Guarding::Reflected(membership.clone())),
-            None => {
-                let wanted = record.guard_rules().map_or(Guarding::Closed, Guarding::Open);
-                self.joined && self.guard == Some(wanted)
-            }
-        }
+        let placed = if record.membership().is_some() { self.isolated } else { self.enslaved };
+        placed && self.guard == Some(record.guarding())
     }
 }
 
@@ -103,7 +97,7 @@ impl Simulation {
             answers: vec![],
             released: vec![],
             now_ms: 0,
-            places: 100,
+            slots: 100,
             next_nic: 1,
             next_ticket: 1,
         };
@@ -125,7 +119,7 @@ impl Simulation {
             match change {
                 Change::Save(record) => drop(self.ledger.insert(record.nic, record)),
                 Change::Erase(nic) => drop(self.ledger.remove(&nic)),
-                Change::Release { held, .. } => self.released.push(held),
+                Change::Release { purpose, .. } => self.released.push(purpose),
                 Change::Boot(boot) => self.boot = Some(boot),
             }
         }
@@ -164,7 +158,7 @@ impl Simulation {
                     },
                     network,
                     mtu: Mtu::default(),
-                    held: held(n),
+                    purpose: purpose(n),
                 };
                 self.decide(|m, c| m.attach(ticket, order, c));
             }
@@ -194,7 +188,7 @@ impl Simulation {
         let world = World {
             as_of: self.machine.generation(),
             state: VmState::Running,
-            ports: Some(u32::try_from(self.places).unwrap()),
+            slots: Some(u32::try_from(self.slots).unwrap()),
             plugged: self.devices.clone(),
             halves: self.halves.clone(),
             host_ends: self.links.iter().map(|(&nic, link)| (nic, link.seen())).collect(),
@@ -215,7 +209,7 @@ impl Simulation {
         }
         let order = self.queue.remove(index % self.queue.len());
         let result = if fail { Err(failure(&order.step)) } else { self.effect(&order) };
-        self.decide(|m, c| m.done(order.record.nic, result, c));
+        self.decide(|m, c| m.step_ended(order.record.nic, result, c));
     }
 
     fn effect(&mut self, order: &StepOrder) -> Result<(), StepFailure> {
@@ -228,24 +222,24 @@ impl Simulation {
                 assert!(link.isolated || !reflected, "a bridge would flood to a localhost");
                 link.guard = Some(guarding.clone());
             }
-            Step::Join => {
-                let link = self.links.get_mut(&nic).expect("joined after it was made");
+            Step::Enslave => {
+                let link = self.links.get_mut(&nic).expect("enslaved after it was made");
                 assert!(link.guard.is_some(), "a port without a guard");
                 assert!(
                     !matches!(link.guard, Some(Guarding::Reflected(_))),
                     "a bridge would flood to a localhost"
                 );
-                (link.joined, link.isolated) = (true, false);
+                (link.enslaved, link.isolated) = (true, false);
             }
             Step::Isolate => {
                 let link = self.links.get_mut(&nic).expect("set up after it was made");
-                (link.joined, link.isolated) = (false, true);
+                (link.enslaved, link.isolated) = (false, true);
             }
             Step::Plug => {
                 let link = &self.links[&nic];
-                assert!(link.joined || link.isolated, "plugged before it was a port");
-                if self.devices.len() >= self.places {
-                    return Err(StepFailure::NoPort("no port".into()));
+                assert!(link.enslaved || link.isolated, "plugged before it was a port");
+                if self.devices.len() >= self.slots {
+                    return Err(StepFailure::NoSlot("no slot".into()));
                 }
                 assert!(self.devices.insert(nic), "plugged twice");
             }

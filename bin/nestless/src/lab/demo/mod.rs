@@ -15,7 +15,8 @@ use crate::{
 use anyhow::Context as _;
 use nestless_bench::{
     Machine, Metric, Operator, Recorder, attach,
-    nic::{self, Ends, Way},
+    load::{Lengths, Side},
+    nic::{self, Ends},
 };
 use nestless_lab::{Lab, Progress, Vmm};
 use schemars::JsonSchema;
@@ -26,10 +27,8 @@ use std::{
 };
 
 const VMS: [&str; 2] = ["vm1", "vm2"];
-const ROUNDS: usize = 3;
-const TRANSFER: Duration = Duration::from_secs(2);
-const REQUESTS: Duration = Duration::from_millis(200);
-const SERIES: usize = 3;
+const LENGTHS: Lengths =
+    Lengths { rounds: 3, transfer: Duration::from_secs(2), requests: Duration::from_millis(200), series: 3 };
 const ATTACHES: usize = 5;
 
 /// Show what Nestless is for: two VMs, pods on both, traffic between them with and without a second network layer.
@@ -112,10 +111,10 @@ async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
         .progress(progress.clone())
         .vm_names(VMS)
         .further_network(attach::cold_network());
-    let lab = Box::pin(nic::prepare(builder, vmm).vmm(vmm).up()).await?;
+    let lab = Box::pin(nic::furnish(builder, vmm).vmm(vmm).up()).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
-    let ways = measure(&lab, vmm, &progress, &mut recorder).await;
+    let ways = measure(&lab, &progress, &mut recorder).await;
     progress.step("remove the lab");
     lab.down().await?;
     Ok(Demo {
@@ -127,23 +126,17 @@ async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
 }
 
 /// Measures; the ways it measured.
-async fn measure(
-    lab: &Lab,
-    vmm: Vmm,
-    progress: &Progress,
-    recorder: &mut Recorder,
-) -> anyhow::Result<Vec<ShownWay>> {
+async fn measure(lab: &Lab, progress: &Progress, recorder: &mut Recorder) -> anyhow::Result<Vec<ShownWay>> {
     progress.step("attach and detach pods");
-    attach::ready_times(lab, vmm, VMS[0], ATTACHES, recorder).await?;
+    attach::ready_times(lab, VMS[0], ATTACHES, recorder).await?;
     progress.step("connect the pods");
     let (near, far) = (Ends::in_vm(lab, VMS[0]).await?, Ends::in_vm(lab, VMS[1]).await?);
     let pairs = near.stations().into_iter().zip(far.stations());
-    let ways: Vec<Way<'_>> =
-        pairs.map(|((side, inside), (_, outside))| Way { side, inside, outside }).collect();
-    let options =
-        nic::Options { vmm, rounds: ROUNDS, transfer: TRANSFER, requests: REQUESTS, series: SERIES };
-    let tell = |step: &str| progress.step(format!("send traffic between the VMs: {step}"));
-    nic::measure(lab, &ways, &options, &tell, recorder).await?;
+    let sides = pairs.map(|((name, server), (_, asker))| Side { name, asker, server });
+    let mut load = nic::load(lab, sides.collect(), LENGTHS);
+    let told = progress.clone();
+    let progress = Progress::to(move |step| told.step(format!("send traffic between the VMs: {step}")));
+    nestless_bench::measure(&mut load, &progress, recorder).await?;
     look(lab, &near).await
 }
 

@@ -1,11 +1,11 @@
 //! The demonstration on a terminal.
 
 use super::{Demo, ShownWay};
-use crate::{
-    bench::{number, quantity},
-    output,
+use nestless_bench::{
+    Machine, Metric,
+    report::{number, quantity},
 };
-use nestless_bench::{Machine, Metric};
+use nestless_page::Table;
 
 const NAMES: [(&str, &str); 3] =
     [("single", "single layer"), ("nested", "nested NAT"), ("brfusion", "BrFusion")];
@@ -64,7 +64,7 @@ pub(super) fn way(way: &ShownWay) -> String {
 }
 
 fn table(metrics: &[Metric]) -> String {
-    let mut table = output::table(&["TRAFFIC", "SINGLE LAYER", "NESTED NAT", "", "BRFUSION", ""]);
+    let mut table = Table::new(["TRAFFIC", "SINGLE LAYER", "NESTED NAT", "", "BRFUSION", ""]);
     for (metric, label) in ROWS {
         let Some(metric) = metrics.iter().find(|known| known.name == metric) else { continue };
         let value =
@@ -82,7 +82,7 @@ fn table(metrics: &[Metric]) -> String {
             ratio("brfusion"),
         ]);
     }
-    output::render(&table)
+    table.terminal()
 }
 
 fn ready(add: &Metric) -> String {

@@ -1,4 +1,10 @@
-//! What a bench leaves: everything needed to judge it, and to repeat it.
+//! What a bench leaves: everything needed to judge it, and to repeat it, as JSON, table or page.
+
+mod page;
+mod terminal;
+
+pub use page::html;
+pub use terminal::{number, quantity, terminal};
 
 use crate::{
     machine::{Machine, Revision},
@@ -6,10 +12,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeMap, fmt};
 
 /// Which bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +24,16 @@ pub enum Bench {
     Nic,
     /// `nestless bench loopback`
     Loopback,
+}
+
+impl fmt::Display for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attach => "attach",
+            Self::Nic => "nic",
+            Self::Loopback => "loopback",
+        })
+    }
 }
 
 /// One run of a bench.
@@ -46,41 +59,6 @@ pub struct Report {
     pub metrics: Vec<Metric>,
     /// What was seen beside the figures, such as how many of a burst's pods got a spare NIC.
     pub counts: BTreeMap<String, u64>,
-}
-
-/// When a bench began.
-pub(crate) struct Began {
-    at: SystemTime,
-    clock: Instant,
-}
-
-impl Began {
-    pub(crate) fn now() -> Self {
-        Self { at: SystemTime::now(), clock: Instant::now() }
-    }
-
-    /// What was measured since then.
-    pub(crate) fn report<const N: usize>(
-        self,
-        bench: Bench,
-        machine: Machine,
-        rounds: usize,
-        parameters: [(&str, String); N],
-        metrics: Vec<Metric>,
-    ) -> Report {
-        Report {
-            bench,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: Revision::look(),
-            machine,
-            began_unix_s: self.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            took_s: self.clock.elapsed().as_secs_f64(),
-            rounds,
-            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            metrics,
-            counts: BTreeMap::new(),
-        }
-    }
 }
 
 impl Report {

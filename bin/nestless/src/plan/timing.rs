@@ -1,6 +1,8 @@
 //! `nestless plan bench`: how long planning takes as a fleet grows, and how good the plans are.
 
+use super::strategy::Only;
 use crate::output;
+use nestless_page::Table;
 use nestless_placement::{Plan, Terms};
 use nestless_plan::analysis::{Question, analyse};
 use nestless_plan::catalogue::{Reserve, builtin};
@@ -22,9 +24,8 @@ pub(super) struct Args {
     /// The same seed makes the same fleets.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Place with one strategy instead of the best of all.
-    #[arg(long, value_name = "NAME", value_parser = super::known_strategy)]
-    strategy: Option<String>,
+    #[command(flatten)]
+    only: Only,
     /// Print JSON (`nestless schema plan-bench`).
     #[arg(long)]
     json: bool,
@@ -69,7 +70,7 @@ impl Args {
         let mut offer = builtin("m5").ok_or_else(|| anyhow::anyhow!("the price list m5 is built in"))?;
         offer.sizes.retain(|size| size.capacity.cpu_milli >= LEAST_CPU_MILLI);
         let catalogue = offer.catalogue(Reserve::Eks, &[])?;
-        let chosen = self.strategy.as_deref().and_then(nestless_placement::strategy);
+        let chosen = self.only.strategy();
         let question = Question {
             catalogue: &catalogue,
             terms: Terms::default(),
@@ -99,7 +100,7 @@ impl Args {
                 gap_percent: if bound > 0.0 { (cost(&comparison.split) / bound - 1.0) * 100.0 } else { 0.0 },
             });
         }
-        let strategy = self.strategy.unwrap_or_else(|| "best of all".to_owned());
+        let strategy = self.only.name().unwrap_or("best of all").to_owned();
         let report = Report { catalogue: offer.name, strategy, points };
         if self.json {
             output::print_json(&report)?
@@ -113,7 +114,7 @@ impl Args {
 fn text(report: &Report) -> String {
     let head =
         ["PODS", "CONTAINERS", "VMS", "SECONDS", "NS/(N LOG2 N)", "AS-IS", "WHOLE", "SPLIT", "BOUND", "GAP"];
-    let mut table = output::table(&head);
+    let mut table = Table::new(head);
     for point in &report.points {
         let usd = |amount: f64| format!("${amount:.2}");
         table.add_row([
@@ -129,5 +130,5 @@ fn text(report: &Report) -> String {
             format!("{:.2} %", point.gap_percent),
         ]);
     }
-    output::render(&table)
+    table.terminal()
 }

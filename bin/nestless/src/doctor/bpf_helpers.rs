@@ -1,6 +1,6 @@
 //! What steer and reflector call in the kernel, and whether it is there.
 
-use super::Check;
+use super::check::Check;
 use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
@@ -87,7 +87,7 @@ pub(super) fn check(program: &str, lacking: Option<&[Helper]>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::{super::check::Verdict, *};
     use object::{Object as _, ObjectSection as _, SectionKind};
     use std::collections::BTreeSet;
 

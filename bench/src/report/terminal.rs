@@ -1,10 +1,11 @@
-//! A report for people: a line for each side of each metric.
+//! A report on a terminal: a line for each side of each metric.
 
-use crate::output;
-use nestless_bench::{Ratio, Report, Unit};
+use super::Report;
+use crate::metric::{Ratio, Unit};
+use nestless_page::Table;
 
 /// Three significant digits: no bench here is more exact.
-pub(crate) fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
@@ -14,12 +15,19 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// With its unit.
-pub(crate) fn quantity(value: f64, unit: Unit) -> String {
+pub fn quantity(value: f64, unit: Unit) -> String {
     format!("{} {unit}", number(value))
 }
 
-pub(super) fn render(report: &Report) -> String {
-    let mut table = output::table(&["METRIC", "SIDE", "P50", "P99", "MIN", "MAX", "UNIT", "RATIO"]);
+/// By round, and within which bounds that is certain.
+pub(super) fn bounds(ratio: &Ratio) -> String {
+    let [low, high] = ratio.interval_95;
+    format!("{:.3} ({low:.2} to {high:.2})", ratio.by_round.p50)
+}
+
+/// The report as text.
+pub fn terminal(report: &Report) -> String {
+    let mut table = Table::new(["METRIC", "SIDE", "P50", "P99", "MIN", "MAX", "UNIT", "RATIO"]);
     for metric in &report.metrics {
         for series in &metric.sides {
             let s = &series.summary;
@@ -32,6 +40,16 @@ pub(super) fn render(report: &Report) -> String {
         }
     }
     let counts = report.counts.iter().map(|(name, count)| format!("{name}: {count}\n"));
+    format!("{}\n{}{}\n", table.terminal(), counts.collect::<String>(), circumstances(report))
+}
+
+fn ratio(ratio: &Ratio) -> String {
+    let [low, high] = ratio.interval_95;
+    format!("{:.3} of {} ({low:.2} to {high:.2})", ratio.by_round.p50, ratio.to)
+}
+
+/// How much was measured, and where.
+pub(super) fn circumstances(report: &Report) -> String {
     let machine = &report.machine;
     let hypervisor = if machine.qemu.is_empty() {
         "namespace VMs: for trying out, not for figures".to_owned()
@@ -39,34 +57,14 @@ pub(super) fn render(report: &Report) -> String {
         format!("QEMU {} with {}", machine.qemu, machine.accelerator.to_uppercase())
     };
     format!(
-        "{}\n{}{} rounds in {:.0} s on {}, {} cores, Linux {}, {hypervisor}; load before: {:.1}\n",
-        output::render(&table),
-        counts.collect::<String>(),
-        report.rounds,
-        report.took_s,
-        machine.cpu,
-        machine.cores,
-        machine.kernel,
-        machine.load_before,
+        "{} rounds in {:.0} s on {}, {} cores, Linux {}, {hypervisor}; load before: {:.1}",
+        report.rounds, report.took_s, machine.cpu, machine.cores, machine.kernel, machine.load_before,
     )
-}
-
-/// By round, and within which bounds that is certain.
-fn ratio(ratio: &Ratio) -> String {
-    let [low, high] = ratio.interval_95;
-    format!("{:.3} of {} ({low:.2} to {high:.2})", ratio.by_round.p50, ratio.to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lines_of_a_cell_stand_below_each_other() {
-        let mut table = output::table(&["SIDE", "RATIO"]);
-        table.add_row(["hostlo", "1.0 of nic\n0.5 of nat"]);
-        assert_eq!(output::render(&table), "SIDE    RATIO\nhostlo  1.0 of nic\n        0.5 of nat\n");
-    }
 
     #[test]
     fn three_digits_are_enough() {
