@@ -1,3 +1,5 @@
+//! Against a QEMU that the test plays.
+
 use super::*;
 use std::os::fd::AsRawFd as _;
 use tokio::{
