@@ -14,7 +14,7 @@ function chart(host, label, paint) {
 addEventListener("resize", () => redrawn.forEach((redraw) => redraw()));
 
 /** Room for words of the charts' size, in pixels. */
-const roomFor = (words) => Math.max(0, ...words.map((text) => text.length)) * 7.2 + 10;
+const roomFor = (words) => Math.max(0, ...words.map((text) => text.length)) * 7.9 + 10;
 
 /** Where names and figures of rows stand, and what is left between them: names go above where the page is narrow. */
 function columns(width, names, texts) {

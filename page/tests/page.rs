@@ -64,7 +64,7 @@ fn every_part_is_drawn() {
             assert!(shown.contains(words), "{words}");
         }
         assert!(shown.contains("<title>A document</title>"), "a name was run as a script");
-        assert_eq!(shown.matches("&lt;/script&gt;").count(), 3, "and it is shown");
+        assert_eq!(shown.matches("&lt;script&gt;").count(), 3, "and it is shown");
     }
 }
 

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 
 use crate::error::PlacementError;
 use crate::fill::{Measure, Scale, split};
+use crate::item::{Amount, fits};
 use crate::packing::{Packing, Piece};
 use crate::plan::Plan;
-use crate::problem::{Amount, Problem, fits};
+use crate::problem::Problem;
 use crate::room_index::RoomIndex;
 use crate::strategy::{Strategy, Task};
 
@@ -75,10 +76,8 @@ pub(crate) fn best_fit<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, Plac
 /// The sizes to buy, those that give most of the scarcer resource for their price first; the largest of
 /// equals first.
 pub(crate) fn worthwhile_sizes(problem: &Problem<'_>) -> Vec<usize> {
-    let demand = crate::exact::demand(problem);
-    let admitted =
-        |size: &usize| problem.sizes[*size].available > 0 && problem.profiles.iter().any(|p| p[*size]);
-    let mut sizes: Vec<usize> = (0..problem.sizes.len()).filter(admitted).collect();
+    let demand = problem.demand();
+    let mut sizes = problem.usable_sizes();
     let cost = |size: usize| {
         let of = &problem.sizes[size];
         let vms = |d: usize| (u128::from(demand[d]) << 20).div_ceil(u128::from(of.room[d].max(1)));

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::configuration;
+use crate::effort::Effort;
 use crate::error::PlacementError;
-use crate::exact::{Effort, floor};
 use crate::price::Price;
 use crate::problem::Problem;
 use crate::strategy::Task;
@@ -29,6 +30,24 @@ pub enum Proof {
     Search,
 }
 
+impl Bound {
+    /// What room costs at least, at the best rates of any size.
+    pub(crate) fn continuous(problem: &Problem<'_>) -> Self {
+        let mut bound = Self { cost: Price(0), proof: Proof::Continuous };
+        bound.raise(problem, problem.rates.cost(&problem.demand()), Proof::Continuous);
+        bound
+    }
+
+    /// Takes another proven bound, where it is stronger: a cost between two sums of prices is that of the next.
+    pub(crate) fn raise(&mut self, problem: &Problem<'_>, cost: u64, proof: Proof) {
+        let step = problem.price_step();
+        let cost = Price(cost.div_ceil(step) * step);
+        if cost > self.cost {
+            *self = Self { cost, proof };
+        }
+    }
+}
+
 /// What no plan of `task` costs less than, without a search for plans: the continuous bound, and the
 /// configuration bound where there are few enough kinds of parts for it. [`compare`](crate::compare())
 /// proves more.
@@ -37,5 +56,8 @@ pub enum Proof {
 /// [`PlacementError`] where the task has no plan because of one pod alone.
 pub fn lower_bound(task: Task<'_>, effort: Effort) -> Result<Bound, PlacementError> {
     let problem = Problem::new(task)?;
-    Ok(floor(&problem, effort))
+    let mut bound = Bound::continuous(&problem);
+    let configured = configuration::bound(&problem, &problem.parts().0, &[], effort.columns);
+    bound.raise(&problem, configured, Proof::Configuration);
+    Ok(bound)
 }

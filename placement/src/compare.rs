@@ -7,8 +7,9 @@ use crate::best_fit::BestFit;
 use crate::bound::Bound;
 use crate::catalogue::Catalogue;
 use crate::dot_product::DotProduct;
+use crate::effort::Effort;
 use crate::error::PlacementError;
-use crate::exact::{Effort, Exact, solve};
+use crate::exact::{Exact, Solved, solve};
 use crate::hostlo::{Hostlo, post_pass};
 use crate::kubernetes::{Kubernetes, as_it_is};
 use crate::local_search::{LARGE, LocalSearch, improved, search};
@@ -99,7 +100,7 @@ fn best_split<'p>(
     whole: &Packing<'_>,
     relieved: &Packing<'p>,
     effort: Effort,
-) -> Result<crate::exact::Solved<'p>, PlacementError> {
+) -> Result<Solved<'p>, PlacementError> {
     let mut start = better(rebase(whole, problem), relieved.clone());
     search(&mut start);
     let mut moved = rebase(whole, problem);

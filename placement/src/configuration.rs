@@ -8,10 +8,9 @@
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem as Programme, Solution, Variable};
 
-use crate::exact::price_step;
-use crate::fit::Part;
+use crate::item::{Part, fits};
 use crate::knapsack::{Kind, Knapsack};
-use crate::problem::{Problem, fits};
+use crate::problem::Problem;
 
 /// Beyond this many kinds of parts the programme is not tried: their parts are small, and the continuous
 /// bound is near.
@@ -97,7 +96,7 @@ type Fillings = Vec<(usize, Vec<(usize, u64)>)>;
 impl<'p> Generation<'p> {
     /// Starts with worths that no part alone exceeds.
     fn new(problem: &'p Problem<'p>, kinds: Vec<(Part, u64)>, budget: u64) -> Option<Self> {
-        let step = price_step(problem);
+        let step = problem.price_step();
         let mut programme = Programme::new(OptimizationDirection::Maximize);
         let holds = |part: &Part, size: usize| {
             problem.profiles[part.profile][size] && fits(&part.need, &problem.sizes[size].room)
@@ -113,7 +112,7 @@ impl<'p> Generation<'p> {
             worths.push(programme.add_var(*count as f64, (0.0, most)));
         }
         let solution = programme.solve().ok()?.into_solution().ok()?;
-        let demand = crate::exact::demand(problem);
+        let demand = problem.demand();
         let worth = |(part, _): &(Part, u64)| problem.rates.worth(&part.need, &demand) / step as f64;
         let centre = kinds.iter().map(worth).collect();
         Some(Self { problem, kinds, sizes, worths, solution, centre, best: 0, step, budget })

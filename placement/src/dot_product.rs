@@ -3,12 +3,13 @@
 //!
 //! Items are looked at in groups of bounded size, so that the cost grows in proportion to their number.
 
-use crate::best_fit::worthwhile_sizes;
+use crate::best_fit::{best_fit, worthwhile_sizes};
 use crate::error::PlacementError;
-use crate::fill::{Measure, Scale, split};
+use crate::fill::{Choice, Measure, Scale, fill, split};
+use crate::item::Amount;
 use crate::packing::{Packing, Piece};
 use crate::plan::Plan;
-use crate::problem::{Amount, Problem};
+use crate::problem::Problem;
 use crate::strategy::{Strategy, Task};
 
 /// How many items are compared for the next place in a VM.
@@ -25,7 +26,7 @@ impl Strategy for DotProduct {
 
     fn place(&self, task: Task<'_>) -> Result<Plan, PlacementError> {
         let problem = Problem::new(task)?;
-        let base = crate::best_fit::best_fit(&problem)?;
+        let base = best_fit(&problem)?;
         Ok(dot_product(&problem, base).finish())
     }
 }
@@ -95,7 +96,7 @@ fn dissolve(packing: &mut Packing<'_>, scale: Scale) {
     for _ in 0..4 {
         let Some(last) = packing.vms.iter().rposition(|vm| !vm.pieces.is_empty()) else { return };
         let (mut next, items) = packing.without(&[last]);
-        let rest = crate::fill::fill(&mut next, scale, &items, crate::fill::Choice::Tightest);
+        let rest = fill(&mut next, scale, &items, Choice::Tightest);
         if !split(&mut next, scale, &rest) {
             return;
         }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::resources::Resources;
-use crate::verify::Violation;
+use crate::violation::Violation;
 
 /// Why a client cannot be planned, or a catalogue cannot be used. Nothing is placed then.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Puts items into VMs that are open already, and splits those that do not fit.
 
-use crate::fit::Part;
+use crate::item::{Amount, Part, UNLIMITED, fits, minus};
 use crate::packing::{Packing, Piece};
-use crate::problem::{Amount, Problem, UNLIMITED, fits, minus, plus};
+use crate::problem::Problem;
 
 /// The measure that items are sorted by, greatest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct Scale([u64; 2]);
 impl Scale {
     /// Shares of what the items take together.
     pub(crate) fn of(problem: &Problem<'_>) -> Self {
-        let total = problem.items.iter().fold([0; 4], |sum, item| plus(sum, item.whole));
+        let total = problem.demand();
         Self([total[0].max(1), total[1].max(1)])
     }
 

@@ -2,16 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::problem::{Amount, fits, minus};
-
-/// What is to be put somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Part {
-    /// What it takes.
-    pub(crate) need: Amount,
-    /// Which VM sizes admit it: an index into the problem's profiles.
-    pub(crate) profile: usize,
-}
+use crate::item::{Amount, Part, fits, minus, plus};
 
 /// The outcome of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +24,7 @@ pub(crate) fn fit(
     profiles: &[Vec<bool>],
     budget: &mut u64,
 ) -> Verdict {
-    let total = rooms.iter().fold([0; 4], |sum, room| crate::problem::plus(sum, *room));
+    let total = rooms.iter().fold([0; 4], |sum, room| plus(sum, *room));
     let weight = |need: &Amount| -> u128 {
         let share = |d: usize| (u128::from(need[d]) << 40) / u128::from(total[d].max(1));
         share(0).max(share(1)) * 4 + share(0).min(share(1))
@@ -135,7 +126,7 @@ impl<'s> Search<'s> {
     fn hopeless(&self, position: usize) -> bool {
         let least = &self.least[position];
         let usable = self.rooms.iter().filter(|room| fits(least, room));
-        let room = usable.fold([0; 4], |sum, room| crate::problem::plus(sum, *room));
+        let room = usable.fold([0; 4], |sum, room| plus(sum, *room));
         !fits(&self.rest[position], &room)
     }
 }

@@ -8,11 +8,11 @@
 use highs::{Col, HighsModelStatus, RowProblem, Sense};
 
 use crate::error::PlacementError;
-use crate::exact::price_step;
+use crate::item::{Item, UNLIMITED};
 use crate::local_search::improved;
 use crate::packing::{Packing, Piece};
 use crate::plan::Plan;
-use crate::problem::{Problem, UNLIMITED};
+use crate::problem::Problem;
 use crate::strategy::{Strategy, Task};
 
 /// Beyond so many variables the programme is not tried.
@@ -73,14 +73,14 @@ impl<'p> Programme<'p> {
             return None;
         }
         let mut rows = RowProblem::new();
-        let step = price_step(problem) as f64;
+        let step = problem.price_step() as f64;
         let price = |size: usize| problem.sizes[size].price as f64 / step;
         let binary = |rows: &mut RowProblem, cost: f64| rows.add_integer_column(cost, 0..=1);
         let bought = (0..places)
             .map(|_| (0..problem.sizes.len()).map(|size| binary(&mut rows, price(size))).collect())
             .collect();
         let mut some = |count: usize| -> Vec<Col> { (0..count).map(|_| binary(&mut rows, 0.0)).collect() };
-        let variables = |item: &crate::problem::Item| Variables {
+        let variables = |item: &Item| Variables {
             whole: some(places),
             fraction: some(if item.units.is_empty() { 0 } else { places }),
             units: item.units.iter().map(|_| some(places)).collect(),

@@ -4,10 +4,11 @@
 
 use crate::error::PlacementError;
 use crate::fill::{Measure, Scale};
+use crate::item::{Amount, fits, minus, plus};
 use crate::kubernetes::as_it_is;
 use crate::packing::{Packing, Vm};
 use crate::plan::Plan;
-use crate::problem::{Amount, Problem, fits, minus, plus};
+use crate::problem::Problem;
 use crate::strategy::{Strategy, Task};
 use crate::verify::verify;
 

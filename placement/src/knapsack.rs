@@ -1,6 +1,6 @@
 //! The most that one VM can be worth: a knapsack of several resources, searched depth first.
 
-use crate::problem::{Amount, UNLIMITED};
+use crate::item::{Amount, UNLIMITED, fits};
 
 /// A kind of part, of which there are `count`.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,7 @@ pub(crate) struct Knapsack {
 impl Knapsack {
     /// A VM with `room`, and what could be in it.
     pub(crate) fn new(kinds: Vec<Kind>, room: Amount) -> Self {
-        let mut kinds: Vec<Kind> =
-            kinds.into_iter().filter(|kind| crate::problem::fits(&kind.need, &room)).collect();
+        let mut kinds: Vec<Kind> = kinds.into_iter().filter(|kind| fits(&kind.need, &room)).collect();
         let share = |amount: u64, d: usize| (u128::from(amount) << 32) / u128::from(room[d].max(1));
         let weigh = |kind: &Kind| {
             MIXTURES.map(|[cpu, memory]| {

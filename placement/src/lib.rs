@@ -7,35 +7,42 @@
 //!
 //! All quantities are integers, all effort is counted in steps: the same task gives the same plan.
 
-pub mod best_fit;
-pub mod bound;
-pub mod catalogue;
-pub mod compare;
+mod best_fit;
+mod bound;
+mod catalogue;
+mod compare;
 mod configuration;
 pub mod constraint;
-pub mod dot_product;
-pub mod error;
-pub mod exact;
+mod dot_product;
+mod draw;
+mod effort;
+mod error;
+mod exact;
 mod fill;
 mod fit;
 #[cfg(feature = "highs")]
-pub mod highs;
+mod highs;
 pub mod hostlo;
+mod item;
 mod knapsack;
-pub mod kubernetes;
-pub mod local_search;
+mod kubernetes;
+mod leaders;
+mod local_search;
 mod packing;
-pub mod plan;
-pub mod pod;
-pub mod price;
+mod plan;
+mod plan_packing;
+mod pod;
+mod price;
 mod problem;
 mod rates;
 mod related;
 mod relation;
-pub mod resources;
+mod resources;
 mod room_index;
-pub mod strategy;
-pub mod verify;
+mod set_search;
+mod strategy;
+mod verify;
+mod violation;
 mod vm_sets;
 
 pub use best_fit::BestFit;
@@ -44,8 +51,9 @@ pub use catalogue::{Catalogue, VmSize};
 pub use compare::{Comparison, Terms, compare, strategies, strategy};
 pub use constraint::Constraints;
 pub use dot_product::DotProduct;
+pub use effort::Effort;
 pub use error::PlacementError;
-pub use exact::{Effort, Exact};
+pub use exact::Exact;
 #[cfg(feature = "highs")]
 pub use highs::Highs;
 pub use hostlo::Hostlo;
@@ -57,7 +65,8 @@ pub use price::Price;
 pub use problem::check;
 pub use resources::Resources;
 pub use strategy::{HostModel, Rules, Splitting, Strategy, Task};
-pub use verify::{Violation, verify};
+pub use verify::verify;
+pub use violation::Violation;
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,9 @@
 
 use crate::best_fit::best_fit;
 use crate::dot_product::dot_product;
+use crate::draw::{Draw, MOST_ITEMS};
+use crate::effort::Effort;
 use crate::error::PlacementError;
-use crate::exact::{Effort, refill};
 use crate::fill::{Measure, Scale};
 use crate::hostlo::post_pass;
 use crate::kubernetes::as_it_is;
@@ -16,14 +17,12 @@ use crate::packing::{Packing, Piece, Vm};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::related;
+use crate::set_search::refill;
 use crate::strategy::{Strategy, Task};
 
 /// Rounds for each VM of the starting point, and the most in all.
 const ROUNDS_PER_VM: usize = 60;
 const MOST_ROUNDS: usize = 1500;
-
-/// The most items whose VMs are taken together.
-pub(crate) const MOST_ITEMS: usize = 80;
 
 /// Beyond this many items the post-pass is no starting point: it is tried on its own.
 pub(crate) const LARGE: usize = 20_000;
@@ -71,9 +70,9 @@ fn constructed<'p>(problem: &'p Problem<'p>) -> Result<Packing<'p>, PlacementErr
 
 /// Improves a packing, a few VMs at a time.
 pub(crate) fn search(packing: &mut Packing<'_>) {
-    let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+    let mut draw = Draw::default();
     let rounds = (packing.vms.len() * ROUNDS_PER_VM).min(MOST_ROUNDS);
-    let floor = packing.problem.rates.cost(&crate::exact::demand(packing.problem));
+    let floor = packing.problem.rates.cost(&packing.problem.demand());
     if !packing.problem.relations.is_empty() {
         return related::search(packing, &mut draw, rounds, floor);
     }
@@ -155,8 +154,7 @@ fn stir(packing: &mut Packing<'_>, group: &[usize], draw: &mut Draw) {
     let mut items: Vec<(u64, usize)> = Vec::new();
     for piece in before.iter().flat_map(|(_, vm)| &vm.pieces) {
         let size = scale.measure(&piece.need, Measure::Sum);
-        // Decreasing, but each by chance up to twice as large as it is.
-        items.push((size + (size >> 10) * draw.below(1024) as u64, piece.item));
+        items.push((draw.enlarged(size), piece.item));
     }
     items.sort_unstable_by(|a, b| b.cmp(a));
     let was = gathered(packing);
@@ -177,19 +175,5 @@ fn stir(packing: &mut Packing<'_>, group: &[usize], draw: &mut Draw) {
     }
     if gathered(packing) < was {
         packing.restore(before);
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood, 2014): the same draws on every machine.
-pub(crate) struct Draw(u64);
-
-impl Draw {
-    /// A number less than `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) % limit.max(1) as u64) as usize
     }
 }

@@ -1,13 +1,14 @@
 //! A placement in the making: VMs with room left, and the pieces of items put into them. Every strategy
 //! builds its plan through this, so that no strategy can break a rule by itself.
 
-use crate::plan::{Fraction, Plan, PlannedVm, Score};
+use crate::item::{Amount, fits, minus, plus};
+use crate::leaders::Leaders;
+use crate::plan::Score;
 use crate::price::Price;
-use crate::problem::{Amount, Item, Problem, fits, minus, plus};
+use crate::problem::Problem;
 use crate::relation::Census;
 use crate::resources::Resources;
 use crate::strategy::HostModel;
-use crate::verify::Violation;
 
 /// An item, or some units of one, in a VM.
 #[derive(Clone, Debug)]
@@ -62,46 +63,6 @@ impl<'p> Packing<'p> {
     pub(crate) fn new(problem: &'p Problem<'p>) -> Self {
         let census = Census::new(&problem.relations);
         Self { problem, vms: Vec::new(), used: vec![0; problem.sizes.len()], census }
-    }
-
-    /// A plan that [`verify`](crate::verify()) finds nothing wrong with, as a packing.
-    ///
-    /// # Errors
-    /// When pods that are placed as one here, because they seek each other, are in several VMs, and when a
-    /// fraction with init containers is counted larger here than it is.
-    pub(crate) fn of(problem: &'p Problem<'p>, plan: &Plan) -> Result<Self, Violation> {
-        let mut item_of = vec![0; problem.task.client.pods.len()];
-        for (index, item) in problem.items.iter().enumerate() {
-            item.pods.iter().for_each(|&pod| item_of[pod] = index);
-        }
-        let mut packing = Self::new(problem);
-        for vm in &plan.vms {
-            let at = packing.open(vm.size);
-            for fraction in &vm.fractions {
-                let index = item_of[fraction.pod];
-                let item = &problem.items[index];
-                let here = |pod: &usize| vm.fractions.iter().any(|other| other.pod == *pod);
-                if !item.pods.iter().all(here) {
-                    return Err(Violation::Relation { pod: fraction.pod, demand: "affinity" });
-                }
-                if item.pods[0] != fraction.pod {
-                    continue;
-                }
-                let part = |unit: &usize| fraction.containers.contains(&item.units[*unit].containers[0]);
-                let units: Vec<usize> = (0..item.units.len()).filter(part).collect();
-                let piece = if units.len() == item.units.len() {
-                    Piece::whole(problem, index)
-                } else {
-                    Piece::fraction(problem, index, units)
-                };
-                // Fractions are counted as if the init containers of each ran at once.
-                if !fits(&piece.need, &packing.vms[at].room) {
-                    return Err(Violation::Overfull { vm: at, what: "CPU or memory" });
-                }
-                packing.put(at, piece);
-            }
-        }
-        Ok(packing)
     }
 
     /// Empty VMs of these sizes; `None` when the catalogue has fewer.
@@ -311,8 +272,7 @@ impl<'p> Packing<'p> {
         for piece in self.vms.iter().flat_map(|vm| &vm.pieces) {
             parts[piece.item] += 1;
         }
-        let split = parts.iter().filter(|&&parts| parts > 1);
-        Score { cost: Price(self.cost()), split_pods: split.clone().count(), fractions: split.sum() }
+        Score::of(Price(self.cost()), &parts)
     }
 
     /// Whether the VMs that share split pods fit their hosts.
@@ -328,63 +288,19 @@ impl<'p> Packing<'p> {
 
     /// For each VM, the first of those that must be on its host.
     pub(crate) fn shared_hosts(&self) -> Vec<usize> {
-        let mut leader: Vec<usize> = (0..self.vms.len()).collect();
+        let mut leaders = Leaders::of(self.vms.len());
         let mut first: Vec<Option<usize>> = vec![None; self.problem.items.len()];
         for (vm, at) in self.vms.iter().enumerate() {
             for piece in at.pieces.iter().filter(|piece| !piece.units.is_empty()) {
                 let other = *first[piece.item].get_or_insert(vm);
-                let (a, b) = (root(&leader, vm), root(&leader, other));
-                leader[a.max(b)] = a.min(b);
+                leaders.join(vm, other);
             }
         }
-        (0..leader.len()).map(|vm| root(&leader, vm)).collect()
+        (0..self.vms.len()).map(|vm| leaders.leader(vm)).collect()
     }
 
     /// Whether items have the company they seek, and none that they avoid.
     pub(crate) fn relations_hold(&self) -> bool {
         self.problem.relations.is_empty() || self.census.holds(&self.problem.relations)
     }
-
-    /// The finished plan, without empty VMs.
-    pub(crate) fn finish(self) -> Plan {
-        let hosts = self.shared_hosts();
-        let mut shared = vec![0; self.vms.len()];
-        hosts.iter().for_each(|&host| shared[host] += 1);
-        let mut numbers: Vec<Option<usize>> = vec![None; self.vms.len()];
-        let mut next = 0;
-        let mut vms = Vec::with_capacity(self.vms.len());
-        for (vm, host) in self.vms.into_iter().zip(hosts) {
-            if vm.pieces.is_empty() {
-                continue;
-            }
-            let host = (shared[host] > 1).then(|| {
-                *numbers[host].get_or_insert_with(|| {
-                    next += 1;
-                    next - 1
-                })
-            });
-            let fractions = vm.pieces.iter().flat_map(|piece| fractions(self.problem, piece)).collect();
-            vms.push(PlannedVm { size: vm.size, host, fractions });
-        }
-        Plan { vms }
-    }
-}
-
-fn root(leader: &[usize], mut index: usize) -> usize {
-    while leader[index] != index {
-        index = leader[index];
-    }
-    index
-}
-
-fn fractions(problem: &Problem<'_>, piece: &Piece) -> Vec<Fraction> {
-    let item: &Item = &problem.items[piece.item];
-    if piece.units.is_empty() || piece.units.len() == item.units.len() {
-        let all = |&pod: &usize| (0..problem.task.client.pods[pod].containers.len()).collect();
-        return item.pods.iter().map(|pod| Fraction { pod: *pod, containers: all(pod) }).collect();
-    }
-    let mut containers: Vec<usize> =
-        piece.units.iter().flat_map(|&unit| item.units[unit].containers.iter().copied()).collect();
-    containers.sort_unstable();
-    vec![Fraction { pod: item.pods[0], containers }]
 }

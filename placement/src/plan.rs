@@ -45,6 +45,14 @@ pub struct Score {
     pub fractions: usize,
 }
 
+impl Score {
+    /// `parts`: in how many VMs each pod is.
+    pub(crate) fn of(cost: Price, parts: &[usize]) -> Self {
+        let split = parts.iter().filter(|&&parts| parts > 1);
+        Self { cost, split_pods: split.clone().count(), fractions: split.sum() }
+    }
+}
+
 impl Plan {
     /// Price of one hour. `catalogue` is the one the plan was made with.
     pub fn cost(&self, catalogue: &Catalogue) -> Price {
@@ -58,7 +66,6 @@ impl Plan {
         for fraction in self.vms.iter().flat_map(|vm| &vm.fractions) {
             parts[fraction.pod] += 1;
         }
-        let split = parts.iter().filter(|&&parts| parts > 1);
-        Score { cost: self.cost(catalogue), split_pods: split.clone().count(), fractions: split.sum() }
+        Score::of(self.cost(catalogue), &parts)
     }
 }

@@ -1,76 +1,18 @@
 //! A task made ready for packing: pods become items of four whole numbers each, sizes become rooms of
 //! four, and what labels, taints and terms say is looked up once.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::catalogue::VmSize;
 use crate::constraint::HOSTNAME;
 use crate::error::PlacementError;
-use crate::pod::{Client, Pod};
+use crate::item::{Amount, Item, Part, Size, UNLIMITED, Unit, fits, plus};
+use crate::leaders::Leaders;
+use crate::pod::{Client, ContainerKind, Pod};
 use crate::rates::Rates;
 use crate::relation::Relations;
 use crate::resources::Resources;
 use crate::strategy::{HostModel, Rules, Splitting, Task};
-
-/// CPU (milli-vCPU), memory (bytes), pods, NICs: what an item takes or a VM offers.
-pub(crate) type Amount = [u64; 4];
-
-/// A limit that is not there. Far from `u64::MAX`, so that sums of rooms do not overflow.
-pub(crate) const UNLIMITED: u64 = 1 << 53;
-
-/// Whether `need` goes into `room`.
-pub(crate) fn fits(need: &Amount, room: &Amount) -> bool {
-    need[0] <= room[0] && need[1] <= room[1] && need[2] <= room[2] && need[3] <= room[3]
-}
-
-/// `a + b`.
-pub(crate) fn plus(a: Amount, b: Amount) -> Amount {
-    std::array::from_fn(|d| a[d] + b[d])
-}
-
-/// `a - b`, where `b` fits `a`.
-pub(crate) fn minus(a: Amount, b: Amount) -> Amount {
-    std::array::from_fn(|d| a[d] - b[d])
-}
-
-/// A VM size: its price and what it offers pods.
-#[derive(Clone, Debug)]
-pub(crate) struct Size {
-    /// Micro-dollars per hour.
-    pub(crate) price: u64,
-    /// What pods can have.
-    pub(crate) room: Amount,
-    /// How many can be had.
-    pub(crate) available: u32,
-    /// What the VM takes of its host.
-    pub(crate) capacity: Resources,
-}
-
-/// A part of a pod that may be in a VM of its own.
-#[derive(Clone, Debug)]
-pub(crate) struct Unit {
-    /// Ascending container indices.
-    pub(crate) containers: Vec<usize>,
-    /// What it takes beside others of its pod (CPU and memory only).
-    pub(crate) need: Amount,
-    /// What it takes at least, whatever is beside it: for bounds.
-    pub(crate) least: Amount,
-}
-
-/// What is placed together: one pod, or pods that affinity binds to one VM.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
-    /// Indices of the pods, ascending.
-    pub(crate) pods: Vec<usize>,
-    /// What it takes in one VM.
-    pub(crate) whole: Amount,
-    /// Which sizes may hold it: an index into [`Problem::profiles`].
-    pub(crate) profile: usize,
-    /// The parts it may be split into; empty when it may not.
-    pub(crate) units: Vec<Unit>,
-    /// What each fraction takes beside its units: overhead, one pod, its NICs and the endpoint.
-    pub(crate) fraction: Amount,
-}
 
 /// A client ready to be packed.
 #[derive(Clone, Debug)]
@@ -145,6 +87,44 @@ impl<'a> Problem<'a> {
         self.task.rules.splitting.max_fractions() as usize
     }
 
+    /// The sizes that can be had and that some item admits.
+    pub(crate) fn usable_sizes(&self) -> Vec<usize> {
+        let usable = |size: &usize| {
+            self.sizes[*size].available > 0 && self.profiles.iter().any(|profile| profile[*size])
+        };
+        (0..self.sizes.len()).filter(usable).collect()
+    }
+
+    /// What all items take at least together.
+    pub(crate) fn demand(&self) -> Amount {
+        self.items.iter().fold([0; 4], |sum, item| plus(sum, item.whole))
+    }
+
+    /// The amount that all prices are multiples of.
+    pub(crate) fn price_step(&self) -> u64 {
+        fn divisor(a: u64, b: u64) -> u64 {
+            if b == 0 { a } else { divisor(b, a % b) }
+        }
+        self.sizes.iter().fold(0, |step, size| divisor(step, size.price)).max(1)
+    }
+
+    /// What must be placed at least, and of each part the item and, where that may be split, the unit.
+    pub(crate) fn parts(&self) -> (Vec<Part>, Vec<(usize, Option<usize>)>) {
+        let (mut parts, mut origin) = (Vec::new(), Vec::new());
+        for (index, item) in self.items.iter().enumerate() {
+            let profile = item.profile;
+            if item.units.is_empty() {
+                parts.push(Part { need: item.whole, profile });
+                origin.push((index, None));
+            }
+            for (unit, of) in item.units.iter().enumerate() {
+                parts.push(Part { need: of.least, profile });
+                origin.push((index, Some(unit)));
+            }
+        }
+        (parts, origin)
+    }
+
     /// An item's pods by name, for messages.
     pub(crate) fn name(&self, item: usize) -> String {
         self.task.client.pods[self.items[item].pods[0]].name.clone()
@@ -186,7 +166,7 @@ pub fn check(client: &Client) -> Result<(), PlacementError> {
 }
 
 fn rooms(task: &Task<'_>) -> Vec<Size> {
-    let room = |size: &crate::catalogue::VmSize| {
+    let room = |size: &VmSize| {
         let free = size.allocatable();
         let limit = |most: Option<u32>| most.map_or(UNLIMITED, u64::from);
         [
@@ -209,29 +189,21 @@ fn rooms(task: &Task<'_>) -> Vec<Size> {
 /// their first pod.
 fn bundles(client: &Client) -> Result<Vec<Vec<usize>>, PlacementError> {
     let pods = &client.pods;
-    let mut leader: Vec<usize> = (0..pods.len()).collect();
+    let mut leaders = Leaders::of(pods.len());
     for (index, pod) in pods.iter().enumerate() {
         for term in pod.constraints.affinity.iter().filter(|term| term.topology_key == HOSTNAME) {
             let Some(target) = pods.iter().position(|other| term.selector.matches(&other.labels)) else {
                 let (client, pod) = (client.name.clone(), pod.name.clone());
                 return Err(PlacementError::Unsatisfiable { client, pod, demand: "affinity" });
             };
-            let (a, b) = (root(&leader, index), root(&leader, target));
-            leader[a.max(b)] = a.min(b);
+            leaders.join(index, target);
         }
     }
     let mut bundles: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for index in 0..pods.len() {
-        bundles.entry(root(&leader, index)).or_default().push(index);
+        bundles.entry(leaders.leader(index)).or_default().push(index);
     }
     Ok(bundles.into_values().collect())
-}
-
-fn root(leader: &[usize], mut index: usize) -> usize {
-    while leader[index] != index {
-        index = leader[index];
-    }
-    index
 }
 
 /// The sets of admitted sizes seen so far.
@@ -286,7 +258,7 @@ impl Profiles {
 
     fn admitted(&self, task: &Task<'_>, pods: &[&Pod]) -> Vec<bool> {
         let sizes = task.catalogue.sizes().iter().zip(&self.unlimited);
-        let admits = |(size, exists): (&crate::catalogue::VmSize, &bool)| {
+        let admits = |(size, exists): (&VmSize, &bool)| {
             *exists
                 && pods.iter().all(|pod| {
                     let constraints = &pod.constraints;
@@ -325,7 +297,7 @@ fn units(pod: &Pod, rules: Rules) -> Vec<Unit> {
     let unit = |containers: Vec<usize>| {
         let need = pod.request_of(containers.iter().copied());
         let least = containers.iter().map(|&index| &pod.containers[index]);
-        let least = least.filter(|container| container.kind != crate::pod::ContainerKind::Init);
+        let least = least.filter(|container| container.kind != ContainerKind::Init);
         let least: Resources = least.map(|container| container.request).sum();
         Unit {
             containers,

@@ -7,7 +7,7 @@
 //! No product overflows: amounts are at most 2^53, weights 2^30, and prices less than 2^40, which
 //! [`Catalogue::new`](crate::Catalogue::new) sees to.
 
-use crate::problem::{Amount, Size, UNLIMITED};
+use crate::item::{Amount, Size, UNLIMITED};
 
 /// Weights, and the size that offers most for its price under them.
 #[derive(Clone, Copy, Debug)]

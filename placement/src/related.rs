@@ -4,8 +4,8 @@
 //! Demands go across the whole client, so that no part of the packing can be solved alone, as
 //! [`local_search`](crate::local_search) does for items without any.
 
+use crate::draw::{Draw, MOST_ITEMS};
 use crate::fill::{Measure, Scale};
-use crate::local_search::{Draw, MOST_ITEMS};
 use crate::packing::{Packing, Piece};
 
 /// Items that may be put down anew in all rounds together: each round copies the packing.
@@ -46,9 +46,8 @@ fn put_back(packing: &mut Packing<'_>, scale: Scale, items: &[usize], draw: &mut
     let mut order: Vec<(bool, std::cmp::Reverse<u64>, usize)> = Vec::with_capacity(items.len());
     for &item in items {
         let size = scale.measure(&problem.items[item].whole, Measure::Dominant);
-        // Decreasing, but each by chance up to twice as large as it is; those that seek others after them.
-        let size = size + (size >> 10) * draw.below(1024) as u64;
-        order.push((problem.relations.seeks(item), std::cmp::Reverse(size), item));
+        // Those that seek others after them.
+        order.push((problem.relations.seeks(item), std::cmp::Reverse(draw.enlarged(size)), item));
     }
     order.sort_unstable();
     order.into_iter().all(|(_, _, item)| {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalogue::VmSize;
 use crate::constraint::{HOSTNAME, PodSelector};
-use crate::problem::Item;
+use crate::item::Item;
 use crate::strategy::Task;
 
 /// What a relation asks of a domain.
@@ -77,7 +78,7 @@ impl Relations {
     ) {
         let mut values: Vec<&String> = Vec::new();
         let domains = (key.topology != HOSTNAME).then(|| {
-            let value = |size: &crate::catalogue::VmSize| size.labels.get(key.topology).cloned();
+            let value = |size: &VmSize| size.labels.get(key.topology).cloned();
             let sizes: Vec<Option<String>> = task.catalogue.sizes().iter().map(value).collect();
             sizes
         });

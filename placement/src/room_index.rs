@@ -5,8 +5,9 @@
 //! Most VMs of a large fleet are full in one respect and have room in another. A node therefore keeps not
 //! the most CPU and the most memory below it, but a few pairs of both.
 
+use crate::item::{Amount, fits};
 use crate::packing::Packing;
-use crate::problem::{Amount, Problem, fits};
+use crate::problem::Problem;
 
 /// How many pairs of CPU and memory a node keeps.
 const CORNERS: usize = 6;

@@ -4,7 +4,9 @@
 //! together and costs no more: whatever fits the set fits that one too. With prices in proportion to size,
 //! as clouds have them, few sets remain for each price, which is what makes a complete search possible.
 
-use crate::problem::{Amount, Problem, UNLIMITED, plus};
+use crate::item::{Amount, UNLIMITED, plus};
+use crate::problem::Problem;
+use crate::strategy::HostModel;
 
 /// VM sizes by decreasing price, one for each VM, and the price of them all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +59,7 @@ struct Enumeration<'p> {
 
 impl<'p> Enumeration<'p> {
     fn new(problem: &'p Problem<'p>, limit: u64, budget: usize) -> Self {
-        let admitted =
-            |size: &usize| problem.sizes[*size].available > 0 && problem.profiles.iter().any(|p| p[*size]);
-        let mut order: Vec<usize> = (0..problem.sizes.len()).filter(admitted).collect();
+        let mut order = problem.usable_sizes();
         order.sort_by_key(|&size| std::cmp::Reverse((problem.sizes[size].price, problem.sizes[size].room)));
         let merged = |members: &[usize]| replaced(problem, members);
         let n = order.len();
@@ -140,6 +140,6 @@ fn replaced(problem: &Problem<'_>, members: &[usize]) -> bool {
             && one.price <= price
             && (0..4).all(|d| room[d] <= one.room[d])
             && problem.profiles.iter().all(usable)
-            && matches!(problem.task.rules.hosts, crate::strategy::HostModel::OnePerClient)
+            && matches!(problem.task.rules.hosts, HostModel::OnePerClient)
     })
 }

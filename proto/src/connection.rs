@@ -66,3 +66,17 @@ pub async fn channel(socket: &Path) -> Result<Channel, ConnectError> {
     let connecting = Endpoint::from_static("http://nestlessd").connect_with_connector(connector).await;
     connecting.map_err(|source| ConnectError::Grpc { path: socket.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn where_nobody_listens_is_told() {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let error = operator(&Path::new(folder).join("nobody.sock")).await.unwrap_err();
+        let ConnectError::Socket { source, .. } = &error else { panic!("{error}") };
+        assert_eq!(source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(error.to_string(), format!("connect to {folder}/nobody.sock"));
+    }
+}

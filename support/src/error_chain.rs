@@ -1,9 +1,7 @@
 //! An error with its causes, for where one line of text is all that passes: a log, a message to another process.
 
-use std::error::Error;
-
 /// The error, its cause, that one's cause and so on, in one line.
-pub fn in_full(error: &dyn Error) -> String {
+pub fn in_full(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,7 +1,7 @@
 //! What is wrong with an input, where, and what was left out of it.
 
-use super::amount::shorten;
 use super::quantity::QuantityError;
+use super::shorten;
 use nestless_support::error_chain::in_full;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,3 +1,5 @@
+//! Fleets of a few pods over hours.
+
 use super::*;
 use nestless_placement::{Pod, Price, VmSize};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Clusters of a few nodes, and what is left of them.
+
 use super::*;
 use crate::read::Ledger;
 use crate::read::kubernetes::{Cluster, Objects, Payer};

@@ -148,6 +148,6 @@ mod tests {
 
     #[test]
     fn this_process_has_a_kernel_under_it() {
-        assert!(super::super::kernel_at_least(&host().kernel, (3, 0)));
+        assert!(super::super::check::kernel_at_least(&host().kernel, (3, 0)));
     }
 }

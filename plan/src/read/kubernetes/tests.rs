@@ -1,3 +1,5 @@
+//! Objects as people write them and kubectl prints them.
+
 use super::*;
 use nestless_placement::ContainerKind;
 use proptest::prelude::*;
