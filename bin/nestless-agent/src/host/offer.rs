@@ -54,7 +54,7 @@ impl Offer {
                 .iter()
                 .map(|text| parse("an address", text))
                 .collect::<Result<_, _>>()?,
-            routes: routes.collect::<Result<_, _>>()?,
+            routes: routes.collect::<Result<_, HostError>>()?,
             mtu: mtu(answer.mtu_bytes)?,
             dns_servers: answer.dns_servers,
             warm: answer.warm,
