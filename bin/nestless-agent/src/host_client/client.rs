@@ -1,42 +1,35 @@
-//! The host, as the rest of the agent sees it: there or away, and asked by typed calls.
+//! The connection to the host, wherever it stands.
 
-mod calls;
-mod offer;
-mod refusal;
-mod session;
-
-pub(crate) use calls::{AttachWish, HostError, patiently};
-pub(crate) use offer::{Listed, Offer};
-pub(crate) use session::run;
-
+use super::error::HostError;
 use crate::config::Deadlines;
 use nestless_proto::guest_client::GuestClient;
+use nestless_support::telemetry::TraceParent;
 use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
-use tonic::transport::Channel;
+use tonic::{Request, transport::Channel};
 
 /// One connection that has said Hello.
 #[derive(Clone)]
-pub(crate) struct Session {
-    client: GuestClient<Channel>,
+pub(super) struct Session {
+    pub(super) client: GuestClient<Channel>,
     /// Counts connections, so that a call that broke can wait for a later one.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
-/// The host, wherever the connection to it stands.
+/// The host, connected or not.
 #[derive(Clone)]
-pub(crate) struct Host {
+pub(crate) struct HostClient {
     session: watch::Receiver<Option<Session>>,
-    deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
 }
 
-/// The other end of [`Host`]: where [`run`] tells how the connection stands.
-pub(crate) type SessionSlot = watch::Sender<Option<Session>>;
+/// The other end of [`HostClient`]: where the connecting task tells how the connection stands.
+pub(crate) struct SessionSlot(pub(super) watch::Sender<Option<Session>>);
 
-impl Host {
+impl HostClient {
     pub(crate) fn new(deadlines: Deadlines) -> (Self, SessionSlot) {
         let (slot, session) = watch::channel(None);
-        (Self { session, deadlines }, slot)
+        (Self { session, deadlines }, SessionSlot(slot))
     }
 
     /// Waits for a connection later than `generation`, however long it takes, and returns its own.
@@ -65,7 +58,7 @@ impl Host {
     }
 
     /// A session later than `generation`, as soon as there is one.
-    async fn session_after(&self, generation: u64, wait: Duration) -> Result<Session, HostError> {
+    pub(super) async fn session_after(&self, generation: u64, wait: Duration) -> Result<Session, HostError> {
         let mut sessions = self.session.clone();
         let later = |session: &Option<Session>| session.as_ref().is_some_and(|s| s.generation > generation);
         let found = timeout(wait, sessions.wait_for(later)).await;
@@ -74,4 +67,12 @@ impl Host {
             _ => Err(HostError::Away { waited: wait }),
         }
     }
+}
+
+/// The message with the caller's trace.
+pub(super) fn traced<T>(trace: TraceParent, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = trace.to_string().parse().expect("hexadecimal digits and dashes are a metadata value");
+    request.metadata_mut().insert(TraceParent::HEADER, value);
+    request
 }

@@ -1,9 +1,9 @@
 //! The host's answers in our own types.
 
-use super::HostError;
+use super::{error::HostError, wish::Purpose};
 use ipnet::IpNet;
 use nestless_guest::{
-    loopback_endpoint::{LoopbackEndpoint, PortSlice},
+    loopback_endpoint::PortSlice,
     pod_nic::{PodNic, PodRoute},
 };
 use nestless_model::{
@@ -17,22 +17,27 @@ use std::{fmt::Display, net::IpAddr, str::FromStr};
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     pub(crate) nic_mac: Mac,
-    pub(crate) pod_mac: Mac,
-    pub(crate) addresses: Vec<IpNet>,
-    pub(crate) routes: Vec<PodRoute>,
     pub(crate) mtu: Mtu,
-    pub(crate) dns_servers: Vec<String>,
     /// The guest should see it already.
     pub(crate) warm: bool,
-    /// It is for a fraction's endpoint, which chooses from these.
-    pub(crate) ports: Option<PortSlice>,
+    /// A fraction's endpoint chooses from the ports.
+    pub(crate) purpose: Purpose<OfferedPod, PortSlice>,
+}
+
+/// What a pod's interface has.
+#[derive(Debug, Clone)]
+pub(crate) struct OfferedPod {
+    pub(crate) mac: Mac,
+    pub(crate) addresses: Vec<IpNet>,
+    pub(crate) routes: Vec<PodRoute>,
+    pub(crate) dns_servers: Vec<String>,
 }
 
 /// An attachment that the host knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) attachment: AttachmentId,
-    pub(crate) offer: Offer,
+    pub(crate) nic: Mac,
     pub(crate) sandbox: String,
     pub(crate) in_use: bool,
 }
@@ -46,50 +51,54 @@ impl Offer {
                 gateway: gateway.map(|gateway| parse::<IpAddr>("a route's gateway", gateway)).transpose()?,
             })
         });
+        let addresses = answer.addresses.iter().map(|text| parse("an address", text));
         Ok(Self {
             nic_mac: parse("nic_mac", &answer.nic_mac)?,
-            pod_mac: parse("pod_mac", &answer.pod_mac)?,
-            addresses: answer
-                .addresses
-                .iter()
-                .map(|text| parse("an address", text))
-                .collect::<Result<_, _>>()?,
-            routes: routes.collect::<Result<_, HostError>>()?,
             mtu: mtu(answer.mtu_bytes)?,
-            dns_servers: answer.dns_servers,
             warm: answer.warm,
-            ports: None,
+            purpose: Purpose::Pod(OfferedPod {
+                mac: parse("pod_mac", &answer.pod_mac)?,
+                addresses: addresses.collect::<Result<_, _>>()?,
+                routes: routes.collect::<Result<_, HostError>>()?,
+                dns_servers: answer.dns_servers,
+            }),
         })
     }
 
     pub(super) fn read_join(answer: JoinResponse) -> Result<Self, HostError> {
         let missing = || HostError::Nonsense { what: "an endpoint without a place".to_owned() };
-        let nic_mac = parse("nic_mac", &answer.nic_mac)?;
         Ok(Self {
-            nic_mac,
-            pod_mac: nic_mac,
-            addresses: Vec::new(),
-            routes: Vec::new(),
+            nic_mac: parse("nic_mac", &answer.nic_mac)?,
             mtu: mtu(answer.mtu_bytes)?,
-            dns_servers: Vec::new(),
             warm: answer.warm,
-            ports: Some(ports(&answer.membership.ok_or_else(missing)?)?),
+            purpose: Purpose::Endpoint(ports(&answer.membership.ok_or_else(missing)?)?),
         })
     }
 
-    /// `None` when it is for a pod's interface.
-    pub(crate) fn endpoint(&self) -> Option<LoopbackEndpoint> {
-        Some(LoopbackEndpoint { nic_mac: self.nic_mac, mtu: self.mtu, ports: self.ports? })
+    /// The address that the NIC is to have while it is in use.
+    pub(crate) fn mac(&self) -> Mac {
+        match &self.purpose {
+            Purpose::Pod(pod) => pod.mac,
+            Purpose::Endpoint(_) => self.nic_mac,
+        }
     }
 
-    pub(crate) fn pod_nic(&self, interface: &InterfaceName) -> PodNic {
+    /// None for an endpoint.
+    pub(crate) fn addresses(&self) -> &[IpNet] {
+        match &self.purpose {
+            Purpose::Pod(pod) => &pod.addresses,
+            Purpose::Endpoint(_) => &[],
+        }
+    }
+
+    pub(crate) fn pod_nic(&self, pod: &OfferedPod, interface: &InterfaceName) -> PodNic {
         PodNic {
             nic_mac: self.nic_mac,
             interface: interface.clone(),
-            pod_mac: self.pod_mac,
+            pod_mac: pod.mac,
             mtu: self.mtu,
-            addresses: self.addresses.clone(),
-            routes: self.routes.clone(),
+            addresses: pod.addresses.clone(),
+            routes: pod.routes.clone(),
         }
     }
 }
@@ -98,22 +107,16 @@ impl Listed {
     pub(super) fn read(listed: Attachment) -> Result<Self, HostError> {
         let missing = |what: &str| HostError::Nonsense { what: format!("an attachment without {what}") };
         let id = listed.attachment.ok_or_else(|| missing("an id"))?;
+        let nic = listed.nic.ok_or_else(|| missing("a NIC"))?;
         Ok(Self {
             attachment: AttachmentId {
                 container: parse("a container id", &id.container_id)?,
                 interface: parse("an interface name", &id.interface)?,
             },
-            offer: Offer::read(listed.nic.ok_or_else(|| missing("a NIC"))?)?,
+            nic: parse("nic_mac", &nic.nic_mac)?,
             sandbox: listed.sandbox,
             in_use: listed.in_use,
         })
-    }
-}
-
-pub(super) fn wire_id(attachment: &AttachmentId) -> nestless_proto::AttachmentId {
-    nestless_proto::AttachmentId {
-        container_id: attachment.container.to_string(),
-        interface: attachment.interface.to_string(),
     }
 }
 

@@ -1,32 +1,33 @@
 //! Looks at the world instead of believing memory: when the agent starts, and whenever the host (re)connects.
 
-use super::{Agent, chain};
-use crate::{
+use super::{
+    agent::Agent,
     attachments::{Phase, Record},
-    host::{Listed, patiently},
+    error::{KeepError, ReleaseError, chain},
 };
-use nestless_guest::{pod_nic, port_mapping};
+use crate::host_client::{Listed, patiently};
+use nestless_guest::{home::Home, pod_nic, port_mapping};
 use nestless_model::identity::{AttachmentId, Mac};
-use nestless_support::{netns::Namespace, telemetry::TraceParent};
+use nestless_support::telemetry::TraceParent;
 use std::sync::Arc;
 
 impl Agent {
     /// What an earlier agent left. Needs no host; the listener is not open yet.
     pub(crate) async fn resume(self: &Arc<Self>) {
         for mut record in self.attachments.all() {
-            let here = match (record.phase, record.nic) {
-                (Phase::InUse, Some(nic)) => sandbox_with(record.sandbox.as_deref(), nic).await,
-                _ => None,
+            let here = match record.nic {
+                Some(nic) => self.home_with(&record, nic).await,
+                None => None,
             };
             let kept = match here {
-                Some(sandbox) => {
-                    record.number = self.number(&sandbox).await;
+                Some(home) => {
+                    record.number = self.number(&home).await;
                     self.keep(&record)
                 }
                 None => self.retire(record).await,
             };
             if let Err(error) = kept {
-                tracing::warn!(%error, "what an earlier agent left is not all in order");
+                tracing::warn!(error = chain(&error), "what an earlier agent left is not all in order");
             }
         }
         let living: Vec<AttachmentId> =
@@ -37,13 +38,12 @@ impl Agent {
         }
     }
 
-    /// Parks the NIC of an attachment that nobody finished or that lost its sandbox; the host hears of it when it is there.
-    async fn retire(&self, mut record: Record) -> Result<(), nestless_model::cni::CniError> {
-        if let (Some(nic), Some(path)) = (record.nic, &record.sandbox)
-            && let Ok(sandbox) = Namespace::open(path)
-            && let Err(error) = self.take_out(&record, &sandbox, nic).await
+    /// Parks the NIC of an attachment that nobody finished or that lost its home; the host hears of it when it is there.
+    async fn retire(&self, mut record: Record) -> Result<(), KeepError> {
+        if let (Some(nic), Some(home)) = (record.nic, record.home())
+            && let Err(error) = self.take_out(&record, &home, nic).await
         {
-            tracing::warn!(%error, "a NIC could not be taken back");
+            tracing::warn!(error = chain(&error), "a NIC could not be taken back");
         }
         record.phase = Phase::Detaching;
         self.keep(&record)
@@ -88,7 +88,7 @@ impl Agent {
         for listed in list {
             let _guard = self.locks.container(&listed.attachment.container).await;
             if let Err(error) = self.compare(listed, trace).await {
-                tracing::warn!(%error, "an attachment that the host knows is not in order");
+                tracing::warn!(error = chain(&error), "an attachment that the host knows is not in order");
             }
         }
         if self.settle_pending().await > 0 {
@@ -96,46 +96,42 @@ impl Agent {
         }
     }
 
-    async fn compare(
-        self: &Arc<Self>,
-        listed: Listed,
-        trace: TraceParent,
-    ) -> Result<(), nestless_model::cni::CniError> {
+    async fn compare(self: &Arc<Self>, listed: Listed, trace: TraceParent) -> Result<(), ReleaseError> {
         let known = self.attachments.get(&listed.attachment);
         let record = known.clone().unwrap_or_else(|| Record {
             sandbox: Some(listed.sandbox.clone()),
-            nic: Some(listed.offer.nic_mac),
+            nic: Some(listed.nic),
             mapped: true,
             ..Record::new(listed.attachment.clone(), Phase::InUse)
         });
-        let nic = record.nic.unwrap_or(listed.offer.nic_mac);
-        let here = match record.phase {
-            Phase::InUse => sandbox_with(record.sandbox.as_deref(), nic).await,
-            Phase::Attaching | Phase::Detaching => None,
-        };
-        let Some(sandbox) = here else {
-            // An ADD or DEL that ran while the list was under way has the last word: the lock makes its record current,
-            // and an attachment without one was listed before its DEL was carried out, or is nobody's.
+        let nic = record.nic.unwrap_or(listed.nic);
+        let Some(home) = self.home_with(&record, nic).await else {
+            // An attach or detach that ran while the list was under way has the last word: the lock makes its record
+            // current, and an attachment without one was listed before its end was carried out, or is nobody's.
             return self.release(Record { nic: Some(nic), ..record }, None, trace).await;
         };
         if known.is_none() {
             tracing::warn!(attachment = %listed.attachment, "an attachment without a record was found in its sandbox; adopting it");
-            self.keep(&Record { number: self.number(&sandbox).await, ..record.clone() })?;
+            self.keep(&Record { number: self.number(&home).await, ..record.clone() })?;
         }
         if !listed.in_use {
-            let device = pod_nic::device(&sandbox, &listed.attachment.interface).await;
+            let device = home.device(&self.parking, &listed.attachment.interface).await;
             self.confirm(&record, device, trace);
         }
         Ok(())
+    }
+
+    /// The home of an attachment in use, if the NIC is there. Who has borrowed one may have it anywhere but parked.
+    async fn home_with(&self, record: &Record, nic: Mac) -> Option<Home> {
+        let home = record.home().filter(|_| in_use(record))?;
+        let is_there = match &home {
+            Home::Sandbox(sandbox) => pod_nic::inspect(sandbox, nic).await.ok().flatten().is_some(),
+            Home::Vm(_) => !self.parking.holds(nic).await,
+        };
+        is_there.then_some(home)
     }
 }
 
 fn in_use(record: &Record) -> bool {
     record.phase == Phase::InUse
-}
-
-/// The sandbox at `path`, if the NIC is in it.
-async fn sandbox_with(path: Option<&str>, nic: Mac) -> Option<Namespace> {
-    let sandbox = Namespace::open(path?).ok()?;
-    pod_nic::inspect(&sandbox, nic).await.ok().flatten().map(|_| sandbox)
 }

@@ -1,8 +1,11 @@
 //! What happens without a call: NICs come and go, sandboxes die, the host comes back.
 
-use super::{Agent, DeadSandboxes};
-use crate::attachments::{Phase, Record};
-use nestless_guest::sandbox_watch::SandboxNumber;
+use super::{
+    agent::{Agent, DeadSandboxes},
+    attachments::{Phase, Record},
+    error::chain,
+};
+use nestless_guest::{home::Home, sandbox_watch::SandboxNumber};
 use nestless_support::telemetry::TraceParent;
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +32,7 @@ impl Agent {
         }
     }
 
-    /// A NIC that waits although a pod should have it lost its sandbox.
+    /// A NIC that waits although somebody should have it lost its home.
     fn look_for_strays(self: &Arc<Self>) {
         let free = self.parking.free().borrow().clone();
         let stray = |record: &Record| {
@@ -64,11 +67,23 @@ impl Agent {
         }
     }
 
-    pub(super) async fn lost(&self, record: Record) {
+    async fn lost(&self, record: Record) {
         let trace = TraceParent::root();
         tracing::warn!(attachment = %record.attachment, trace_id = trace.trace_id(), "a sandbox vanished without DEL; detaching");
         if let Err(error) = self.release(record, None, trace).await {
-            tracing::warn!(%error, "what a vanished sandbox had is not all gone");
+            tracing::warn!(error = chain(&error), "what a vanished sandbox had is not all gone");
+        }
+    }
+
+    /// From now on the sandbox's death is told. Without a number it is noticed at the next connect.
+    pub(super) async fn number(&self, home: &Home) -> Option<SandboxNumber> {
+        let Home::Sandbox(sandbox) = home else { return None };
+        match self.sandboxes.number(sandbox).await {
+            Ok(number) => Some(number),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a sandbox cannot be watched");
+                None
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Where the plugin calls: a unix socket that only root may use.
 #![expect(unsafe_code, reason = "a descriptor received by SCM_RIGHTS comes as a bare number")]
 
-use crate::service::Agent;
+use super::call;
+use crate::core::Agent;
 use anyhow::Context as _;
 use nestless_model::cni::{Answer, Invocation, MAX_MESSAGE_BYTES};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -68,7 +69,7 @@ async fn serve_one(mut stream: UnixStream, agent: Arc<Agent>) {
         }
         Err(_) => return tracing::debug!("a caller on the CNI socket said nothing"),
     };
-    let answer = agent.serve(invocation, sandbox).await;
+    let answer = call::answer(&agent, invocation, sandbox).await;
     if let Err(error) = reply(&mut stream, &answer).await {
         tracing::debug!(%error, "the runtime did not wait for the answer to a CNI call; it will call DEL");
     }

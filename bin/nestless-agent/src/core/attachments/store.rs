@@ -1,20 +1,8 @@
-//! What this agent has attached, in memory and below the run directory: a restart must know it while the host is away.
-//!
-//! ```text
-//! (none) -> Attaching -> InUse -> Detaching -> (none)
-//!               '-------------------^
-//! ```
-//! `Detaching` lasts until the host has heard of it.
+//! All records, in memory and on disk.
 
-mod locks;
-mod record;
-
-pub(crate) use locks::Locks;
-pub(crate) use record::{Phase, Record};
-
+use super::record::{Phase, Record};
 use anyhow::Context as _;
-use nestless_guest::digest::digest;
-use nestless_model::identity::AttachmentId;
+use nestless_model::identity::{AttachmentId, Mac};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -59,6 +47,12 @@ impl Attachments {
         self.lock().values().cloned().collect()
     }
 
+    /// The NICs that somebody outside the parking namespace and outside any sandbox of ours has.
+    pub(crate) fn lent(&self) -> Vec<Mac> {
+        let lent = |record: &Record| record.lent.is_some() && record.phase == Phase::InUse;
+        self.lock().values().filter(|record| lent(record)).filter_map(|record| record.nic).collect()
+    }
+
     /// Keeps the record, on disk first.
     pub(crate) fn put(&self, record: Record) -> io::Result<()> {
         let path = self.path(&record.attachment);
@@ -81,7 +75,7 @@ impl Attachments {
     }
 
     fn path(&self, attachment: &AttachmentId) -> PathBuf {
-        self.directory.join(format!("{:016x}.json", digest(attachment)))
+        self.directory.join(format!("{:016x}.json", attachment.digest()))
     }
 
     /// No holder panics half-way through a change: each is one call of the map's.

@@ -1,6 +1,6 @@
 //! Keeps a connection to the host: dial, say Hello, hand it out, and again when it breaks.
 
-use super::{Session, SessionSlot, calls::traced};
+use super::client::{Session, SessionSlot, traced};
 use crate::channel::{ByteStream, Dialer};
 use anyhow::Context as _;
 use hyper_util::rt::TokioIo;
@@ -26,7 +26,8 @@ const PING_DEADLINE: Duration = Duration::from_secs(20);
 const HELLO_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Runs until cancelled.
-pub(crate) async fn run(mut dialer: Dialer, boot_id: String, slot: SessionSlot) {
+pub(crate) async fn keep_connected(mut dialer: Dialer, boot_id: String, slot: SessionSlot) {
+    let SessionSlot(slot) = slot;
     let mut pause = FIRST_PAUSE;
     for generation in 1.. {
         match establish(&mut dialer, &boot_id).await {
