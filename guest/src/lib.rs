@@ -1,14 +1,18 @@
-//! Effects inside a VM: NICs that wait, NICs that pods have, ports that lead to pods, sandboxes that vanish.
+//! Effects inside a VM: NICs that wait, NICs that pods have, NICs that are lent, ports that lead to pods, sandboxes that
+//! vanish.
 //!
 //! ```text
 //! root namespace --(a NIC of ours appears)--> parking namespace --configure--> sandbox
-//!        ^                                           ^-------withdraw-----------'  |
+//!        ^                                      ^  | ^-------withdraw-----------'  |
+//!        |--------------------take_back---------'  |                               |
+//!        |<---------------------lend---------------'                               |
 //!        '-----------------(the sandbox dies: the kernel puts its NICs here)-------'
 //! ```
 
 pub mod announce;
-pub mod digest;
+pub mod home;
 pub mod identify;
+pub mod lent_nic;
 pub mod loopback_endpoint;
 pub mod parking;
 pub mod pod_nic;

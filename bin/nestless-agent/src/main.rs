@@ -1,15 +1,15 @@
 //! The agent in the VM: answers CNI calls, asks the host for NICs, and brings them into the pods.
 
-mod attachments;
 mod channel;
-mod cni_socket;
 mod config;
-mod host;
-mod service;
+mod core;
+mod front;
+mod host_client;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use config::Config;
+use front::cni;
 use nix::fcntl::{Flock, FlockArg};
 use std::{fs, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,18 +41,18 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let dialer = channel::Dialer::new(&config)?;
     let boot_id = boot_id()?;
 
-    let (host, slot) = host::Host::new(config.deadlines());
-    let (agent, dead) = service::Agent::new(&config, host, boot_id.clone()).await?;
+    let (host, slot) = host_client::HostClient::new(config.deadlines());
+    let (agent, dead) = core::Agent::new(&config, host, boot_id.clone()).await?;
     agent.resume().await;
-    let listener = cni_socket::listen(&config.run_dir.join("agent.sock"))?;
+    let listener = cni::listen(&config.run_dir.join("agent.sock"))?;
 
     let calls = TaskTracker::new();
     let stop = CancellationToken::new();
-    let _session = background(host::run(dialer, boot_id, slot));
+    let _session = background(host_client::keep_connected(dialer, boot_id, slot));
     let _follower = background(Arc::clone(&agent).follow_host());
     let _settler = background(Arc::clone(&agent).settle_all());
     let mut watch = background(Arc::clone(&agent).watch(dead));
-    let mut server = background(cni_socket::serve(listener, agent, calls.clone(), stop.clone()));
+    let mut server = background(cni::serve(listener, agent, calls.clone(), stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), run_dir = %config.run_dir.display(), "serving CNI calls");
 
     tokio::select! {

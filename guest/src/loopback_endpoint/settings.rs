@@ -3,20 +3,18 @@
 //! What stood there before is written into the alias of `lo` before anything is changed: it is where the settings are, goes
 //! with them, and outlives the agent.
 
-use super::{LoopbackEndpointError, NAME, Result, steer};
-use nestless_model::{
-    identity::Mtu,
-    loopback::{GroupSize, Place},
+use super::{
+    error::{LoopbackEndpointError, Result},
+    port_slice::PortSlice,
+    steer,
 };
+use nestless_model::identity::{ENDPOINT_INTERFACE, Mtu};
 use nestless_support::{
     netlink::{Link, Netlink},
     netns::Namespace,
     sysctl,
 };
 
-/// `net.ipv4.ip_local_port_range`'s default (Documentation/networking/ip-sysctl.rst).
-const FIRST_PORT: u16 = 32768;
-const LAST_PORT: u16 = 60999;
 /// How the alias of `lo` begins while the sandbox is a fraction.
 const NOTE_STEM: &str = "nestless fraction, before:";
 /// What stands in a note when `lo` had a clsact qdisc of its own, and in front of its own alias.
@@ -24,42 +22,6 @@ const HOOKED: &str = "clsact";
 const ALIAS: &str = " alias ";
 /// `IFALIASZ` (linux/if.h) without the end of the text.
 const MAX_ALIAS_BYTES: usize = 255;
-
-/// The ephemeral ports of one fraction: no two fractions of a group may choose the same one, for they share an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSlice {
-    first: u16,
-    last: u16,
-}
-
-/// Not a range of ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("ephemeral ports {first} to {last}: the first must be above 1023 and below the last")]
-pub struct PortSliceError {
-    first: u16,
-    last: u16,
-}
-
-impl PortSlice {
-    /// Both ends included.
-    ///
-    /// # Errors
-    /// When the range holds fewer than two ports, or one below 1024.
-    pub fn new(first: u16, last: u16) -> std::result::Result<Self, PortSliceError> {
-        if first < 1024 || first >= last {
-            return Err(PortSliceError { first, last });
-        }
-        Ok(Self { first, last })
-    }
-
-    /// What a place of such a group has of the kernel's default range, the same whenever it is taken; `None` for a place
-    /// that the group does not have.
-    pub fn of_place(place: Place, size: GroupSize) -> Option<Self> {
-        let ports = (LAST_PORT - FIRST_PORT + 1) / u16::from(size.get());
-        let first = FIRST_PORT + ports * u16::from(place.number());
-        size.has(place).then(|| Self { first, last: first + (ports - 1) })
-    }
-}
 
 /// What is set, and set back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +41,7 @@ const KEYS: [&str; 3] = [ROUTE_LOCALNET, ACCEPT_LOCAL, PORT_RANGE];
 
 impl Settings {
     pub(super) fn of_a_fraction(mtu: Mtu, ports: PortSlice) -> Self {
-        let ports = format!("{}\t{}", ports.first, ports.last);
+        let ports = format!("{}\t{}", ports.first(), ports.last());
         let sysctls =
             vec![(ROUTE_LOCALNET, "1".to_owned()), (ACCEPT_LOCAL, "1".to_owned()), (PORT_RANGE, ports)];
         Self { lo_mtu_bytes: mtu.bytes(), sysctls }
@@ -184,7 +146,7 @@ pub(super) async fn write(sandbox: &Namespace, inside: &Netlink, wanted: &Settin
 
 /// Keeps IPv6 from talking on the endpoint; where the kernel has none, there is nothing to keep.
 pub(super) async fn quiet(sandbox: &Namespace) -> Result<()> {
-    let key = format!("net/ipv6/conf/{NAME}/disable_ipv6");
+    let key = format!("net/ipv6/conf/{ENDPOINT_INTERFACE}/disable_ipv6");
     if sysctl::read_inside(sandbox, &key).await.is_err() {
         return Ok(());
     }
@@ -194,20 +156,7 @@ pub(super) async fn quiet(sandbox: &Namespace) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nestless_model::loopback::MAX_FRACTIONS;
-
-    #[test]
-    fn slices_fill_the_range_and_never_meet() {
-        for fractions in 1..=MAX_FRACTIONS {
-            let size = GroupSize::try_from(fractions as u32).unwrap();
-            let slices: Vec<_> = Place::all().filter_map(|place| PortSlice::of_place(place, size)).collect();
-            assert_eq!(slices.len(), fractions);
-            assert_eq!(slices[0].first, FIRST_PORT);
-            assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
-            let unused = LAST_PORT - slices[fractions - 1].last;
-            assert!(usize::from(unused) < fractions, "{unused} ports of {fractions} slices");
-        }
-    }
+    use nestless_model::loopback::{GroupSize, Place};
 
     #[test]
     fn a_note_reads_back() {

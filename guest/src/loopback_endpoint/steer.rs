@@ -1,11 +1,12 @@
 //! Steer in a sandbox. Its filters are the links' own: they outlive the agent and go with the sandbox.
 
-use super::{LoopbackEndpointError, NAME, Result};
+use super::error::{LoopbackEndpointError, Result};
 use aya::{
     Ebpf, EbpfLoader,
     programs::{ProgramError, SchedClassifier},
 };
 use nestless_bpf::steer::{ENDPOINT_IFINDEX, IN, OBJECT, OUT};
+use nestless_model::identity::ENDPOINT_INTERFACE;
 use nestless_support::{
     clsact::{self, Hook},
     netns::Namespace,
@@ -16,7 +17,7 @@ use std::io;
 const CLASS: u32 = 1;
 const LO: &str = "lo";
 /// In the order in which steer comes. What comes from the host is let in before anything is sent.
-const PLACES: [(&str, Hook); 2] = [(NAME, Hook::Ingress), (LO, Hook::Egress)];
+const HOOKS: [(&str, Hook); 2] = [(ENDPOINT_INTERFACE, Hook::Ingress), (LO, Hook::Egress)];
 
 pub(super) async fn attach(sandbox: &Namespace, endpoint_ifindex: u32) -> Result<()> {
     inside(sandbox, move || {
@@ -25,7 +26,7 @@ pub(super) async fn attach(sandbox: &Namespace, endpoint_ifindex: u32) -> Result
             .load(OBJECT)
             .map_err(load_error)?;
         // What comes is let in before anything is sent.
-        clsact::hand_over(load(&mut object, IN)?, NAME, LO)
+        clsact::hand_over(load(&mut object, IN)?, ENDPOINT_INTERFACE, LO)
             .map_err(|source| LoopbackEndpointError::HandOver { source })?;
         let exists = is_on(LO, Hook::Egress)?;
         clsact::set(load(&mut object, OUT)?, LO, Hook::Egress, CLASS, exists)
@@ -47,7 +48,7 @@ fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier>
 /// Succeeds where steer is not, or no longer.
 pub(super) async fn detach(sandbox: &Namespace) -> Result<()> {
     inside(sandbox, || {
-        for (link, hook) in PLACES.iter().rev() {
+        for (link, hook) in HOOKS.iter().rev() {
             if index(link).is_ok() {
                 clsact::clear(link, *hook)
                     .map_err(|source| LoopbackEndpointError::Attach { link, source })?;
@@ -71,7 +72,7 @@ pub(super) async fn remove_unused_hooks(sandbox: &Namespace) -> Result<()> {
 
 pub(super) async fn is_attached(sandbox: &Namespace) -> Result<bool> {
     inside(sandbox, || {
-        for (link, hook) in PLACES {
+        for (link, hook) in HOOKS {
             if index(link).is_err() || !is_on(link, hook)? {
                 return Ok(false);
             }

@@ -1,116 +1,13 @@
 //! Where NICs wait: a network namespace of its own, bind-mounted so that it outlives the agent, in which nothing can
 //! send, receive or configure them.
 //!
-//! A NIC that appears in the VM's root namespace, because the host plugged it or because its sandbox died, is moved here.
+//! A NIC that appears in the VM's root namespace, because the host plugged it or because its sandbox died, is moved here;
+//! one that is lent ([`crate::lent_nic`]) stays.
 
+mod lot;
 mod mover;
 mod valet;
 
+pub use lot::{Parking, ParkingError};
 pub use mover::MoveError;
-
-use crate::identify;
-use nestless_model::identity::Mac;
-use nestless_support::{
-    netlink::{Link, Netlink, NetlinkError},
-    netns::{Namespace, NamespaceError},
-};
-use std::{collections::BTreeSet, path::Path, time::Duration};
-use tokio::sync::watch;
-use tokio_util::task::AbortOnDropHandle;
-
-/// Plug-time addresses of the NICs that wait.
-pub type FreeNics = BTreeSet<Mac>;
-
-/// The parking namespace, and the task that fills it. Dropping it ends the task; the NICs stay where they are.
-pub struct Parking {
-    namespace: Namespace,
-    netlink: Netlink,
-    free: watch::Receiver<FreeNics>,
-    _valet: AbortOnDropHandle<()>,
-}
-
-impl Parking {
-    /// Opens or makes the namespace at `path` and begins to park the NICs of the calling thread's namespace. Returns when
-    /// all that were there already are parked.
-    ///
-    /// # Errors
-    /// When the namespace cannot be made, or the kernel's links cannot be watched.
-    pub async fn open(path: &Path) -> Result<Self, ParkingError> {
-        let namespace =
-            Namespace::open_or_create(path).map_err(|source| ParkingError::Namespace { source })?;
-        let watch_failed = |source| ParkingError::Watch { source };
-        let netlink = Netlink::inside(&namespace).await.map_err(watch_failed)?;
-        let (free, valet) = valet::start(&namespace, &netlink).await.map_err(watch_failed)?;
-        Ok(Self { namespace, netlink, free, _valet: valet })
-    }
-
-    /// The set of NICs that wait, and its changes.
-    pub fn free(&self) -> watch::Receiver<FreeNics> {
-        self.free.clone()
-    }
-
-    /// Waits until `nic` is here.
-    ///
-    /// # Errors
-    /// [`ParkingError::Absent`] when it does not come within `deadline`.
-    pub async fn wait_for(&self, nic: Mac, deadline: Duration) -> Result<(), ParkingError> {
-        let mut free = self.free();
-        let came = tokio::time::timeout(deadline, free.wait_for(|free| free.contains(&nic))).await;
-        match came {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(ParkingError::Absent { nic, waited: deadline }),
-        }
-    }
-
-    /// The namespace itself, in which no pod may be set up.
-    pub fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    /// Whether the NIC is here by the kernel's word, which is ahead of [`Parking::free`]. One that cannot be looked for is
-    /// not found.
-    pub async fn holds(&self, nic: Mac) -> bool {
-        matches!(self.find(nic).await, Ok(Some(_)))
-    }
-
-    pub(crate) fn netlink(&self) -> &Netlink {
-        &self.netlink
-    }
-
-    /// The NIC as it waits here; `None` when it does not.
-    pub(crate) async fn find(&self, nic: Mac) -> Result<Option<Link>, NetlinkError> {
-        Ok(identify::find(self.netlink.links().await?, nic))
-    }
-
-    /// Takes a NIC back from the namespace that `from` talks to.
-    pub(crate) async fn take_back(&self, from: &Netlink, link: &Link, nic: Mac) -> Result<(), MoveError> {
-        mover::park(from, link, nic, &self.namespace).await
-    }
-}
-
-/// Parking failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ParkingError {
-    /// There is no place to park in.
-    #[error("open the parking namespace")]
-    Namespace {
-        /// Why.
-        #[source]
-        source: NamespaceError,
-    },
-    /// The links cannot be seen.
-    #[error("watch the VM's links")]
-    Watch {
-        /// Why.
-        #[source]
-        source: NetlinkError,
-    },
-    /// It did not come.
-    #[error("the NIC with MAC address {nic} did not appear in this VM within {waited:?}")]
-    Absent {
-        /// Plug-time address.
-        nic: Mac,
-        /// How long was waited.
-        waited: Duration,
-    },
-}
+pub use valet::FreeNics;

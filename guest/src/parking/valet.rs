@@ -1,12 +1,17 @@
 //! The task that parks every NIC which appears in the root namespace, and knows which ones wait.
 
-use super::{FreeNics, mover};
+use super::mover;
 use crate::identify;
+use nestless_model::identity::Mac;
 use nestless_support::{
     netlink::{Link, LinkEvent, LinkMonitor, Netlink, NetlinkError},
     netns::Namespace,
 };
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -14,11 +19,44 @@ use tokio_util::task::AbortOnDropHandle;
 /// root namespace brings that forward.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// Plug-time addresses of the NICs that wait.
+pub type FreeNics = BTreeSet<Mac>;
+
+/// NICs that stand in the root namespace because somebody is to have them there.
+#[derive(Clone, Default)]
+pub(super) struct Lent(Arc<Mutex<BTreeSet<Mac>>>);
+
+impl Lent {
+    pub(super) fn insert(&self, nic: Mac) {
+        self.lock().insert(nic);
+    }
+
+    pub(super) fn remove(&self, nic: Mac) {
+        self.lock().remove(&nic);
+    }
+
+    fn contains(&self, nic: Mac) -> bool {
+        self.lock().contains(&nic)
+    }
+
+    /// No holder panics half-way through a change: each is one call of the set's.
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Mac>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FromIterator<Mac> for Lent {
+    fn from_iter<I: IntoIterator<Item = Mac>>(nics: I) -> Self {
+        Self(Arc::new(Mutex::new(nics.into_iter().collect())))
+    }
+}
+
 struct Valet {
     arrivals: LinkMonitor,
     parked: LinkMonitor,
     root: Netlink,
     parking: Namespace,
+    lent: Lent,
     free: watch::Sender<FreeNics>,
 }
 
@@ -26,6 +64,7 @@ struct Valet {
 pub(super) async fn start(
     parking: &Namespace,
     inside: &Netlink,
+    lent: Lent,
 ) -> Result<(watch::Receiver<FreeNics>, AbortOnDropHandle<()>), NetlinkError> {
     let (free, receiver) = watch::channel(FreeNics::new());
     let mut valet = Valet {
@@ -33,6 +72,7 @@ pub(super) async fn start(
         parked: LinkMonitor::inside(parking).await?,
         root: Netlink::here()?,
         parking: parking.clone(),
+        lent,
         free,
     };
     valet.park_all().await;
@@ -84,7 +124,9 @@ impl Valet {
     }
 
     async fn park(&mut self, link: &Link) -> bool {
-        let Some(nic) = identify::plugged_mac(link) else { return true };
+        let Some(nic) = identify::plugged_mac(link).filter(|nic| !self.lent.contains(*nic)) else {
+            return true;
+        };
         match mover::park(&self.root, link, nic, &self.parking).await {
             Ok(()) => tracing::debug!(%nic, link = %link.name, "parked"),
             // Unplugged, or already moved because of an earlier event.

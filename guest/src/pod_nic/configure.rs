@@ -1,7 +1,17 @@
-//! From the parking namespace to a working pod interface.
+//! From the parking namespace to a working pod interface, and back.
 
-use super::{Device, PodNic, PodNicError, SandboxRoute, device, routing, withdraw};
-use crate::{announce, identify::hardware, parking::Parking};
+use super::{
+    device::{Device, device},
+    error::PodNicError,
+    nic::{PodNic, SandboxRoute},
+    routing,
+};
+use crate::{
+    announce,
+    identify::{self, hardware},
+    parking::Parking,
+};
+use nestless_model::identity::Mac;
 use nestless_support::{
     netlink::{AddressGeneration, Link, LinkEvent, LinkMonitor, Netlink, NetlinkError, NewAddress},
     netns::Namespace,
@@ -15,7 +25,7 @@ const CARRIER_DEADLINE: Duration = Duration::from_secs(3);
 /// What [`configure`] found out about the NIC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configured {
-    /// Its place on the PCI bus and its driver.
+    /// Its PCI address and its driver.
     pub device: Device,
     /// Its routes: in the main table, and for a NIC that is not the sandbox's only one also in a table of its own.
     pub routes: Vec<SandboxRoute>,
@@ -43,8 +53,8 @@ pub async fn configure(
     let waiting = waiting.ok_or(PodNicError::Absent { nic: nic.nic_mac })?;
 
     let alone = there.iter().all(|link| link.loopback);
-    let place = Place { sandbox, inside: &inside, alone };
-    let outcome = bring(parking, &place, &waiting, nic).await;
+    let target = Target { sandbox, inside: &inside, alone };
+    let outcome = bring(parking, &target, &waiting, nic).await;
     if outcome.is_err()
         && let Err(error) = withdraw(parking, sandbox, nic.nic_mac).await
     {
@@ -54,8 +64,25 @@ pub async fn configure(
     outcome
 }
 
+/// Takes a NIC out of `sandbox`, whatever the pod has done to it: renamed, given another MAC address, addresses, routes.
+/// Returns whether it was there. May be repeated.
+///
+/// # Errors
+/// When the sandbox cannot be looked into, or the kernel does not let go of the NIC or its rules.
+pub async fn withdraw(parking: &Parking, sandbox: &Namespace, nic: Mac) -> Result<bool, PodNicError> {
+    let look = |source| PodNicError::Look { source };
+    let inside = Netlink::inside(sandbox).await.map_err(look)?;
+    let Some(link) = identify::find(inside.links().await.map_err(look)?, nic) else { return Ok(false) };
+    routing::forget(&inside, link.index).await.map_err(|source| PodNicError::Rules { nic, source })?;
+    match parking.take_back(&inside, &link, nic).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.source.is_missing() => Ok(false),
+        Err(source) => Err(PodNicError::Withdraw { nic, source }),
+    }
+}
+
 /// Where a NIC goes.
-struct Place<'a> {
+struct Target<'a> {
     sandbox: &'a Namespace,
     inside: &'a Netlink,
     /// No link but loopback was there before.
@@ -64,11 +91,11 @@ struct Place<'a> {
 
 async fn bring(
     parking: &Parking,
-    place: &Place<'_>,
+    target: &Target<'_>,
     waiting: &Link,
     nic: &PodNic,
 ) -> Result<Configured, PodNicError> {
-    let Place { sandbox, inside, alone } = *place;
+    let Target { sandbox, inside, alone } = *target;
     let failed = |source| PodNicError::Configure { interface: nic.interface.clone(), source };
     let name = nic.interface.as_str();
     parking.netlink().move_to(waiting, sandbox, Some(name)).await.map_err(failed)?;

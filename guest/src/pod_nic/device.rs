@@ -52,8 +52,8 @@ fn ask(interface: &InterfaceName) -> Option<Device> {
     // SAFETY: all bytes zero are a valid `ifreq`, which is plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // At most 15 bytes of the 16 are written: the last stays zero.
-    for (place, byte) in request.ifr_name.iter_mut().zip(interface.as_str().bytes()) {
-        *place = byte.cast_signed() as libc::c_char;
+    for (letter, byte) in request.ifr_name.iter_mut().zip(interface.as_str().bytes()) {
+        *letter = byte.cast_signed() as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut info).cast();
     // SAFETY: the request and the information it points to live until the call returns, and both have the kernel's layout.

@@ -1,6 +1,6 @@
 //! What a NIC in a sandbox looks like now.
 
-use super::{PodNicError, SandboxRoute, routing};
+use super::{error::PodNicError, nic::SandboxRoute, routing};
 use crate::identify;
 use ipnet::IpNet;
 use nestless_model::identity::Mac;

@@ -5,7 +5,7 @@
 //! for the packets that have one of its addresses. An answer must leave by the NIC that was asked, since the host's guard
 //! lets no other NIC's address out.
 
-use super::PodNic;
+use super::nic::PodNic;
 use ipnet::IpNet;
 use nestless_support::netlink::{Netlink, NetlinkError, Route, SourceRule};
 use std::net::IpAddr;

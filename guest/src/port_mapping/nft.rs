@@ -1,7 +1,7 @@
 //! Runs `nft`, and keeps what it says when it refuses. (The crate nftables, as of 0.6.3, leaves the standard error of a
 //! ruleset that is applied to this process's own.)
 
-use super::PortMappingError;
+use super::error::{Complaint, PortMappingError};
 use std::{
     io::{self, Write as _},
     process::{Command, Output, Stdio},
@@ -9,13 +9,6 @@ use std::{
 
 /// How much of it is repeated: it may quote a whole ruleset.
 const MAX_WORDS_CHARS: usize = 400;
-
-/// A refusal of `nft`'s.
-#[derive(Debug, thiserror::Error)]
-#[error("nft: {words}")]
-pub struct Complaint {
-    words: String,
-}
 
 /// The rulesets of family inet, in JSON.
 pub(super) fn list() -> Result<Vec<u8>, PortMappingError> {

@@ -1,6 +1,5 @@
 //! The table's contents, as commands in the JSON of libnftables (`man 5 libnftables-json`).
 
-use crate::digest::digest;
 use nestless_model::{
     identity::AttachmentId,
     port_mapping::{PortMapping, Protocol},
@@ -20,7 +19,7 @@ pub(super) struct Key(String);
 
 impl Key {
     pub(super) fn of(attachment: &AttachmentId) -> Self {
-        Self(format!("{:016x}", digest(attachment)))
+        Self(format!("{:016x}", attachment.digest()))
     }
 
     fn inward(&self) -> String {

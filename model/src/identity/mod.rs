@@ -39,6 +39,14 @@ impl AttachmentId {
     pub fn is_endpoint(&self) -> bool {
         self.interface.as_str() == ENDPOINT_INTERFACE
     }
+
+    /// A short name where its own is too long: nftables chains, file names. FNV-1a, 64 bits: the same in every version of
+    /// ours, since a later one must be able to clean up after an earlier one.
+    pub fn digest(&self) -> u64 {
+        self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
 }
 
 impl fmt::Display for AttachmentId {
@@ -156,6 +164,12 @@ mod tests {
         assert_eq!(NicId::from_link_name("nlbridge"), None);
         assert_eq!(NicId::from_link_name("nl01"), None);
         assert_eq!(NicId::from_link_name("eth0"), None);
+    }
+
+    #[test]
+    fn a_digest_is_the_same_in_every_version() {
+        let id = AttachmentId::of_endpoint(ContainerId::new("a").unwrap());
+        assert_eq!(format!("{:016x}", id.digest()), "6982ad9089826cc2");
     }
 
     #[test]

@@ -72,7 +72,7 @@ struct Line {
     greeting: Option<Greeting>,
     #[serde(rename = "return", default, deserialize_with = "present")]
     value: Option<Value>,
-    error: Option<Refusal>,
+    error: Option<ErrorObject>,
     event: Option<String>,
     #[serde(default)]
     data: Map<String, Value>,
@@ -98,7 +98,7 @@ struct Numbers {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorObject {
     class: String,
     desc: String,
 }
@@ -124,7 +124,7 @@ pub fn parse_line(line: &[u8]) -> Result<Message, MalformedLine> {
         Line { greeting: Some(Greeting { version: Version { qemu } }), .. } => {
             Ok(Message::Greeting { version: (qemu.major, qemu.minor, qemu.micro) })
         }
-        Line { error: Some(Refusal { class, desc }), .. } => Ok(Message::Error { id, class, desc }),
+        Line { error: Some(ErrorObject { class, desc }), .. } => Ok(Message::Error { id, class, desc }),
         Line { event: Some(name), data, .. } => Ok(Message::Event(Event { name, data })),
         Line { value: Some(value), .. } => Ok(Message::Return { id, value }),
         _ => Err(MalformedLine::Kind { excerpt: excerpt() }),

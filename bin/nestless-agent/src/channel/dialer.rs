@@ -1,13 +1,25 @@
 //! Opens the channel, again and again.
 
-use super::{ByteStream, ChannelSpec, SERIAL_PORT, VSOCK_PORT};
+use super::spec::ChannelSpec;
 use crate::config::Config;
 use anyhow::Context as _;
 use nestless_support::serial_link::{SerialLink, VirtioPort};
 use std::path::Path;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
 use tokio_vsock::{VMADDR_CID_HOST, VsockAddr, VsockStream};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+/// The name of the virtio-serial port.
+const SERIAL_PORT: &str = "org.nestless.channel.0";
+/// Where nestlessd listens on AF_VSOCK.
+const VSOCK_PORT: u32 = 1788;
+
+/// What every channel gives.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// Knows where the host is.
 pub(crate) struct Dialer {

@@ -1,0 +1,69 @@
+//! From the host's offer to a NIC in use.
+
+use super::{
+    agent::Agent,
+    attachments::{Phase, Record},
+    error::{AttachError, PortsError},
+    request::AttachRequest,
+};
+use crate::host_client::{Offer, Purpose};
+use nestless_guest::{
+    home::Home,
+    lent_nic::{self, LentNic},
+    loopback_endpoint::{self, LoopbackEndpoint},
+    pod_nic::{self, Configured},
+    port_mapping,
+};
+use std::net::IpAddr;
+
+impl Agent {
+    /// The record says at every moment what would have to be taken back.
+    pub(super) async fn set_up(
+        &self,
+        request: &AttachRequest,
+        offer: &Offer,
+        record: &mut Record,
+    ) -> Result<Configured, AttachError> {
+        record.nic = Some(offer.nic_mac);
+        record.mapped = !request.port_mappings.is_empty();
+        self.keep(record)?;
+        self.parking.wait_for(offer.nic_mac, self.deadlines.nic).await?;
+        let configured = self.bring_home(request, offer).await?;
+        if record.mapped {
+            map_ports(request, offer).await?;
+        }
+        record.number = self.number(&request.home).await;
+        record.phase = Phase::InUse;
+        self.keep(record)?;
+        Ok(configured)
+    }
+
+    async fn bring_home(&self, request: &AttachRequest, offer: &Offer) -> Result<Configured, AttachError> {
+        let interface = &request.attachment.interface;
+        let device = match (&request.home, &offer.purpose) {
+            (Home::Sandbox(sandbox), Purpose::Pod(pod)) => {
+                let nic = offer.pod_nic(pod, interface);
+                return Ok(pod_nic::configure(&self.parking, sandbox, &nic).await?);
+            }
+            (Home::Sandbox(sandbox), Purpose::Endpoint(ports)) => {
+                let endpoint = LoopbackEndpoint { nic_mac: offer.nic_mac, mtu: offer.mtu, ports: *ports };
+                loopback_endpoint::join(&self.parking, sandbox, &endpoint).await?;
+                pod_nic::device(sandbox, interface).await
+            }
+            // Whoever borrows it does the rest, whatever it is for.
+            (Home::Vm(name), _) => {
+                let name = name.clone();
+                let nic = LentNic { nic_mac: offer.nic_mac, name, mac: offer.mac(), mtu: offer.mtu };
+                lent_nic::lend(&self.parking, &nic).await?
+            }
+        };
+        Ok(Configured { device, routes: Vec::new() })
+    }
+}
+
+async fn map_ports(request: &AttachRequest, offer: &Offer) -> Result<(), PortsError> {
+    let (attachment, mappings) = (request.attachment.clone(), request.port_mappings.clone());
+    let addresses: Vec<IpAddr> = offer.addresses().iter().map(|address| address.addr()).collect();
+    let set = move || port_mapping::set(&attachment, &addresses, &mappings);
+    Ok(tokio::task::spawn_blocking(set).await??)
+}
