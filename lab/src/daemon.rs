@@ -2,7 +2,7 @@
 
 use crate::{
     image::ProgramError,
-    places::LabName,
+    names::LabName,
     process::{self, Lifetime, ProcessRecord},
     state::{LabState, Vmm},
 };
@@ -180,7 +180,7 @@ pub(crate) async fn start(
         written.map_err(|source| DaemonError::Config { path, source })?;
     }
     let notify = dir.join("notify.sock");
-    crate::places::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
+    crate::names::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
     let listener = UnixDatagram::bind(&notify).map_err(DaemonError::Start)?;
     let mut command = Command::new(program);
     command.arg("--config").arg(&config).env("NOTIFY_SOCKET", &notify).stdin(Stdio::null());
@@ -198,7 +198,7 @@ pub(crate) async fn start(
             return Err(DaemonError::Ended { status, tail: tail(&log), log });
         }
     }
-    crate::places::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
+    crate::names::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
     Ok((child, record))
 }
 

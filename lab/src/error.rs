@@ -5,9 +5,8 @@ use crate::{
     daemon::DaemonError,
     guest::{ExecError, GuestError},
     image::ImageError,
-    places::{LabName, LabNameError},
+    names::{LabName, LabNameError},
     removal::RemovalError,
-    server::Server,
     state::StateError,
 };
 use nestless_model::{identity::VmName, topology::TopologyError};
@@ -30,7 +29,7 @@ pub enum LabError {
         max: usize,
     },
     /// No VM takes so many NICs.
-    #[error("plan the VMs' places for NICs")]
+    #[error("plan the VMs' slots for NICs")]
     Topology(#[from] TopologyError),
     /// Not root.
     #[error("a lab makes network namespaces and TAPs, and so needs root: run it with sudo")]
@@ -171,18 +170,6 @@ pub enum LabError {
     NoAddress {
         /// A VM, or a pod.
         what: String,
-    },
-    /// A server ended, or does not answer.
-    #[error("{server} in pod {pod} of {vm} does not answer on its localhost: {said}")]
-    Server {
-        /// Which.
-        server: Server,
-        /// The pod.
-        pod: String,
-        /// The pod's VM.
-        vm: VmName,
-        /// The last that it said, and what its client did.
-        said: String,
     },
     /// Part of it could not be removed.
     #[error("remove the lab: {}", list(.0))]

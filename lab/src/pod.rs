@@ -68,6 +68,17 @@ pub struct Pod {
     pub result: Value,
 }
 
+impl Pod {
+    /// Its IPv4 address.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn ipv4(&self) -> Result<IpAddr, LabError> {
+        let found = self.addresses.iter().copied().find(IpAddr::is_ipv4);
+        found.ok_or_else(|| LabError::NoAddress { what: format!("pod {} of {}", self.name, self.vm) })
+    }
+}
+
 impl Lab {
     /// Makes a pod. When it cannot be connected, nothing of it is left.
     ///
