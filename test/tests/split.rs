@@ -226,6 +226,7 @@ async fn a_dead_vm_resets_its_connections() {
     let asks = Fraction { site: &site, vm: "vm1", name: web };
     let serves = Fraction { site: &site, vm: "vm2", name: database };
     serves.runs(&format!("busybox nc -l -p {PORT} -e busybox sleep 1000 >/dev/null 2>&1 & echo")).await;
+    serves.listens(PORT).await;
     asks.runs(&format!("busybox nc 127.0.0.1 {PORT} <>/dev/zero >/dev/null 2>/tmp/said & echo $! >/tmp/pid"))
         .await;
     eventually("a connection", || async {
