@@ -69,6 +69,28 @@ pub enum LabError {
         /// What there is.
         known: String,
     },
+    /// Another pod has the name.
+    #[error(
+        "pod {pod} is in {vm} already, and was left as it is: `nestless lab pod del --name {lab} {vm} {pod}` removes it"
+    )]
+    PodExists {
+        /// The lab.
+        lab: LabName,
+        /// The VM.
+        vm: VmName,
+        /// The name.
+        pod: String,
+    },
+    /// No such pod.
+    #[error("there is no pod {pod} in {vm}: `nestless lab pod ls --name {lab}` lists them")]
+    NoPod {
+        /// The lab.
+        lab: LabName,
+        /// The VM.
+        vm: VmName,
+        /// What was asked for.
+        pod: String,
+    },
     /// A file or directory of the lab's.
     #[error("{operation} {path}")]
     Files {
@@ -154,10 +176,12 @@ pub enum LabError {
         source: io::Error,
     },
     /// CNI refused.
-    #[error("CNI {command} of pod {pod}: {message}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
+    #[error("CNI {command} of pod {pod} in {vm}: {message}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
     Cni {
         /// ADD or DEL.
         command: &'static str,
+        /// The VM.
+        vm: VmName,
         /// The pod.
         pod: String,
         /// The plugin's answer.

@@ -5,6 +5,7 @@
 
 mod builder;
 mod cache;
+mod cni;
 mod construction;
 mod daemon;
 mod error;
@@ -33,7 +34,7 @@ pub use guest::{Exec, ExecError, Exit, GuestClient, GuestError, Measured, Output
 pub use lab::{Lab, Listed, list};
 pub use names::{HOST, LabName, LabNameError};
 pub use neighbour::Neighbour;
-pub use pod::{Pod, PodNetwork, PodOptions};
+pub use pod::{Fraction, Pod, PodNetwork, PodOptions};
 pub use process::ProcessRecord;
 pub use progress::Progress;
 pub use qemu::Accelerator;

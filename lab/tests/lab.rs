@@ -174,8 +174,12 @@ async fn classic_pods(what: &str, vmm: Vmm) {
         output.success(format!("a pod pings {target}")).unwrap();
     }
     assert_eq!(lab.pods("vm1").await.unwrap(), ["one", "two"]);
+    let again = lab.pod_add("vm1", "two", options()).await.unwrap_err();
+    assert!(matches!(again, LabError::PodExists { .. }), "{again}");
+    lab.pod_exec("vm1", "two", ping("10.88.0.1")).await.unwrap().success("it is as it was").unwrap();
     lab.pod_del("vm1", "one", options()).await.unwrap();
-    lab.pod_del("vm1", "one", options()).await.unwrap();
+    let none = lab.pod_del("vm1", "one", options()).await.unwrap_err();
+    assert!(matches!(none, LabError::NoPod { .. }), "{none}");
     assert_eq!(lab.pods("vm1").await.unwrap(), ["two"]);
     lab.down().await.unwrap();
     assert_eq!(remains(&name(what)), BTreeSet::new());

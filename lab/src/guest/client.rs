@@ -138,14 +138,14 @@ impl GuestClient {
         Ok(())
     }
 
-    /// Makes a pod's network namespace, with lo up.
+    /// Makes a pod's network namespace, with lo up. False when there is one already, which is left as it is.
     ///
     /// # Errors
     /// When the VM cannot.
-    pub async fn add_namespace(&self, name: &str) -> Result<(), GuestError> {
+    pub async fn add_namespace(&self, name: &str) -> Result<bool, GuestError> {
         let request = NamespaceRequest { name: name.to_owned() };
-        self.client.clone().add_namespace(request).await.map_err(|s| self.refused("make a namespace", s))?;
-        Ok(())
+        let answer = self.client.clone().add_namespace(request).await;
+        Ok(!answer.map_err(|s| self.refused("make a namespace", s))?.into_inner().existed)
     }
 
     /// Takes it away. Succeeds when there is none.

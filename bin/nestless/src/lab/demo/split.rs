@@ -5,7 +5,7 @@ use super::{ShownWay, picture};
 use crate::report::Trace;
 use anyhow::{Context as _, ensure};
 use nestless_bench::{Machine, Operator};
-use nestless_lab::{Exec, Lab, Pod, PodOptions, Progress, Server, Vmm};
+use nestless_lab::{Exec, Lab, Pod, PodNetwork, PodOptions, Progress, Server, Vmm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -118,8 +118,8 @@ async fn visit(lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer
 /// The web server's container has the pod's interface; the others need none.
 async fn split(lab: &Lab) -> anyhow::Result<Pod> {
     let [(vm, web, _), others @ ..] = PLACES;
-    let pod = lab.pod_add(vm, web, PodOptions::default()).await?;
-    lab.pod_join(&pod, GROUP, web).await?;
+    let outer = PodOptions { network: PodNetwork::Nestless, ..PodOptions::fraction(GROUP, web) };
+    let pod = lab.pod_add(vm, web, outer).await?;
     for (vm, name, _) in others {
         lab.pod_add(vm, name, PodOptions::fraction(GROUP, name)).await?;
     }
