@@ -1,6 +1,6 @@
 //! `nestless lab exec`
 
-use super::Which;
+use super::which::Which;
 use anyhow::Context as _;
 use nestless_lab::{Exec, Exit, HOST, Lab, Piece};
 use std::{

@@ -1,6 +1,6 @@
 //! `nestless lab pod`
 
-use super::Which;
+use super::which::Which;
 use crate::output;
 use clap::Subcommand;
 use nestless_lab::{Fraction, Lab, PodNetwork, PodOptions};
