@@ -7,7 +7,7 @@ use nestless_proto::{
 };
 use nestless_support::netns::Namespace;
 use nestless_test::{
-    Call, Daemon, Failure, Monitor, Site, agree, census, cni, eventually, guest, lab, operator, traffic,
+    Call, Daemon, Failure, Monitor, Site, agree, cni, eventually, guest, lab, operator, traffic,
 };
 use serde_json::{Value, json};
 use std::{
@@ -354,7 +354,7 @@ fn a_machine_without_qemu_is_told_what_to_install() {
     for word in ["no qemu-system-x86_64 in PATH", "apt-get install qemu-system-x86", "--vmm namespace"] {
         assert!(told.contains(word), "no {word:?} in: {told}");
     }
-    assert!(census::remains(&name).is_empty());
+    assert!(nestless_lab::remains(&name).unwrap().is_empty());
 }
 
 #[test]

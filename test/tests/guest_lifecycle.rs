@@ -2,9 +2,9 @@
 //! and the VM, a guest that stands still, a sandbox that vanishes.
 
 use nestless_lab::{Exec, LabError, Pod, PodOptions, Vmm};
-use nestless_proto::NicStatus;
 use nestless_test::{
-    Monitor, Site, agree, cni, eventually, lab, operator,
+    Monitor, Site, agree, cni, eventually, lab,
+    operator::{self, confirmed, is_over},
     traffic::{self, meet, reaches_the_bridge},
 };
 use serde_json::json;
@@ -22,22 +22,6 @@ async fn del(site: &Site, vm: &str, pod: &str) {
 async fn spares(site: &Site, vm: &str) -> BTreeSet<u32> {
     let nics = operator::settled(site).await.vms.into_iter().filter(|v| v.name == vm).flat_map(|v| v.nics);
     nics.filter(|nic| nic.phase == "Spare").map(|nic| nic.nic_id).collect()
-}
-
-async fn nic(site: &Site, pod: &str) -> NicStatus {
-    let confirmed = || async {
-        let found = operator::nic_of(site, pod).await.filter(|nic| nic.phase == "InUse");
-        found.ok_or_else(|| format!("no NIC serves {pod}"))
-    };
-    eventually("a confirmed NIC", confirmed).await
-}
-
-/// Neither the ledger nor the guest has it any more.
-async fn is_over(site: &Site, pod: &str) {
-    eventually("the attachment's end", || async {
-        operator::nic_of(site, pod).await.map_or(Ok(()), |nic| Err(format!("{nic:?}")))
-    })
-    .await;
 }
 
 /// Echo requests at a steady pace; all must be answered, whatever happens meanwhile.
@@ -86,7 +70,7 @@ async fn a_warm_nic_serves_goes_back_and_survives_a_reboot() {
     assert_eq!(pool.len(), 2);
     let one = add(&site, "vm1", "one").await;
     let two = add(&site, "vm2", "two").await;
-    let taken = nic(&site, "one").await.nic_id;
+    let taken = confirmed(&site, "one").await.nic_id;
     assert!(pool.contains(&taken), "{taken} of {pool:?}");
     meet(&site, &one, &two).await;
     del(&site, "vm1", "one").await;
@@ -124,7 +108,7 @@ async fn pods_outlive_the_agent_and_the_daemon() {
     let mut site = Site::up(lab("outlive", Vmm::Qemu).nics(2, 8)).await;
     let one = add(&site, "vm1", "one").await;
     let two = add(&site, "vm1", "two").await;
-    nic(&site, "one").await;
+    confirmed(&site, "one").await;
 
     let traffic = steady(&site, &one, &two.addresses[0].to_string()).await;
     let vm = site.vm("vm1").unwrap();
@@ -141,7 +125,7 @@ async fn pods_outlive_the_agent_and_the_daemon() {
     is_over(&site, "two").await;
     reaches_the_bridge(&site, &one).await;
     let two = add(&site, "vm1", "two").await;
-    nic(&site, "two").await;
+    confirmed(&site, "two").await;
     agree(&site).await;
 
     let traffic = steady(&site, &one, &two.addresses[0].to_string()).await;
@@ -161,7 +145,7 @@ async fn pods_outlive_the_agent_and_the_daemon() {
     site.start_daemon(&[]).await.unwrap();
     is_over(&site, "two").await;
     reaches_the_bridge(&site, &one).await;
-    let counted = nic(&site, "one").await.guard.unwrap();
+    let counted = confirmed(&site, "one").await.guard.unwrap();
     assert!(counted.dropped["source_ipv4"] + counted.dropped["arp"] > 0, "{counted:?}");
     let status = agree(&site).await;
     assert_eq!(status.vms[0].in_use, 1);
@@ -179,7 +163,7 @@ async fn add_once(site: &Site, pod: &str) -> LabError {
 async fn a_sandbox_that_vanishes_gives_its_nic_back() {
     let site = Site::up(lab("vanish", Vmm::Qemu).nics(2, 8)).await;
     let pod = add(&site, "vm1", "gone").await;
-    let taken = nic(&site, "gone").await.nic_id;
+    let taken = confirmed(&site, "gone").await.nic_id;
     reaches_the_bridge(&site, &pod).await;
     cni::drop_sandbox(&site, "vm1", "gone").await.unwrap();
     is_over(&site, "gone").await;
@@ -201,7 +185,7 @@ async fn a_sandbox_that_vanishes_gives_its_nic_back() {
 async fn a_guest_that_stands_still_loses_nothing() {
     let site = Site::up(lab("still", Vmm::Qemu).nics(0, 8)).await;
     let pod = add(&site, "vm1", "one").await;
-    let held = nic(&site, "one").await;
+    let held = confirmed(&site, "one").await;
     let mut monitor = Monitor::connect(&site.vm("vm1").unwrap().qmp_socket()).await;
     monitor.execute("stop", json!({})).await;
     eventually("a paused VM", || async {
@@ -238,7 +222,7 @@ async fn a_killed_vm_takes_its_nics_along_and_nobody_elses() {
     let site = Site::up(lab("killed", Vmm::Qemu).vms(2).nics(1, 8)).await;
     let one = add(&site, "vm1", "one").await;
     add(&site, "vm2", "two").await;
-    nic(&site, "two").await;
+    confirmed(&site, "two").await;
     let qemu = site.vm("vm2").unwrap().process().unwrap();
     tokio::task::spawn_blocking(move || qemu.kill(Duration::from_secs(20))).await.unwrap().unwrap();
     is_over(&site, "two").await;
