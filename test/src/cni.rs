@@ -114,8 +114,8 @@ impl Call {
     }
 }
 
-/// Success has exit code 0 and a result, or nothing; failure another code and the error object.
-/// What the plugin has answered.
+/// What the plugin has answered. Success has exit code 0 and a result, or nothing; failure another code and the error
+/// object.
 ///
 /// # Errors
 /// The plugin's own.
@@ -141,7 +141,8 @@ pub fn answer(output: &nestless_lab::Output) -> Result<Value, Failure> {
 /// # Errors
 /// When the VM cannot.
 pub async fn sandbox(lab: &Lab, vm: &str, name: &str) -> Result<(), LabError> {
-    Ok(lab.vm(vm)?.client().await?.add_namespace(name).await?)
+    lab.vm(vm)?.client().await?.add_namespace(name).await?;
+    Ok(())
 }
 
 /// Takes a sandbox away, whatever is in it.

@@ -44,6 +44,29 @@ pub async fn nic_of_interface(lab: &Lab, container: &str, interface: &str) -> Op
     nics.filter(|nic| serves(nic, container)).find(is_it)
 }
 
+/// Waits until a NIC serves a container's eth0, and its agent has said so.
+///
+/// # Panics
+/// When none does.
+pub async fn confirmed(lab: &Lab, container: &str) -> NicStatus {
+    eventually("a confirmed NIC", || async {
+        let found = nic_of(lab, container).await.filter(|nic| nic.phase == "InUse");
+        found.ok_or_else(|| format!("no NIC serves {container}"))
+    })
+    .await
+}
+
+/// Waits until no NIC serves a container's eth0.
+///
+/// # Panics
+/// When one goes on.
+pub async fn is_over(lab: &Lab, container: &str) {
+    eventually("the attachment's end", || async {
+        nic_of(lab, container).await.map_or(Ok(()), |nic| Err(format!("{nic:?}")))
+    })
+    .await;
+}
+
 /// Whether the NIC serves that container.
 pub fn serves(nic: &NicStatus, container: &str) -> bool {
     nic.attachment.as_ref().is_some_and(|id| id.container_id == container)

@@ -60,7 +60,7 @@ impl Site {
     pub async fn down(self) {
         let name = self.lab.name().clone();
         self.lab.down().await.unwrap_or_else(|error| panic!("{}", in_full(&error)));
-        let remains = census::remains(name.as_str());
+        let remains = nestless_lab::remains(name.as_str()).expect("proc is mounted");
         assert!(remains.is_empty(), "{remains:?}");
         let links: Vec<_> =
             census::links_of_ours().into_iter().filter(|link| !self.links_before.contains(link)).collect();

@@ -1,7 +1,7 @@
 //! A pod whose fractions are in several VMs, by way of plugin, agent and daemon.
 
 use crate::{
-    Call, Serving, Site, cni,
+    Call, Serving, Site, cni, eventually,
     localhost::{self, BEHAVIOURS},
     operator,
 };
@@ -97,6 +97,20 @@ impl Fraction<'_> {
     /// When that cannot be started.
     pub async fn runs(&self, line: &str) -> Output {
         self.site.pod_exec(self.vm, self.name, Exec::shell(line)).await.expect("a shell runs")
+    }
+
+    /// Waits until somebody listens at a TCP port in it.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub async fn listens(&self, port: u16) {
+        // As proc(5) has it: the local port in hexadecimal, the remote end, and state 0A.
+        let look = format!("cat /proc/net/tcp /proc/net/tcp6 | grep -q ':{port:04X} [0-9A-F:]* 0A '");
+        eventually("a listener", || async {
+            let found = self.runs(&look).await.exit.is_success();
+            if found { Ok(()) } else { Err(format!("nobody listens at {port} in {}", self.name)) }
+        })
+        .await;
     }
 
     /// Has the servers of all behaviours.

@@ -69,7 +69,7 @@ async fn two_hundred_nics_in_one_guest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_with_few_places_says_so() {
-    let site = Site::up(lab("places", Vmm::Qemu).nics(0, 40).places(8)).await;
+    let site = Site::up(lab("places", Vmm::Qemu).nics(0, 40).slots(8)).await;
     let mut served = 0;
     let refused = loop {
         match add(&site, &format!("c{served}")).await {

@@ -5,19 +5,8 @@ mod image;
 mod runtime;
 
 use nestless_lab::{Exec, Vmm};
-use nestless_test::{Site, agree, eventually, lab, operator};
+use nestless_test::{Site, agree, lab, operator};
 use runtime::{CriPod, PROGRAMS, Runtime, Wish};
-
-/// Nothing of a pod is left on the host: no NIC serves its sandbox.
-async fn is_over(site: &Site, sandbox: &str) {
-    eventually("the NIC is given back", || async {
-        match operator::nic_of(site, sandbox).await {
-            None => Ok(()),
-            Some(nic) => Err(format!("{nic:?}")),
-        }
-    })
-    .await;
-}
 
 /// The addresses that the runtime tells are those of the sandbox's own NIC, and the pod has them.
 async fn is_brfusion(site: &Site, runtime: &mut Runtime<'_>, pod: &CriPod) {
@@ -78,7 +67,7 @@ async fn containerd_makes_pods() {
 
     for pod in [web, slow] {
         runtime.stop(&pod.sandbox).await.unwrap();
-        is_over(&site, &pod.sandbox).await;
+        operator::is_over(&site, &pod.sandbox).await;
         // kubelet stops what it removes once more.
         runtime.stop(&pod.sandbox).await.unwrap();
         runtime.remove(&pod.sandbox).await.unwrap();
@@ -119,7 +108,7 @@ async fn a_vanished_sandbox_is_cleaned_up(site: &Site, runtime: &mut Runtime<'_>
         mac = operator::nic_of(site, &sandbox).await.unwrap().pod_mac,
     );
     site.exec("vm1", &Exec::shell(&kill)).await.unwrap().success("take the sandbox away").unwrap();
-    is_over(site, &sandbox).await;
+    operator::is_over(site, &sandbox).await;
     runtime.stop(&sandbox).await.unwrap();
     runtime.remove(&sandbox).await.unwrap();
 }

@@ -80,6 +80,10 @@ impl FakeHost {
         }
     }
 
+    pub(crate) fn is_up(&self) -> bool {
+        self.server.lock().unwrap().is_some()
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.0.lock().unwrap()
     }

@@ -53,8 +53,9 @@ impl World {
         self.directory.path().join("run")
     }
 
-    /// Starts the agent, and returns when it serves.
+    /// Starts the agent, and returns when it serves, and has found the host if there is one.
     pub(crate) fn start_agent(&mut self) {
+        let hellos = self.host.state().hellos;
         let channel = format!("unix:{}", self.directory.path().join("channel.sock").display());
         let run_dir = self.run_dir();
         let mut child = self
@@ -67,7 +68,7 @@ impl World {
                         "--nic-deadline-ms",
                         "3000",
                         "--host-wait-ms",
-                        "1500",
+                        "5000",
                         "--run-dir",
                     ])
                     .arg(&run_dir)
@@ -89,6 +90,9 @@ impl World {
         });
         self.agent = Some(child);
         ready.recv_timeout(PATIENCE).expect("the agent does not serve");
+        if self.host.is_up() {
+            self.host.until("the agent says Hello", |state| state.hellos > hellos);
+        }
     }
 
     pub(crate) fn agent_pid(&self) -> u32 {

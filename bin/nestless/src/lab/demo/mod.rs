@@ -1,17 +1,14 @@
 //! `nestless lab demo`: two VMs, the same traffic on three ways between them, and what each way costs.
 
+mod args;
 mod picture;
+mod shown_way;
 mod split;
 
+pub(crate) use args::Args;
 pub(crate) use split::SplitDemo;
 
-use crate::{
-    bench::VmmName,
-    output,
-    progress::Display,
-    report::{Hop, Trace},
-    shutdown::Shutdown,
-};
+use crate::report::{Hop, Trace};
 use anyhow::Context as _;
 use nestless_bench::{
     Machine, Metric, Operator, Recorder, attach,
@@ -21,29 +18,13 @@ use nestless_bench::{
 use nestless_lab::{Lab, Progress, Vmm};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use shown_way::ShownWay;
+use std::time::{Duration, Instant};
 
 const VMS: [&str; 2] = ["vm1", "vm2"];
 const LENGTHS: Lengths =
     Lengths { rounds: 3, transfer: Duration::from_secs(2), requests: Duration::from_millis(200), series: 3 };
 const ATTACHES: usize = 5;
-
-/// Show what Nestless is for: two VMs, pods on both, traffic between them with and without a second network layer.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// What runs the VMs.
-    #[arg(long, value_enum, default_value_t)]
-    vmm: VmmName,
-    /// Show a split pod instead: a web server, an application and a database in three VMs, on one localhost.
-    #[arg(long)]
-    split: bool,
-    /// Print JSON (`nestless schema demo`, `demo-split`).
-    #[arg(long)]
-    json: bool,
-}
 
 /// `nestless lab demo --json`
 #[derive(Debug, Serialize, JsonSchema)]
@@ -56,53 +37,6 @@ pub(crate) struct Demo {
     pub(crate) ways: Vec<ShownWay>,
     /// Throughput, latency and processor time of the ways, and how long a pod waits for its NIC.
     pub(crate) metrics: Vec<Metric>,
-}
-
-/// One way out of a VM.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ShownWay {
-    /// "single", "nested", "brfusion"
-    pub(crate) side: String,
-    /// From the pod outwards.
-    pub(crate) hops: Vec<Hop>,
-}
-
-impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let display = Display::new();
-        let (vmm, progress) = (self.vmm.into(), display.watch());
-        if self.split {
-            let demo = Box::pin(split::show(vmm, progress));
-            return self.present(display, demo, split::draw).await;
-        }
-        let demo = Box::pin(show(vmm, progress));
-        self.present(display, demo, picture::draw).await
-    }
-
-    /// Waits for a demonstration, and shows it.
-    async fn present<D: Serialize>(
-        &self,
-        display: Display,
-        demo: impl Future<Output = anyhow::Result<D>>,
-        draw: impl Fn(&D) -> String,
-    ) -> anyhow::Result<ExitCode> {
-        let mut shutdown = Shutdown::watch()?;
-        let outcome = tokio::select! {
-            outcome = demo => Some(outcome?),
-            () = shutdown.asked() => None,
-        };
-        let Some(demo) = outcome else {
-            display.finish("interrupted: everything was removed");
-            return Ok(Shutdown::exit_code());
-        };
-        display.finish("done: the lab is removed");
-        if self.json {
-            output::print_json(&demo)?;
-        } else {
-            output::print(&draw(&demo))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
 }
 
 async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
