@@ -3,6 +3,7 @@
 use crate::{
     daemon::{self, Settings},
     error::LabError,
+    image::Program,
     lab::Lab,
     places::{LabName, vm_name},
     progress::Progress,
@@ -45,7 +46,7 @@ pub struct LabBuilder {
     pub(crate) memory_mib: u32,
     pub(crate) programs: Vec<String>,
     pub(crate) packages: Vec<String>,
-    pub(crate) own_programs: Vec<String>,
+    pub(crate) own_programs: Vec<Program>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) second_nic: bool,
     pub(crate) uplink: Uplink,
@@ -140,8 +141,8 @@ impl LabBuilder {
 
     /// A program of this project, beside this one or in `$NESTLESS_BIN_DIR`, that the VMs find in their PATH.
     #[must_use]
-    pub fn own_program(mut self, name: impl Into<String>) -> Self {
-        self.own_programs.push(name.into());
+    pub fn own_program(mut self, program: Program) -> Self {
+        self.own_programs.push(program);
         self
     }
 

@@ -8,7 +8,7 @@ use crate::{
     error::LabError,
     guest::{APPLETS, Channel, GuestConfig},
     image::{
-        Initramfs, Programs,
+        Initramfs, Program, Programs,
         kernel::{self, Kernel},
     },
     lab::{Lab, Ownership},
@@ -62,7 +62,7 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
         (_, false) => None,
         (Some(program), true) => Some(program.clone()),
-        (None, true) => Some(programs.find("nestlessd").map_err(daemon::DaemonError::from)?),
+        (None, true) => Some(programs.find(Program::Nestlessd).map_err(daemon::DaemonError::from)?),
     };
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
@@ -266,7 +266,7 @@ async fn start_namespaces(
     let dir = state.name.vm_dir(name);
     // Listening before the VM is there, and through its reboots: a caller waits instead of being turned away.
     let listener = UnixListener::bind(vm::lab_socket(&dir)).map_err(failed)?;
-    let program = kit.programs.find("nestless-lab-init").map_err(crate::image::ImageError::from)?;
+    let program = kit.programs.find(Program::LabInit).map_err(crate::image::ImageError::from)?;
     let mut command = Command::new(&program);
     command
         .arg(&dir)

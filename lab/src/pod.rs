@@ -3,6 +3,7 @@
 use crate::{
     error::LabError,
     guest::{Exec, Output},
+    image::Program,
     lab::Lab,
     vm::Vm,
 };
@@ -149,7 +150,7 @@ fn cni(command: &str, pod: &str, options: &PodOptions) -> Exec {
     if let Some(map) = config.as_object_mut() {
         map.extend(options.config.clone());
     }
-    let exec = Exec::new(["nestless-cni"])
+    let exec = Exec::new([Program::Cni.name()])
         .env("CNI_COMMAND", command)
         .env("CNI_CONTAINERID", pod)
         .env("CNI_NETNS", format!("/run/netns/{pod}"))

@@ -6,7 +6,10 @@
 mod authority;
 
 use authority::Authority;
-use nestless_lab::{Exec, Piece, Vmm, image::Programs};
+use nestless_lab::{
+    Exec, Piece, Vmm,
+    image::{Program, Programs},
+};
 use nestless_test::{Call, Site, agree, cni, eventually, lab, operator, traffic};
 use serde_json::Value;
 use std::{
@@ -45,7 +48,7 @@ impl Host {
         for made in ["state", "run"] {
             std::fs::create_dir_all(site.dir().join(made)).unwrap();
         }
-        let program = Programs::locate().find("nestlessd").unwrap();
+        let program = Programs::locate().find(Program::Nestlessd).unwrap();
         let exec = Exec::new([program.to_str().unwrap(), "--config", config.to_str().unwrap()]);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = site.host_command(&exec);

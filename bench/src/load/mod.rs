@@ -8,5 +8,5 @@ mod traffic;
 pub use station::Station;
 
 pub(crate) use processor::{ProcessorTime, seconds_per_gib};
-pub(crate) use station::{MAPPED_PORTS, PROBE};
+pub(crate) use station::MAPPED_PORTS;
 pub(crate) use traffic::{connections, requests, transfer};

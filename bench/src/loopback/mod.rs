@@ -7,12 +7,12 @@ mod traffic;
 use crate::{
     Watch,
     interleave::turns,
-    load::{PROBE, ProcessorTime},
+    load::ProcessorTime,
     machine::Machine,
     metric::Recorder,
     report::{Began, Bench, Report},
 };
-use nestless_lab::{Lab, LabBuilder, Vmm, Way};
+use nestless_lab::{Lab, LabBuilder, Vmm, Way, image::Program};
 use sides::Side;
 use std::time::Duration;
 use traffic::Quantity;
@@ -73,7 +73,7 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
 }
 
 fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-    let builder = builder.vmm(vmm).vm_names(VMS).second_nic().own_program(PROBE);
+    let builder = builder.vmm(vmm).vm_names(VMS).second_nic().own_program(Program::Probe);
     // Namespace VMs have this machine's.
     if vmm == Vmm::Qemu { builder.programs(Way::PROGRAMS).programs(["iperf3"]) } else { builder }
 }

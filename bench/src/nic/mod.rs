@@ -16,12 +16,12 @@ pub use ends::{Ends, PROGRAMS, SIDES};
 use crate::{
     Watch,
     interleave::turns,
-    load::{PROBE, ProcessorTime},
+    load::ProcessorTime,
     machine::Machine,
     metric::Recorder,
     report::{Began, Bench, Report},
 };
-use nestless_lab::{Lab, LabBuilder, Vmm};
+use nestless_lab::{Lab, LabBuilder, Vmm, image::Program};
 use std::time::Duration;
 use traffic::Quantity;
 
@@ -76,7 +76,7 @@ pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> an
 
 /// What the VMs of a lab need to be measured here.
 pub fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-    let builder = builder.second_nic().own_program(PROBE);
+    let builder = builder.second_nic().own_program(Program::Probe);
     // Namespace VMs have this machine's.
     if vmm == Vmm::Qemu { builder.programs(PROGRAMS) } else { builder }
 }
