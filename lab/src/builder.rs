@@ -15,10 +15,7 @@ use nestless_model::{
     network::{Network, Subnet, Uplink},
     topology::{Demand, Machine, Topology},
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A VM's own address is the subnet's with this added to its number, so below those that pods get.
 const FIRST_VM_HOST: u32 = 10;
@@ -56,7 +53,6 @@ pub struct LabBuilder {
     pub(crate) places: Option<u32>,
     pub(crate) network: Option<fn(&mut Network)>,
     pub(crate) further_networks: Vec<Network>,
-    pub(crate) daemon_program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) progress: Progress,
 }
@@ -82,7 +78,6 @@ impl LabBuilder {
             places: None,
             network: None,
             further_networks: Vec::new(),
-            daemon_program: None,
             environment: Vec::new(),
             progress: Progress::default(),
         }
@@ -199,13 +194,6 @@ impl LabBuilder {
     #[must_use]
     pub fn further_network(mut self, network: Network) -> Self {
         self.further_networks.push(network);
-        self
-    }
-
-    /// Another nestlessd than the one beside this program.
-    #[must_use]
-    pub fn daemon_program(mut self, path: impl Into<PathBuf>) -> Self {
-        self.daemon_program = Some(path.into());
         self
     }
 

@@ -59,11 +59,8 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
     let topology = (state.vmm == Vmm::Qemu).then(|| builder.topology()).transpose()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
-    let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
-        (_, false) => None,
-        (Some(program), true) => Some(program.clone()),
-        (None, true) => Some(programs.find(Program::Nestlessd).map_err(daemon::DaemonError::from)?),
-    };
+    let daemon_program = builder.with_daemon.then(|| programs.find(Program::Nestlessd));
+    let daemon_program = daemon_program.transpose().map_err(daemon::DaemonError::from)?;
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
     state.write()?;
