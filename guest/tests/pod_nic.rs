@@ -1,8 +1,6 @@
 //! NICs between parking and sandboxes, on the real kernel.
 
-mod fabric;
-
-use fabric::{Fabric, PATIENCE, Waiting, links, nic_mac, pod_nic, route, waiting};
+use crate::fabric::{Fabric, PATIENCE, Waiting, links, nic_mac, pod_nic, route, waiting};
 use nestless_guest::{
     identify::parked_name,
     parking::ParkingError,

@@ -3,6 +3,7 @@
 use crate::{
     daemon::{self, Settings},
     error::LabError,
+    image::Program,
     names::{LabName, vm_name},
     progress::Progress,
     state::{LabState, VmRecord, Vmm},
@@ -13,10 +14,7 @@ use nestless_model::{
     network::{Network, Subnet, Uplink},
     topology::{Demand, Machine, Topology},
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A VM's own address is the subnet's with this added to its number, so below those that pods get.
 const FIRST_VM_HOST: u32 = 10;
@@ -44,7 +42,7 @@ pub struct LabBuilder {
     pub(crate) memory_mib: u32,
     pub(crate) programs: Vec<String>,
     pub(crate) packages: Vec<String>,
-    pub(crate) own_programs: Vec<String>,
+    pub(crate) own_programs: Vec<Program>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) second_nic: bool,
     pub(crate) uplink: Uplink,
@@ -54,7 +52,6 @@ pub struct LabBuilder {
     pub(crate) slots: Option<u32>,
     pub(crate) network: Option<fn(&mut Network)>,
     pub(crate) further_networks: Vec<Network>,
-    pub(crate) daemon_program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) progress: Progress,
 }
@@ -80,7 +77,6 @@ impl LabBuilder {
             slots: None,
             network: None,
             further_networks: Vec::new(),
-            daemon_program: None,
             environment: Vec::new(),
             progress: Progress::default(),
         }
@@ -139,8 +135,8 @@ impl LabBuilder {
 
     /// A program of this project, beside this one or in `$NESTLESS_BIN_DIR`, that the VMs find in their PATH.
     #[must_use]
-    pub fn own_program(mut self, name: impl Into<String>) -> Self {
-        self.own_programs.push(name.into());
+    pub fn own_program(mut self, program: Program) -> Self {
+        self.own_programs.push(program);
         self
     }
 
@@ -199,13 +195,6 @@ impl LabBuilder {
     #[must_use]
     pub fn further_network(mut self, network: Network) -> Self {
         self.further_networks.push(network);
-        self
-    }
-
-    /// Another nestlessd than the one beside this program.
-    #[must_use]
-    pub fn daemon_program(mut self, path: impl Into<PathBuf>) -> Self {
-        self.daemon_program = Some(path.into());
         self
     }
 

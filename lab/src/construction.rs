@@ -8,7 +8,7 @@ use crate::{
     error::LabError,
     guest::{APPLETS, Channel, GuestConfig},
     image::{
-        Initramfs, Programs,
+        Initramfs, Program, Programs,
         kernel::{self, Kernel},
     },
     lab::{Lab, Ownership},
@@ -87,11 +87,8 @@ async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError
     let topology = (state.vmm == Vmm::Qemu).then(|| builder.topology()).transpose()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
-    let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
-        (_, false) => None,
-        (Some(program), true) => Some(program.clone()),
-        (None, true) => Some(programs.find("nestlessd").map_err(daemon::DaemonError::from)?),
-    };
+    let daemon_program = builder.with_daemon.then(|| programs.find(Program::Nestlessd));
+    let daemon_program = daemon_program.transpose().map_err(daemon::DaemonError::from)?;
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
     state.write()?;
@@ -284,7 +281,7 @@ async fn start_namespaces(
     let dir = state.name.vm_dir(name);
     // Listening before the VM is there, and through its reboots: a caller waits instead of being turned away.
     let listener = UnixListener::bind(vm::lab_socket(&dir)).map_err(failed)?;
-    let program = kit.programs.find("nestless-lab-init").map_err(crate::image::ImageError::from)?;
+    let program = kit.programs.find(Program::LabInit).map_err(crate::image::ImageError::from)?;
     let mut command = Command::new(&program);
     command
         .arg(&dir)

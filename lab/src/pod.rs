@@ -4,6 +4,7 @@ use crate::{
     cni::Plugin,
     error::LabError,
     guest::{Exec, Output},
+    image::Program,
     lab::Lab,
     vm::Vm,
 };

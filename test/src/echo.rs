@@ -1,7 +1,7 @@
 //! A server in a pod that tells its callers whom it takes them for, and the callers.
 
 use crate::{PATIENCE, Serving};
-use nestless_lab::{Exec, Lab, Output};
+use nestless_lab::{Exec, Lab, Output, image::Program};
 use nestless_support::netns::Namespace;
 use std::{
     io::{self, Read as _},
@@ -14,15 +14,15 @@ const LOCALHOST: [&str; 2] = ["127.0.0.1", "::1"];
 pub struct Echo;
 
 impl Echo {
-    /// The name of the program, for [`nestless_lab::LabBuilder::own_program`].
-    pub const PROGRAM: &str = "nestless-test-echo";
+    /// For [`nestless_lab::LabBuilder::own_program`].
+    pub const PROGRAM: Program = Program::TestEcho;
 
     /// Serves in a pod, by TCP at one port and UDP at the other, from when this returns.
     ///
     /// # Panics
     /// When it cannot.
     pub async fn serve(lab: &Lab, vm: &str, pod: &str, tcp: u16, udp: u16) -> Serving {
-        let exec = Exec::new([Self::PROGRAM.to_owned(), tcp.to_string(), udp.to_string()]).in_pod(pod);
+        let exec = Exec::new([Self::PROGRAM.to_string(), tcp.to_string(), udp.to_string()]).in_pod(pod);
         Serving::start(lab, vm, exec).await
     }
 }

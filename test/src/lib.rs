@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: a lab that must leave nothing, calls of the plugin, and the question whether ledger,
 //! kernel and hypervisor agree.
 //!
-//! The programs must have been built: `cargo build --bins` (with `--release` for release tests).
+//! The programs must have been built: `cargo build`.
 
 pub mod agreement;
 pub mod census;

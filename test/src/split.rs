@@ -118,7 +118,7 @@ impl Fraction<'_> {
     /// # Panics
     /// When it cannot.
     pub async fn serves_all(&self) -> Serving {
-        let exec = Exec::new([localhost::PROGRAM, "serve"]).in_pod(self.name);
+        let exec = Exec::new([localhost::PROGRAM.name(), "serve"]).in_pod(self.name);
         Serving::start(self.site, self.vm, exec).await
     }
 
@@ -127,7 +127,8 @@ impl Fraction<'_> {
     /// # Panics
     /// When it cannot.
     pub async fn serves_as(&self, name: &str, port: u16) -> Serving {
-        let exec = Exec::new([localhost::PROGRAM, "serve-as", name, &port.to_string()]).in_pod(self.name);
+        let exec =
+            Exec::new([localhost::PROGRAM.name(), "serve-as", name, &port.to_string()]).in_pod(self.name);
         Serving::start(self.site, self.vm, exec).await
     }
 
@@ -136,7 +137,7 @@ impl Fraction<'_> {
     /// # Panics
     /// When one does not; it is told which.
     pub async fn finds_all(&self, serving: &mut Serving, chosen: &[&str]) {
-        let exec = Exec::new([&[localhost::PROGRAM, "ask"], chosen].concat());
+        let exec = Exec::new([&[localhost::PROGRAM.name(), "ask"], chosen].concat());
         let output = self.site.pod_exec(self.vm, self.name, exec).await.expect("the asker runs");
         let said = output.success(format!("ask in {}", self.name));
         let said = said.unwrap_or_else(|error| panic!("{error}; the server: {}", serving.complaints()));
@@ -168,7 +169,7 @@ impl Fraction<'_> {
     }
 
     async fn tries(&self, what: &[&str]) -> String {
-        let exec = Exec::new([&[localhost::PROGRAM], what].concat());
+        let exec = Exec::new([&[localhost::PROGRAM.name()], what].concat());
         let output = self.site.pod_exec(self.vm, self.name, exec).await.expect("the asker runs");
         let said = output.success(format!("{} in {}", what.join(" "), self.name));
         said.unwrap_or_else(|error| panic!("{error}")).text()

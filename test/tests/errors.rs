@@ -163,8 +163,8 @@ impl Bare {
     }
 }
 
-fn program(name: &str) -> PathBuf {
-    Programs::locate().find(name).unwrap_or_else(|error| panic!("{error}"))
+fn program(program: Program) -> PathBuf {
+    Programs::locate().find(program).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Greets as QEMU does, and then answers everything with something else.
@@ -348,7 +348,8 @@ fn run(program: &Path, arguments: &[&str], path: &str) -> Output {
 #[test]
 fn a_machine_without_qemu_is_told_what_to_install() {
     let name = format!("e{}-noqemu", std::process::id());
-    let output = run(&program("nestless"), &["lab", "up", "--name", &name, "--vms", "1"], "/nonexistent");
+    let output =
+        run(&program(Program::Nestless), &["lab", "up", "--name", &name, "--vms", "1"], "/nonexistent");
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr);
     for word in ["no qemu-system-x86_64 in PATH", "apt-get install qemu-system-x86", "--vmm namespace"] {
@@ -366,7 +367,7 @@ fn a_configuration_is_checked_without_being_used() {
                 [[vm]]\nname = 'vm1'\nhypervisor = { qemu = { qmp = '/q' } }\nchannel = { serial = '/c' }\n";
     let check = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        run(&program("nestlessd"), &["--check", "--config", path.to_str().unwrap()], "")
+        run(&program(Program::Nestlessd), &["--check", "--config", path.to_str().unwrap()], "")
     };
     let fine = check(good);
     assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
@@ -388,7 +389,7 @@ fn a_configuration_is_checked_without_being_used() {
             assert!(told.contains(word), "no {word:?} in: {told}");
         }
     }
-    let absent = run(&program("nestlessd"), &["--check", "--config", "/nowhere/x.toml"], "");
+    let absent = run(&program(Program::Nestlessd), &["--check", "--config", "/nowhere/x.toml"], "");
     let told = String::from_utf8_lossy(&absent.stderr);
     assert!(!absent.status.success() && told.contains("/nowhere/x.toml"), "{told}");
 }

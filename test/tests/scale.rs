@@ -3,7 +3,7 @@
 use nestless_lab::{Exec, Vmm};
 use nestless_test::{Call, Failure, Site, agree, census, cni, lab, operator, traffic};
 
-/// KiB. Debug builds are larger, and told of only.
+/// KiB.
 const DAEMON_RSS_KIB: u64 = 32 << 10;
 const AGENT_RSS_KIB: u64 = 24 << 10;
 const PLUGIN_RSS_KIB: u64 = 8 << 10;
@@ -11,7 +11,7 @@ const PLUGIN_RSS_KIB: u64 = 8 << 10;
 fn at_most(what: &str, kib: u64, limit_kib: u64) {
     eprintln!("{what}: {kib} KiB");
     assert!(kib > 0, "{what} was not measured");
-    assert!(cfg!(debug_assertions) || kib <= limit_kib, "{what}: {kib} KiB of {limit_kib}");
+    assert!(kib <= limit_kib, "{what}: {kib} KiB of {limit_kib}");
 }
 
 async fn add(site: &Site, pod: &str) -> Result<(), Failure> {

@@ -9,4 +9,4 @@ mod traffic;
 pub use sides::{End, Lengths, Load, Side, Traffic};
 pub use station::Station;
 
-pub(crate) use station::{MAPPED_PORTS, PROBE};
+pub(crate) use station::MAPPED_PORTS;

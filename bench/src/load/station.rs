@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
-use nestless_lab::{Exec, GuestClient, Lab, Neighbour, Piece};
-use nestless_lab::{Output, Vm};
+use nestless_lab::{
+    Exec, GuestClient, Lab, Neighbour, Output, Piece, Vm,
+    image::{Program, Programs},
+};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -13,7 +15,7 @@ use tokio::{
 };
 
 /// The program that measures latency.
-pub(crate) const PROBE: &str = "nestless-probe";
+pub(super) const PROBE: &str = Program::Probe.name();
 /// Where iperf3 listens.
 pub(super) const TRANSFER_PORT: u16 = 5201;
 /// Where the probe does.
@@ -97,7 +99,7 @@ impl Station {
     pub(crate) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
         let line = exec.line();
         let output = match &self.location {
-            Location::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,
+            Location::Neighbour(neighbour) => neighbour.exec(&own(&exec)?).await?,
             Location::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
         };
         Ok(output.success(line)?)
@@ -109,7 +111,7 @@ impl Location {
     async fn serve(&self, exec: &Exec, ready: &'static str) -> anyhow::Result<Server> {
         match self {
             Self::Neighbour(neighbour) => {
-                let mut command = neighbour.command(&own(exec));
+                let mut command = neighbour.command(&own(exec)?);
                 command.stdout(std::process::Stdio::piped());
                 let mut child = command.spawn().with_context(|| format!("start `{}`", exec.line()))?;
                 let mut lines = BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines();
@@ -150,14 +152,9 @@ impl Location {
 }
 
 /// Our own programs are beside this one, and not in this machine's PATH.
-fn own(exec: &Exec) -> Exec {
-    let beside = std::env::var_os("NESTLESS_BIN_DIR").map(std::path::PathBuf::from).or_else(|| {
-        let directory = std::env::current_exe().ok()?.parent()?.to_owned();
-        if directory.ends_with("deps") { directory.parent().map(ToOwned::to_owned) } else { Some(directory) }
-    });
+fn own(exec: &Exec) -> anyhow::Result<Exec> {
+    let probe = Programs::locate().find(Program::Probe)?;
+    let beside = probe.parent().context("a program is in a directory")?;
     let path = std::env::var("PATH").unwrap_or_default();
-    match beside {
-        Some(directory) => exec.clone().env("PATH", format!("{}:{path}", directory.display())),
-        None => exec.clone(),
-    }
+    Ok(exec.clone().env("PATH", format!("{}:{path}", beside.display())))
 }

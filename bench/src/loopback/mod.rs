@@ -4,11 +4,11 @@
 mod sides;
 
 use crate::{
-    load::{End, Lengths, Load, PROBE, Traffic},
+    load::{End, Lengths, Load, Traffic},
     report::Bench,
     suite::Suite,
 };
-use nestless_lab::{Lab, LabBuilder, Progress, Vmm, Way};
+use nestless_lab::{Lab, LabBuilder, Progress, Vmm, Way, image::Program};
 use std::time::Duration;
 
 const VMS: [&str; 2] = ["vm1", "vm2"];

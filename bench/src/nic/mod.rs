@@ -12,11 +12,11 @@ mod ends;
 pub use ends::{Ends, PROGRAMS, SIDES};
 
 use crate::{
-    load::{End, Lengths, Load, PROBE, Side, Station, Traffic},
+    load::{End, Lengths, Load, Side, Station, Traffic},
     report::Bench,
     suite::Suite,
 };
-use nestless_lab::{Lab, LabBuilder, Progress, Vmm};
+use nestless_lab::{Lab, LabBuilder, Progress, Vmm, image::Program};
 use std::{sync::Arc, time::Duration};
 
 /// Of every side but the first to it, and of the two to each other.
@@ -86,7 +86,7 @@ impl Suite for Nic {
 
 /// What the VMs of a lab need to be measured here.
 pub fn furnish(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-    let builder = builder.second_nic().own_program(PROBE);
+    let builder = builder.second_nic().own_program(Program::Probe);
     // Namespace VMs have this machine's.
     if vmm == Vmm::Qemu { builder.programs(PROGRAMS) } else { builder }
 }

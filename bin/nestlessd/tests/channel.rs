@@ -1,8 +1,6 @@
 //! What a guest can do with its channel, and what it cannot.
 
-mod daemon;
-
-use daemon::{
+use crate::daemon::{
     Site,
     client::{hello, status, unix},
     inside,

@@ -1,6 +1,6 @@
 //! containerd in a lab's VM, and its Container Runtime Interface as kubelet uses it.
 
-use crate::image;
+use super::image;
 use hyper_util::rt::TokioIo;
 use nestless_lab::{Exec, Lab};
 use nestless_test::eventually;

@@ -1,6 +1,6 @@
 //! Fractions of a pod in two VMs, which talk over its localhost.
 
-use crate::drill::{Given, RESIDENT, join};
+use super::drill::{Given, RESIDENT, join};
 use nestless_lab::{LabBuilder, Vmm};
 use nestless_test::{Call, Conversation, Echo, End, Serving, Site, cni, echo, lab, operator};
 use serde_json::json;

@@ -1,5 +1,4 @@
 //! A VM made of network namespaces, a host that plugs veths into it, and the real agent and plugin between them.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod fake_host;
 
@@ -16,10 +15,9 @@ use nix::{
 use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::Duration,
 };
 use tokio::runtime::Runtime;
@@ -246,10 +244,6 @@ impl Caller {
         };
         Outcome { success: finished.status.success(), output }
     }
-
-    pub(crate) fn agent_answers(&self) -> bool {
-        UnixStream::connect(&self.agent_socket).is_ok()
-    }
 }
 
 /// The plugin beside the agent; cargo builds the binaries of other packages only when told to.
@@ -258,5 +252,3 @@ fn plugin() -> PathBuf {
     assert!(path.exists(), "{} is missing: run `cargo build -p nestless-cni` first", path.display());
     path
 }
-
-pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

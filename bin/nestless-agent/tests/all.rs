@@ -1,0 +1,6 @@
+//! The agent in a namespace that plays the VM, with a host that the tests play.
+
+mod cni;
+mod faults;
+mod loopback;
+mod world;
