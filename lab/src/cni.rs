@@ -3,6 +3,7 @@
 use crate::{
     error::LabError,
     guest::{Exec, Output},
+    image::Program,
     vm::Vm,
 };
 use serde_json::{Map, Value, json};
@@ -67,7 +68,7 @@ impl Plugin<'_> {
         if let Some(map) = config.as_object_mut() {
             map.extend(keys.clone());
         }
-        let exec = Exec::new(["nestless-cni"])
+        let exec = Exec::new([Program::Cni.name()])
             .env("CNI_COMMAND", command)
             .env("CNI_CONTAINERID", self.pod)
             .env("CNI_NETNS", format!("/run/netns/{}", self.pod))

@@ -4,7 +4,6 @@ use crate::{
     cni::Plugin,
     error::LabError,
     guest::{Exec, Output},
-    image::Program,
     lab::Lab,
     vm::Vm,
 };

@@ -1,7 +1,10 @@
 //! A nestlessd with a configuration of a test's own, on the host of a lab that was built without one.
 
 use crate::{PATIENCE, Site, eventually};
-use nestless_lab::{Exec, Readiness, image::Programs};
+use nestless_lab::{
+    Exec, Readiness,
+    image::{Program, Programs},
+};
 use std::{fs, path::PathBuf};
 
 /// The running daemon. It is killed with this.
@@ -29,7 +32,7 @@ impl Daemon {
         fs::write(&config, text).expect("the lab's directory can be written");
         let log = site.daemon_log();
         let file = fs::File::create(&log).expect("the lab's directory can be written");
-        let program = Programs::locate().find("nestlessd").unwrap_or_else(|error| panic!("{error}"));
+        let program = Programs::locate().find(Program::Nestlessd).unwrap_or_else(|error| panic!("{error}"));
         let exec = Exec::new([program, "--config".into(), config].map(|word| word.display().to_string()));
         let mut command = site.host_command(&exec);
         command.stdout(file.try_clone().expect("a descriptor")).stderr(file);

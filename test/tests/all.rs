@@ -11,6 +11,7 @@ mod guest_lifecycle;
 mod interfaces;
 mod loopback;
 mod older_kernel;
+mod pods_by_hand;
 mod scale;
 mod secure_channel;
 mod split;

@@ -1,6 +1,9 @@
 //! What goes wrong says so, where and what to do, and changes nothing. The tests play guests, and hypervisors, that lie.
 
-use nestless_lab::{Vmm, image::Programs};
+use nestless_lab::{
+    Vmm,
+    image::{Program, Programs},
+};
 use nestless_proto::{
     AttachRequest, AttachmentId, CheckRequest, ConfirmRequest, DetachRequest, HelloRequest, ListRequest,
     Refusal, guest_client::GuestClient, refusal::Reason,

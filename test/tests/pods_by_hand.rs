@@ -1,6 +1,9 @@
 //! What a person does with a lab's pods: `nestless lab pod` and `nestless lab exec`.
 
-use nestless_lab::{Exec, Vmm, image::Programs};
+use nestless_lab::{
+    Exec, Vmm,
+    image::{Program, Programs},
+};
 use nestless_test::{
     Site, agree, lab, operator,
     split::{Fraction, GROUP},
@@ -16,7 +19,7 @@ const SIZE: &str = "2";
 
 /// `nestless lab`, of this lab.
 fn nestless(site: &Site, subcommand: &[&str], arguments: &[&str]) -> Command {
-    let mut command = Command::new(Programs::locate().find("nestless").unwrap());
+    let mut command = Command::new(Programs::locate().find(Program::Nestless).unwrap());
     command.arg("lab").args(subcommand).args(["--name", site.name().as_str()]).args(arguments);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
@@ -73,7 +76,7 @@ async fn two_fractions_are_made_and_share_a_localhost() {
     // Nobody's pod is in the way of another one's making.
     is_refused(&site, add, &["vm1", "web"], &["pod web is in vm1 already", "nestless lab pod del"]).await;
     let again = [&joins[..], &["vm2", "database"]].concat();
-    is_refused(&site, add, &again, &["pod database is in vm2 already", "left as it was"]).await;
+    is_refused(&site, add, &again, &["pod database is in vm2 already", "left as it is"]).await;
     assert_eq!(succeeds(&site, &["exec"], &ask).await, "vm2", "those that are there are as they were");
 
     let third = [&joins[..], &["vm1", "cache"]].concat();

@@ -95,12 +95,12 @@ impl Suite for Loopback {
     }
 
     fn furnish(&self, builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-        let builder = builder.vm_names(VMS).second_nic().own_program(PROBE);
+        let builder = builder.vm_names(VMS).second_nic().own_program(Program::Probe);
         // Namespace VMs have this machine's.
         if vmm == Vmm::Qemu { builder.programs(Way::PROGRAMS).programs(["iperf3"]) } else { builder }
     }
 
-    async fn prepare<'lab>(&self, lab: &'lab Lab, progress: &Progress) -> anyhow::Result<Load> {
+    async fn prepare(&self, lab: &Lab, progress: &Progress) -> anyhow::Result<Load> {
         let mut sides = sides::build(lab, VMS, &self.ways(), progress).await?;
         if self.fractions > FEWEST_FRACTIONS {
             sides.push(sides::many(lab, VMS, usize::from(self.fractions), progress).await?);

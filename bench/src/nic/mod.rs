@@ -75,7 +75,7 @@ impl Suite for Nic {
         furnish(builder.vms(1), vmm)
     }
 
-    async fn prepare<'lab>(&self, lab: &'lab Lab, progress: &Progress) -> anyhow::Result<Load> {
+    async fn prepare(&self, lab: &Lab, progress: &Progress) -> anyhow::Result<Load> {
         progress.step("connect the pods");
         let neighbour = Arc::new(Station::neighbour(lab).await?);
         let ends = Ends::in_vm(lab, lab.vms()[0].name().as_str()).await?;

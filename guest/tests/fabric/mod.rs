@@ -20,6 +20,7 @@ pub(crate) struct Fabric {
     pub(crate) vm: Namespace,
     _host: Namespace,
     pub(crate) on_host: Netlink,
+    pub(crate) in_vm: Netlink,
     bridge: Link,
     pub(crate) directory: tempfile::TempDir,
 }
@@ -33,7 +34,8 @@ impl Fabric {
         let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
         let bridge = on_host.create_bridge("br0", None, settings).await.unwrap();
         on_host.set_up(&bridge).await.unwrap();
-        Self { vm, _host: host, on_host, bridge, directory: tempfile::tempdir().unwrap() }
+        let in_vm = Netlink::here().unwrap();
+        Self { vm, _host: host, on_host, in_vm, bridge, directory: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) async fn parking(&self) -> Parking {

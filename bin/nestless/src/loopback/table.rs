@@ -43,7 +43,7 @@ pub(super) fn group_flows(answer: &GroupFlows) -> String {
             or_dash(&flow.asker),
             or_dash(&flow.answerer),
             flow.state.clone(),
-            or_dash(&flow.waiting.join(",")),
+            or_dash(flow.waiting.join(",")),
         ]);
     }
     text.push('\n');
