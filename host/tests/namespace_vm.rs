@@ -1,9 +1,6 @@
 //! The namespace back end against the real kernel.
 
-#[macro_use]
-mod conformance;
-
-use conformance::{ANSWERED, Site, inside, nic, plug};
+use crate::conformance::{ANSWERED, Site, inside, nic, plug};
 use nestless_host::hypervisor::{
     BackEnd as _, Connected, Hypervisor as _, HypervisorError, HypervisorEvent, link_alias,
     namespace::{NamespaceBackEnd, NamespaceConfig, NamespaceVm},
@@ -88,7 +85,7 @@ impl Site for Guest {
     }
 }
 
-conformance!(crate::Guest);
+conformance!(crate::namespace_vm::Guest);
 
 #[test]
 fn a_nic_is_plugged_observed_and_unplugged() {

@@ -1,9 +1,6 @@
 //! The QEMU back end against a real QEMU without a guest: it is never started (`-S`), so nothing answers an unplug.
 
-#[macro_use]
-mod conformance;
-
-use conformance::{ANSWERED, Site, UNANSWERED, inside, link_exists, nic};
+use crate::conformance::{ANSWERED, Site, UNANSWERED, inside, link_exists, nic};
 use nestless_host::hypervisor::{
     BackEnd as _, Connected, Hypervisor as _, HypervisorError, HypervisorEvent, NicSpec,
     qemu::{Qemu, QemuBackEnd, QemuConfig, VectorLimits},
@@ -143,7 +140,7 @@ impl Site for Vm {
     }
 }
 
-conformance!(crate::Vm);
+conformance!(crate::qemu::Vm);
 
 #[test]
 fn a_vm_is_down_until_it_is_there_and_after_it_is_gone() {
