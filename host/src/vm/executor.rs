@@ -1,11 +1,12 @@
 //! Carries steps out, and looks. Chooses nothing.
 
 use super::{
-    host_ends::{HostEndError, HostEnds, in_full},
+    host_ends::{HostEndError, HostEnds},
     observation::VmObservation,
 };
 use crate::hypervisor::{HypervisorError, NicSpec, VmHypervisor};
 use nestless_model::attachment::{Guarding, NicRecord, Step, StepFailure, StepOrder};
+use nestless_support::error_chain::in_full;
 use std::{sync::Arc, time::Duration};
 
 /// A guest that answers at all answers within this (facts: 0.1 s under emulation, 5 s with native PCIe hot-plug).

@@ -55,15 +55,3 @@ pub struct HostEndError {
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
-
-/// An error and all its causes in one line, for a message that leaves the process.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -1,5 +1,5 @@
 //! What every back end does, whatever it is: the same tests, run against real parts. A back end's test file has a [`Site`]
-//! and says `conformance!(ItsSite);`.
+//! and says `conformance!(crate::its_file::ItsSite);`.
 
 use nestless_host::hypervisor::{
     BackEnd, Connected, Hypervisor, HypervisorError, HypervisorEvent, NicSpec, Observation,
