@@ -71,7 +71,7 @@ function ticks(least, most, count) {
 }
 
 /** Rows of one axis, `height` pixels each; `mark(row, top, x)` draws what is in one, `x` being a value's place. */
-function rowsOnAxis(host, { label, rows, unit, height, values, mark, line }) {
+function rowsOnAxis(host, { label, rows, height, values, mark, line }) {
   chart(host, label, (width) => {
     const room = columns(width, rows.map(({ name }) => name), rows.map(({ text }) => text));
     const known = values.filter(Number.isFinite);
@@ -97,7 +97,6 @@ function rowsOnAxis(host, { label, rows, unit, height, values, mark, line }) {
         draw("text", { x: room.right + 6, y: top + height / 2 + 4.5, class: "value" }, row.text),
       );
     });
-    shapes.push(draw("text", { x: room.right + 6, y: bottom + 18 }, unit ?? ""));
     return [bottom + 22, ...shapes];
   });
 }
@@ -122,7 +121,7 @@ function intervalChart(host, { label, line, rows }) {
 const COLOURS = ["blue", "orange", "green", "indigo", "plum", "teal", "gold", "grey"];
 
 /** Rows `[{ name, samples, middle, text }]`: a dot each, from the top down in the order in which they were taken. */
-function sampleChart(host, { label, unit, rows }) {
+function sampleChart(host, { label, rows }) {
   const height = 38;
   const values = rows.flatMap(({ samples }) => samples);
   const mark = ({ samples, middle }, top, x, index) => {
@@ -132,5 +131,5 @@ function sampleChart(host, { label, unit, rows }) {
       draw("circle", { cx: x(sample), cy: y(order), r: 2.5, fill: colour, "fill-opacity": 0.55 }));
     return [...dots, draw("line", { x1: x(middle), x2: x(middle), y1: top + 3, y2: top + height - 3, stroke: "var(--ink)", "stroke-width": 2 })];
   };
-  rowsOnAxis(host, { label, rows, unit, height, values, mark });
+  rowsOnAxis(host, { label, rows, height, values, mark });
 }

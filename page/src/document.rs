@@ -45,8 +45,6 @@ pub enum Part {
     Samples {
         /// For who cannot see it.
         label: String,
-        /// Of the axis.
-        unit: String,
         /// One below the other.
         rows: Vec<Samples>,
     },

@@ -34,7 +34,6 @@ fn document() -> Document {
         },
         Part::Samples {
             label: "samples".into(),
-            unit: "ms".into(),
             rows: vec![
                 samples("hostlo", &[3.0, 4.5, 3.2]),
                 samples("all alike", &[3.0]),
@@ -44,7 +43,7 @@ fn document() -> Document {
         Part::List(vec!["one fact".into(), HOSTILE.into()]),
     ];
     let section = |title: &str, parts| Section { title: title.into(), parts };
-    let nothing = Part::Samples { label: "nothing".into(), unit: "ms".into(), rows: Vec::new() };
+    let nothing = Part::Samples { label: "nothing".into(), rows: Vec::new() };
     Document {
         title: "A document".into(),
         lead: "What it is about.".into(),

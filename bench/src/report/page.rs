@@ -48,7 +48,7 @@ fn section(metric: &Metric) -> Section {
         text: quantity(series.summary.p50, metric.unit),
     });
     let label = format!("{}: every sample, and the median", metric.name);
-    parts.push(Part::Samples { label, unit: metric.unit.to_string(), rows: rows.collect() });
+    parts.push(Part::Samples { label, rows: rows.collect() });
     Section { title: format!("{}, {}", metric.name, metric.unit), parts }
 }
 
