@@ -63,7 +63,7 @@ fn a_nic_given_back_is_spare_and_its_addresses_rest() {
     s.machine.confirm(&interface(1), "").unwrap();
     s.detach(1);
     s.settle();
-    assert_eq!(s.released, [granted.purpose.clone()]);
+    assert_eq!(s.released, std::slice::from_ref(&granted.purpose));
     let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
     assert_eq!(nic.phase(), Phase::Spare);
     assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
