@@ -44,9 +44,12 @@ impl PortSlice {
     /// What a place of such a group has of the kernel's default range, the same whenever it is taken; `None` for a place
     /// that the group does not have.
     pub fn of_place(place: Place, size: GroupSize) -> Option<Self> {
+        if !size.has(place) {
+            return None;
+        }
         let ports = (LAST_PORT - FIRST_PORT + 1) / u16::from(size.get());
         let first = FIRST_PORT + ports * u16::from(place.number());
-        size.has(place).then(|| Self { first, last: first + (ports - 1) })
+        Some(Self { first, last: first + (ports - 1) })
     }
 }
 

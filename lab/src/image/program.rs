@@ -198,7 +198,8 @@ mod tests {
         let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
         let metadata = Command::new(env!("CARGO"))
             .args(arguments)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            // In a member's folder, only that member would be one.
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .unwrap();
         let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
