@@ -3,7 +3,7 @@
 use crate::{
     metric::{Metric, Unit},
     report::Report,
-    statistics::median_interval,
+    statistics::medians_differ,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,8 +48,6 @@ pub fn compare(before: &Report, after: &Report) -> Comparison {
 fn sides(old: &Metric, new: &Metric) -> Vec<Change> {
     let change = |side: &crate::metric::Series| {
         let other = new.side(&side.side).filter(|_| new.unit == old.unit)?;
-        let (low, high) = median_interval(&side.samples)?;
-        let (other_low, other_high) = median_interval(&other.samples)?;
         Some(Change {
             metric: old.name.clone(),
             side: side.side.clone(),
@@ -57,7 +55,7 @@ fn sides(old: &Metric, new: &Metric) -> Vec<Change> {
             before: side.summary.p50,
             after: other.summary.p50,
             ratio: other.summary.p50 / side.summary.p50,
-            significant: other_low > high || other_high < low,
+            significant: medians_differ(&side.samples, &other.samples)?,
         })
     };
     old.sides.iter().filter_map(change).collect()

@@ -2,24 +2,26 @@
 //! kept.
 //!
 //! ```text
-//! attach  ADD and DEL of CNI plugins, by the guest's clock
-//!    |    nic  a pod's way out        loopback  between two containers of one pod
-//!    |     \__________ load (throughput, latency, connections, CPU) ___/
-//!    \________________________________________________________________/
-//!                 interleave (whose turn) -> metric (samples, ratios) -> report (with the machine) -> compare
+//! suites   attach     ADD and DEL of CNI plugins, by the guest's clock
+//!          nic        a pod's way out                      \ load: throughput, latency,
+//!          loopback   between two containers of one pod    / connections, CPU
+//!    |
+//! runner   interleave (whose turn) -> metric (samples, ratios) -> report (with the machine; table, page) -> compare
 //! ```
 
 pub mod attach;
 mod compare;
 mod interleave;
-mod load;
+pub mod load;
 pub mod loopback;
 mod machine;
 mod metric;
 pub mod nic;
 mod operator;
-mod report;
+pub mod report;
+mod runner;
 mod statistics;
+mod suite;
 
 pub use compare::{Change, Comparison, compare};
 pub use interleave::turns;
@@ -27,7 +29,6 @@ pub use machine::{Machine, Revision};
 pub use metric::{Metric, Ratio, Recorder, Series, Unit};
 pub use operator::Operator;
 pub use report::{Bench, Report};
+pub use runner::{measure, run};
 pub use statistics::{Summary, median, percentile};
-
-/// Told each step as it begins, in words.
-pub type Watch<'a> = &'a (dyn Fn(&str) + Send + Sync);
+pub use suite::{Phase, Prepared, Samples, Suite};

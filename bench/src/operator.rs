@@ -1,18 +1,15 @@
 //! The lab's nestlessd, asked what it sees.
 
 use anyhow::{Context as _, ensure};
-use hyper_util::rt::TokioIo;
 use nestless_lab::Lab;
 use nestless_proto::{
-    MAX_MESSAGE_BYTES, NicStatus, StatusRequest, TraceRequest, TraceResponse, operator_client::OperatorClient,
+    NicStatus, StatusRequest, TraceRequest, TraceResponse, connection, operator_client::OperatorClient,
 };
 use std::{
     collections::BTreeSet,
-    io,
     time::{Duration, Instant},
 };
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// The daemon tells its state when asked, and does not tell when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -31,18 +28,7 @@ impl Operator {
     /// # Errors
     /// When it does not listen.
     pub async fn of(lab: &Lab) -> anyhow::Result<Self> {
-        let path = lab.operator_socket();
-        let connect = async {
-            let mut stream = Some(UnixStream::connect(&path).await?);
-            let connector = tower::service_fn(move |_| {
-                let once = stream.take().map(TokioIo::new);
-                async move { once.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
-            });
-            let channel = Endpoint::from_static("http://nestlessd").connect_with_connector(connector).await?;
-            anyhow::Ok(OperatorClient::new(channel).max_decoding_message_size(16 * MAX_MESSAGE_BYTES))
-        };
-        let client = connect.await.with_context(|| format!("connect to {}", path.display()))?;
-        Ok(Self { client })
+        Ok(Self { client: connection::operator(&lab.operator_socket()).await? })
     }
 
     /// The way of the packets of whatever pod has `address`.

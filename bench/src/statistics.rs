@@ -57,6 +57,13 @@ pub(crate) fn median_interval(samples: &[f64]) -> Option<(f64, f64)> {
     ))
 }
 
+/// Whether two sets have medians that certainly differ: their [intervals](median_interval) do not meet. `None` when
+/// either is empty.
+pub(crate) fn medians_differ(one: &[f64], other: &[f64]) -> Option<bool> {
+    let ((low, high), (other_low, other_high)) = (median_interval(one)?, median_interval(other)?);
+    Some(other_low > high || other_high < low)
+}
+
 fn sorted(samples: &[f64]) -> Vec<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

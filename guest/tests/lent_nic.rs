@@ -1,8 +1,6 @@
 //! NICs that are lent: they stand in the VM's own namespace, and come back wherever they have been.
 
-mod fabric;
-
-use fabric::{PATIENCE, Waiting, links, waiting};
+use crate::fabric::{PATIENCE, Waiting, links, nic_mac, waiting};
 use nestless_guest::{
     identify::parked_name,
     lent_nic::{LentNic, LentNicError, lend, take_back},
@@ -99,7 +97,7 @@ async fn a_name_that_is_taken_lends_nothing() {
     let error = lend(&parking, &lent(nic)).await.unwrap_err();
     assert!(matches!(error, LentNicError::NameTaken { .. }), "{error}");
     assert!(parking.free().borrow().contains(&nic));
-    let absent = LentNic { name: InterfaceName::new("dk1").unwrap(), ..lent(fabric::nic_mac(9)) };
+    let absent = LentNic { name: InterfaceName::new("dk1").unwrap(), ..lent(nic_mac(9)) };
     let error = lend(&parking, &absent).await.unwrap_err();
     assert!(matches!(error, LentNicError::Absent { .. }), "{error}");
     assert_eq!(links(&fabric.vm).await.len(), 1);

@@ -1,8 +1,6 @@
 //! A port of the VM leads to a pod, and the answer comes back through the VM.
 
-mod fabric;
-
-use fabric::{Fabric, PATIENCE, Waiting, pod_nic, waiting};
+use crate::fabric::{Fabric, PATIENCE, Waiting, pod_nic, waiting};
 use nestless_guest::{pod_nic::configure, port_mapping};
 use nestless_model::{
     identity::{AttachmentId, ContainerId, InterfaceName},

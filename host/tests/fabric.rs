@@ -89,7 +89,7 @@ async fn wire(host: &Netlink, name: &str, addresses: &[&str]) -> (Namespace, Net
 async fn pod(fabric: &Fabric, host: &Netlink, id: u32, on: &Network, addresses: &[&str]) -> Namespace {
     let nic = NicId(id).link_name();
     let (pod, netlink, link) = wire(host, nic.as_str(), addresses).await;
-    fabric.join(&nic, on, "a pod of the test").await.unwrap();
+    fabric.enslave(&nic, on, "a pod of the test").await.unwrap();
     for subnet in on.subnets.iter().filter(|subnet| has_family(addresses, subnet.next_hop())) {
         netlink.add_route(&Route::default_by(link.index, subnet.next_hop())).await.unwrap();
     }
@@ -152,7 +152,7 @@ fn pods_of_a_network_reach_each_other() {
 
         let state = fabric.observe().await.unwrap();
         assert_eq!(state.drift, [] as [String; 0]);
-        assert_eq!(state.bridges[&pods.name].ports, 2);
+        assert_eq!(state.bridges[&pods.name].enslaved, 2);
         let nic = &state.links[&NicId(1)];
         assert_eq!((nic.master.as_deref(), nic.up, nic.mtu_bytes), (Some("br-pods"), true, 1450));
         assert_eq!(sysctl::read(NO_IPV6_ON_NL1).unwrap(), "1", "the host must not speak from a port");
@@ -276,7 +276,7 @@ fn a_port_that_comes_or_goes_leaves_the_bridge_its_address() {
         let before = netlink.link("br-pods").await.unwrap().mac;
         let low = VethEnd { mac: Some(HardwareAddress([0, 0, 0, 0, 0, 1])), ..VethEnd::named("nl1") };
         netlink.create_veth(&low, &VethEnd::named("other")).await.unwrap();
-        fabric.join(&NicId(1).link_name(), network(&fabric, "pods"), "low").await.unwrap();
+        fabric.enslave(&NicId(1).link_name(), network(&fabric, "pods"), "low").await.unwrap();
         assert_eq!(netlink.link("br-pods").await.unwrap().mac, before);
     });
 }
@@ -286,8 +286,9 @@ fn a_port_of_no_bridge_is_up_and_silent() {
     on_a_host(async |_, netlink| {
         let (fabric, nic) = (fabric(PODS), NicId(1).link_name());
         fabric.up().await.unwrap();
-        wire(&netlink, nic.as_str(), &[]).await;
-        fabric.join(&nic, network(&fabric, "pods"), "joined").await.unwrap();
+        // Held, or the kernel would take the wire away with its other end.
+        let _there = wire(&netlink, nic.as_str(), &[]).await;
+        fabric.enslave(&nic, network(&fabric, "pods"), "joined").await.unwrap();
         sysctl::write(NO_IPV6_ON_NL1, "0").unwrap();
         let mtu = Mtu::new(9000).unwrap();
         for _ in 0..2 {
@@ -312,10 +313,11 @@ fn what_is_someone_elses_is_refused_and_left_alone() {
 
         let fabric = fabric(CLOSED);
         let error =
-            fabric.join(&NicId(1).link_name(), network(&fabric, "closed"), "early").await.unwrap_err();
+            fabric.enslave(&NicId(1).link_name(), network(&fabric, "closed"), "early").await.unwrap_err();
         assert!(error.to_string().starts_with("bridge br-closed of the network does not exist"), "{error}");
         fabric.up().await.unwrap();
-        let error = fabric.join(&NicId(1).link_name(), network(&fabric, "closed"), "none").await.unwrap_err();
+        let error =
+            fabric.enslave(&NicId(1).link_name(), network(&fabric, "closed"), "none").await.unwrap_err();
         assert_eq!(error.to_string(), "join nl1 to br-closed");
     });
 }

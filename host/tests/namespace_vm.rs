@@ -1,18 +1,20 @@
 //! The namespace back end against the real kernel.
 
+use crate::conformance::{ANSWERED, Site, inside, nic, plug};
 use nestless_host::hypervisor::{
-    Connected, Hypervisor, HypervisorConfig, HypervisorError, NicSpec, VmEvent, VmState,
-    config::NamespaceConfig, open,
+    BackEnd as _, Connected, Hypervisor as _, HypervisorError, HypervisorEvent, link_alias,
+    namespace::{NamespaceBackEnd, NamespaceConfig, NamespaceVm},
 };
-use nestless_model::identity::{Mac, Mtu, NicId, VmName};
+use nestless_model::{
+    attachment::VmState,
+    identity::{NicId, VmName},
+};
 use nestless_support::{
-    netlink::{HardwareAddress, Netlink},
+    netlink::{HardwareAddress, Netlink, VethEnd},
     netns::Namespace,
     tap,
 };
-use std::{path::PathBuf, time::Duration};
-
-const DEADLINE: Duration = Duration::from_secs(10);
+use std::path::PathBuf;
 
 /// A namespace bound to a path of the test's own, unbound with it.
 struct Guest {
@@ -40,9 +42,8 @@ impl Guest {
         Namespace::delete(&self.path).unwrap();
     }
 
-    fn open(&self, name: &str) -> Connected {
-        let config = HypervisorConfig::Namespace(NamespaceConfig { path: self.path.clone() });
-        open(&config, &VmName::new(name).unwrap()).unwrap()
+    fn open(&self, name: &str) -> Connected<NamespaceVm> {
+        NamespaceBackEnd::default().connect(&VmName::new(name).unwrap(), &self.config()).unwrap()
     }
 }
 
@@ -52,34 +53,51 @@ impl Drop for Guest {
     }
 }
 
-/// Runs in a network namespace of the test's own.
-fn inside<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
-    let work =
-        || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
-    Namespace::anonymous().unwrap().run_blocking(work).unwrap();
+impl Site for Guest {
+    type BackEnd = NamespaceBackEnd;
+    const SLOTS: Option<u32> = None;
+    const HALVES: usize = 2;
+
+    fn start() -> Self {
+        Self::new()
+    }
+
+    fn config(&self) -> NamespaceConfig {
+        NamespaceConfig { path: self.path.clone() }
+    }
+
+    async fn let_go(&self) {}
+
+    /// Before the alias, and after it. The namespace where the other end waits goes with the daemon.
+    async fn leave_half(&self, nic: NicId, which: usize) {
+        let (host, waiting) = (Netlink::here().unwrap(), Namespace::anonymous().unwrap());
+        let (link, vm) = (nic.link_name(), VmName::new("vm").unwrap());
+        let other_end = VethEnd { namespace: Some(waiting.clone()), ..VethEnd::named("nlp9") };
+        host.create_veth(&VethEnd::named(link.as_str()), &other_end).await.unwrap();
+        if which == 1 {
+            let made = host.link(link.as_str()).await.unwrap();
+            host.set_alias(&made, &link_alias(&vm, nic)).await.unwrap();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.vanish();
+    }
 }
 
-fn nic(id: u32) -> NicSpec {
-    let nic = NicId(id);
-    NicSpec { nic, mac: Mac::of_nic(1, nic), mtu: Mtu::new(1400).unwrap(), queues: 1 }
-}
-
-async fn plug(vm: &dyn Hypervisor, spec: &NicSpec) -> Result<(), HypervisorError> {
-    let end = vm.create_host_end(spec).await?;
-    vm.plug(spec, end).await
-}
+conformance!(crate::namespace_vm::Guest);
 
 #[test]
 fn a_nic_is_plugged_observed_and_unplugged() {
     inside(|| async {
         let guest = Guest::new();
         let mut connected = guest.open("vm-1");
-        let vm = &*connected.hypervisor;
-        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+        let vm = &connected.hypervisor;
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::Up));
         plug(vm, &nic(1)).await.unwrap();
         let observed = vm.observe().await.unwrap();
         assert_eq!(
-            (observed.state, observed.nics, observed.capacity),
+            (observed.state, observed.nics, observed.slots),
             (VmState::Running, [NicId(1)].into(), None)
         );
 
@@ -90,9 +108,9 @@ fn a_nic_is_plugged_observed_and_unplugged() {
         assert_eq!((other_end.up, other_end.mtu_bytes), (false, 1400));
 
         for _ in 0..2 {
-            vm.unplug(NicId(1), DEADLINE).await.unwrap();
+            vm.unplug(NicId(1), ANSWERED).await.unwrap();
         }
-        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(1))));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::NicGone(NicId(1))));
         assert!(vm.observe().await.unwrap().nics.is_empty());
         assert!(!tap::exists("nl1"));
         assert_eq!(inside.links().await.unwrap().len(), 1, "only lo is left");
@@ -104,15 +122,15 @@ fn a_host_end_is_replaced_and_goes_with_its_descriptor() {
     inside(|| async {
         let guest = Guest::new();
         let mut connected = guest.open("vm-1");
-        let vm = &*connected.hypervisor;
-        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+        let vm = &connected.hypervisor;
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::Up));
         let first = vm.create_host_end(&nic(2)).await.unwrap();
         let second = vm.create_host_end(&nic(2)).await.unwrap();
-        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(2))));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::NicGone(NicId(2))));
         drop(first);
         assert!(tap::exists("nl2"), "dropping what was replaced took the new one away");
         drop(second);
-        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(2))));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::NicGone(NicId(2))));
         assert!(!tap::exists("nl2"));
     });
 }
@@ -123,7 +141,7 @@ fn a_host_end_without_its_other_end_is_seen_as_a_half() {
     inside(|| async {
         let guest = Guest::new();
         let connected = guest.open("vm-1");
-        let vm = &*connected.hypervisor;
+        let vm = &connected.hypervisor;
         let mut halves = 0;
         for id in 100..140 {
             let end = vm.create_host_end(&nic(id)).await.unwrap();
@@ -146,8 +164,8 @@ fn vms_do_not_touch_one_another() {
     inside(|| async {
         let (one, two) = (Guest::new(), Guest::new());
         let (first, second) = (one.open("vm-1"), two.open("vm-2"));
-        plug(&*first.hypervisor, &nic(3)).await.unwrap();
-        second.hypervisor.unplug(NicId(3), DEADLINE).await.unwrap();
+        plug(&first.hypervisor, &nic(3)).await.unwrap();
+        second.hypervisor.unplug(NicId(3), ANSWERED).await.unwrap();
         assert!(second.hypervisor.observe().await.unwrap().nics.is_empty());
         assert_eq!(first.hypervisor.observe().await.unwrap().nics, [NicId(3)].into());
         let stolen = second.hypervisor.create_host_end(&nic(3)).await;
@@ -161,19 +179,19 @@ fn the_namespace_comes_and_goes() {
     inside(|| async {
         let guest = Guest::absent();
         let mut connected = guest.open("vm-1");
-        let vm = &*connected.hypervisor;
+        let vm = &connected.hypervisor;
         assert_eq!(vm.observe().await.unwrap().state, VmState::Down);
         assert!(matches!(plug(vm, &nic(4)).await, Err(HypervisorError::Down { .. })));
-        // Its host's end goes with the refused plug, a moment later.
-        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(4))));
+        // Its host end goes with the refused plug, a moment later.
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::NicGone(NicId(4))));
         for _ in 0..2 {
             guest.appear();
-            while connected.events.recv().await != Some(VmEvent::Up) {}
+            while connected.events.recv().await != Some(HypervisorEvent::Up) {}
             plug(vm, &nic(4)).await.unwrap();
             guest.vanish();
             let mut gone = [connected.events.recv().await, connected.events.recv().await];
             gone.sort_by_key(|event| format!("{event:?}"));
-            assert_eq!(gone, [Some(VmEvent::Down), Some(VmEvent::NicGone(NicId(4)))]);
+            assert_eq!(gone, [Some(HypervisorEvent::Down), Some(HypervisorEvent::NicGone(NicId(4)))]);
             assert!(!tap::exists("nl4"));
         }
     });

@@ -3,10 +3,10 @@
 use crate::{
     daemon::{self, Settings},
     error::LabError,
-    lab::Lab,
-    places::{LabName, vm_name},
+    image::Program,
+    names::{LabName, vm_name},
     progress::Progress,
-    state::{LabState, VmState, Vmm},
+    state::{LabState, VmRecord, Vmm},
 };
 use ipnet::IpNet;
 use nestless_model::{
@@ -14,10 +14,7 @@ use nestless_model::{
     network::{Network, Subnet, Uplink},
     topology::{Demand, Machine, Topology},
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A VM's own address is the subnet's with this added to its number, so below those that pods get.
 const FIRST_VM_HOST: u32 = 10;
@@ -45,17 +42,16 @@ pub struct LabBuilder {
     pub(crate) memory_mib: u32,
     pub(crate) programs: Vec<String>,
     pub(crate) packages: Vec<String>,
-    pub(crate) own_programs: Vec<String>,
+    pub(crate) own_programs: Vec<Program>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) second_nic: bool,
     pub(crate) uplink: Uplink,
     pub(crate) mtu: Mtu,
     pub(crate) warm_pool: u32,
     pub(crate) nic_limit: u32,
-    pub(crate) places: Option<u32>,
+    pub(crate) slots: Option<u32>,
     pub(crate) network: Option<fn(&mut Network)>,
     pub(crate) further_networks: Vec<Network>,
-    pub(crate) daemon_program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) progress: Progress,
 }
@@ -78,10 +74,9 @@ impl LabBuilder {
             mtu: Mtu::default(),
             warm_pool: 2,
             nic_limit: 32,
-            places: None,
+            slots: None,
             network: None,
             further_networks: Vec::new(),
-            daemon_program: None,
             environment: Vec::new(),
             progress: Progress::default(),
         }
@@ -140,12 +135,14 @@ impl LabBuilder {
 
     /// A program of this project, beside this one or in `$NESTLESS_BIN_DIR`, that the VMs find in their PATH.
     #[must_use]
-    pub fn own_program(mut self, name: impl Into<String>) -> Self {
-        self.own_programs.push(name.into());
+    pub fn own_program(mut self, program: Program) -> Self {
+        self.own_programs.push(program);
         self
     }
 
     /// A second NIC from the start in every VM, on the same bridge, down and without addresses: see [`Lab::second_mac`].
+    ///
+    /// [`Lab::second_mac`]: crate::Lab::second_mac
     #[must_use]
     pub fn second_nic(mut self) -> Self {
         self.second_nic = true;
@@ -173,17 +170,17 @@ impl LabBuilder {
         self
     }
 
-    /// Spare NICs that each VM keeps, and NICs that it may have; a QEMU VM gets as many places. Default: 2 and 32.
+    /// Spare NICs that each VM keeps, and NICs that it may have; a QEMU VM gets as many slots. Default: 2 and 32.
     #[must_use]
     pub fn nics(mut self, warm_pool: u32, limit: u32) -> Self {
         (self.warm_pool, self.nic_limit) = (warm_pool, limit);
         self
     }
 
-    /// Other places for NICs in a QEMU VM than its limit of NICs would need.
+    /// Another number of slots for NICs in a QEMU VM than its limit of NICs would need.
     #[must_use]
-    pub fn places(mut self, places: u32) -> Self {
-        self.places = Some(places);
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = Some(slots);
         self
     }
 
@@ -201,13 +198,6 @@ impl LabBuilder {
         self
     }
 
-    /// Another nestlessd than the one beside this program.
-    #[must_use]
-    pub fn daemon_program(mut self, path: impl Into<PathBuf>) -> Self {
-        self.daemon_program = Some(path.into());
-        self
-    }
-
     /// Sets a variable for nestlessd, such as NESTLESS_LOG or NESTLESS_CRASH_AT.
     #[must_use]
     pub fn daemon_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -222,23 +212,6 @@ impl LabBuilder {
         self
     }
 
-    /// Builds it for this process: it is removed when the [`Lab`] is dropped, and its processes die with this one.
-    /// Dropping the future half-way removes what there is.
-    ///
-    /// # Errors
-    /// When any part cannot be built; nothing is left then.
-    pub async fn up(self) -> Result<Lab, LabError> {
-        Lab::build(self, crate::process::Lifetime::Ours).await
-    }
-
-    /// Builds it to stay when this process ends, until [`crate::remove`].
-    ///
-    /// # Errors
-    /// When any part cannot be built; nothing is left then.
-    pub async fn up_detached(self) -> Result<Lab, LabError> {
-        Lab::build(self, crate::process::Lifetime::Detached).await
-    }
-
     pub(crate) fn plan(&self) -> Result<LabState, LabError> {
         let name = LabName::new(self.name.clone())?;
         let names = self.vms.iter().map(|vm| vm_name(vm)).collect::<Result<Vec<VmName>, _>>()?;
@@ -246,7 +219,7 @@ impl LabBuilder {
         if names.is_empty() || names.len() > MAX_VMS || distinct.len() != names.len() {
             return Err(LabError::Vms { count: names.len(), max: MAX_VMS });
         }
-        let vms = (0..).zip(names).map(|(number, name)| VmState {
+        let vms = (0..).zip(names).map(|(number, name)| VmRecord {
             name,
             addresses: prefixes().into_iter().map(|prefix| host(prefix, FIRST_VM_HOST + number)).collect(),
             process: None,
@@ -265,7 +238,7 @@ impl LabBuilder {
     /// What QEMU's VMs need for their NICs.
     pub(crate) fn topology(&self) -> Result<Topology, LabError> {
         let demand = Demand {
-            nics: self.places.unwrap_or(self.nic_limit),
+            nics: self.slots.unwrap_or(self.nic_limit),
             vcpus: self.cpus,
             machine: Machine::Q35,
             queues: 1,

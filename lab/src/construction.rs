@@ -8,22 +8,20 @@ use crate::{
     error::LabError,
     guest::{APPLETS, Channel, GuestConfig},
     image::{
-        Initramfs, Programs,
+        Initramfs, Program, Programs,
         kernel::{self, Kernel},
     },
     lab::{Lab, Ownership},
+    own_nic,
     process::{self, Lifetime},
     qemu::{self, Accelerator, Machine},
     state::{LabState, Vmm},
     vm::{self, Vm},
 };
 use futures_util::future::try_join_all;
-use nestless_model::{
-    identity::{Mac, VmName},
-    topology::Topology,
-};
+use nestless_model::{identity::VmName, topology::Topology};
 use nestless_support::{
-    netlink::{BridgeSettings, HardwareAddress, Netlink, NetlinkError, NewAddress, VethEnd},
+    netlink::{HardwareAddress, Netlink, VethEnd},
     netns::Namespace,
     tap,
 };
@@ -34,6 +32,36 @@ use std::{
     process::Stdio,
 };
 use tokio::process::{Child, Command};
+
+impl Lab {
+    /// Describes a lab called `name`.
+    pub fn builder(name: impl Into<String>) -> LabBuilder {
+        LabBuilder::new(name)
+    }
+}
+
+impl LabBuilder {
+    /// Builds it for this process: it is removed when the [`Lab`] is dropped, and its processes die with this one.
+    /// Dropping the future half-way removes what there is.
+    ///
+    /// # Errors
+    /// When any part cannot be built; nothing is left then.
+    pub async fn up(self) -> Result<Lab, LabError> {
+        build(&self, Lifetime::Ours).await
+    }
+
+    /// Builds it to stay when this process ends, until [`crate::remove`].
+    ///
+    /// # Errors
+    /// When any part cannot be built; nothing is left then.
+    pub async fn up_detached(self) -> Result<Lab, LabError> {
+        let mut lab = build(&self, Lifetime::Detached).await?;
+        if let Some(ownership) = lab.ownership.take() {
+            ownership.release()?;
+        }
+        Ok(lab)
+    }
+}
 
 /// What every VM of the lab is started from.
 struct Kit<'a> {
@@ -53,17 +81,14 @@ struct Boot {
     topology: Topology,
 }
 
-pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError> {
+async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError> {
     let state = builder.plan()?;
     // A namespace has room for any number.
     let topology = (state.vmm == Vmm::Qemu).then(|| builder.topology()).transpose()?;
     check_this_machine(state.vmm)?;
     let programs = Programs::locate();
-    let daemon_program = match (&builder.daemon_program, builder.with_daemon) {
-        (_, false) => None,
-        (Some(program), true) => Some(program.clone()),
-        (None, true) => Some(programs.find("nestlessd").map_err(daemon::DaemonError::from)?),
-    };
+    let daemon_program = builder.with_daemon.then(|| programs.find(Program::Nestlessd));
+    let daemon_program = daemon_program.transpose().map_err(daemon::DaemonError::from)?;
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
     state.write()?;
@@ -90,9 +115,9 @@ pub(crate) async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<La
         lab.daemon = Some(daemon::Restart { program, settings: builder.settings(), lifetime });
         lab.start_daemon(&[]).await?;
     } else {
-        make_bridge(&netlink, &lab.state, builder).await?;
+        own_nic::make_bridge(&netlink, &lab.state, builder).await?;
     }
-    join_bridge(&netlink, &lab.state, builder).await?;
+    own_nic::enslave(&netlink, &lab.state, builder).await?;
     lab.vms = lab.state.vms.iter().map(|vm| Vm::new(&lab.state.name, lab.state.vmm, vm)).collect();
     builder.progress.step(format!("boot {}", builder.vms.join(", ")));
     try_join_all(lab.vms.iter().map(Vm::wait_ready)).await?;
@@ -166,16 +191,6 @@ async fn prepare_boot(
     Ok(Boot { kernel: kernel.image, initramfs, accelerator, topology })
 }
 
-/// The host's end of a VM's own NIC.
-fn own_link(number: usize) -> String {
-    format!("vm{}", number + 1)
-}
-
-/// The host's end of its second one.
-pub(crate) fn second_link(number: usize) -> String {
-    format!("vm{}b", number + 1)
-}
-
 async fn start_vm(
     kit: &Kit<'_>,
     state: &LabState,
@@ -211,11 +226,11 @@ async fn start_machine(
     mut config: GuestConfig,
 ) -> Result<(Child, process::ProcessRecord), LabError> {
     let name = config.name.clone();
-    let mac = own_mac(number);
+    let mac = own_nic::mac(number);
     config.mac = Some(mac);
-    let mut nics = vec![(own_link(number), mac)];
+    let mut nics = vec![(own_nic::link(number), mac)];
     if kit.builder.second_nic {
-        nics.push((second_link(number), second_mac(number)));
+        nics.push((own_nic::second_link(number), own_nic::second_mac(number)));
     }
     let (links, macs): (Vec<_>, Vec<_>) = nics.into_iter().unzip();
     let descriptors: Vec<_> = kit
@@ -257,16 +272,16 @@ async fn start_namespaces(
     let failed = |source| LabError::Start { vm: name.clone(), source };
     let namespace = Namespace::create(state.name.vm_namespace(name))?;
     let inside = VethEnd { namespace: Some(namespace.clone()), ..VethEnd::named("eth0") };
-    netlink.create_veth(&VethEnd::named(own_link(number)), &inside).await?;
+    netlink.create_veth(&VethEnd::named(own_nic::link(number)), &inside).await?;
     if kit.builder.second_nic {
-        let mac = Some(HardwareAddress(second_mac(number).bytes()));
+        let mac = Some(HardwareAddress(own_nic::second_mac(number).bytes()));
         let inside = VethEnd { namespace: Some(namespace.clone()), mac, ..VethEnd::named("eth1") };
-        netlink.create_veth(&VethEnd::named(second_link(number)), &inside).await?;
+        netlink.create_veth(&VethEnd::named(own_nic::second_link(number)), &inside).await?;
     }
     let dir = state.name.vm_dir(name);
     // Listening before the VM is there, and through its reboots: a caller waits instead of being turned away.
     let listener = UnixListener::bind(vm::lab_socket(&dir)).map_err(failed)?;
-    let program = kit.programs.find("nestless-lab-init").map_err(crate::image::ImageError::from)?;
+    let program = kit.programs.find(Program::LabInit).map_err(crate::image::ImageError::from)?;
     let mut command = Command::new(&program);
     command
         .arg(&dir)
@@ -284,46 +299,4 @@ fn search_path(program: &Path) -> OsString {
     path.push(":");
     path.push(APPLETS);
     path
-}
-
-fn own_mac(number: usize) -> Mac {
-    numbered_mac(0x88, number)
-}
-
-pub(crate) fn second_mac(number: usize) -> Mac {
-    numbered_mac(0x89, number)
-}
-
-/// Locally administered, and not of the prefix that marks pods' NICs.
-fn numbered_mac(kind: u8, number: usize) -> Mac {
-    let low = u16::try_from(number + 1).expect("a lab has at most 64 VMs").to_be_bytes();
-    Mac::new([0x52, 0x54, 0x00, kind, low[0], low[1]]).expect("52: is unicast")
-}
-
-/// What nestlessd would make.
-async fn make_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) -> Result<(), NetlinkError> {
-    let name = state.bridge.as_str();
-    let bridge =
-        netlink.create_bridge(name, None, BridgeSettings { stp: false, forward_delay_cs: 0 }).await?;
-    netlink.set_mtu(&bridge, builder.mtu.bytes()).await?;
-    for &subnet in &state.subnets {
-        let address = ipnet::IpNet::new(gateway(subnet), subnet.prefix_len())
-            .expect("the length is of the same family");
-        netlink.add_address(&bridge, NewAddress { address, no_duplicate_detection: true }).await?;
-    }
-    netlink.set_up(&bridge).await
-}
-
-/// Makes the VMs' own NICs ports of the bridge.
-async fn join_bridge(netlink: &Netlink, state: &LabState, builder: &LabBuilder) -> Result<(), NetlinkError> {
-    let bridge = netlink.link(state.bridge.as_str()).await?;
-    let numbers = 0..state.vms.len();
-    let second = numbers.clone().filter(|_| builder.second_nic).map(second_link);
-    for name in numbers.map(own_link).chain(second) {
-        let link = netlink.link(&name).await?;
-        netlink.set_mtu(&link, builder.mtu.bytes()).await?;
-        netlink.set_master(&link, &bridge).await?;
-        netlink.set_up(&link).await?;
-    }
-    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     image::ProgramError,
-    places::LabName,
+    names::LabName,
     process::{self, Lifetime, ProcessRecord},
+    readiness::Readiness,
     state::{LabState, Vmm},
 };
 use nestless_model::{
@@ -18,10 +19,7 @@ use std::{
     process::Stdio,
     time::Duration,
 };
-use tokio::{
-    net::UnixDatagram,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 /// Its log, in the lab's directory.
 pub(crate) const LOG: &str = "nestlessd.log";
@@ -179,17 +177,16 @@ pub(crate) async fn start(
     ] {
         written.map_err(|source| DaemonError::Config { path, source })?;
     }
-    let notify = dir.join("notify.sock");
-    crate::places::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
-    let listener = UnixDatagram::bind(&notify).map_err(DaemonError::Start)?;
+    let readiness = Readiness::listen(dir.join("notify.sock")).map_err(DaemonError::Start)?;
     let mut command = Command::new(program);
-    command.arg("--config").arg(&config).env("NOTIFY_SOCKET", &notify).stdin(Stdio::null());
+    command.arg("--config").arg(&config).stdin(Stdio::null());
+    readiness.of(&mut command);
     command.envs(settings.environment.iter().map(|(k, v)| (k, v)));
     let log = dir.join(LOG);
     let (mut child, record) =
         process::start(command, host, lifetime, Vec::new(), &log).map_err(DaemonError::Start)?;
     tokio::select! {
-        ready = tokio::time::timeout(READY_TIMEOUT, ready(&listener)) => match ready {
+        ready = tokio::time::timeout(READY_TIMEOUT, readiness.told()) => match ready {
             Ok(outcome) => outcome.map_err(DaemonError::Start)?,
             Err(_) => return Err(DaemonError::Timeout { tail: tail(&log), log }),
         },
@@ -198,19 +195,7 @@ pub(crate) async fn start(
             return Err(DaemonError::Ended { status, tail: tail(&log), log });
         }
     }
-    crate::places::absent_is_fine(std::fs::remove_file(&notify)).map_err(DaemonError::Start)?;
     Ok((child, record))
-}
-
-/// sd_notify(3): a datagram of lines, one of them READY=1.
-async fn ready(listener: &UnixDatagram) -> io::Result<()> {
-    let mut buffer = [0; 4096];
-    loop {
-        let length = listener.recv(&mut buffer).await?;
-        if buffer[..length].split(|&b| b == b'\n').any(|line| line == b"READY=1") {
-            return Ok(());
-        }
-    }
 }
 
 /// The last lines of a log, for an error.

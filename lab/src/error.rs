@@ -5,13 +5,12 @@ use crate::{
     daemon::DaemonError,
     guest::{ExecError, GuestError},
     image::ImageError,
-    places::{LabName, LabNameError},
+    names::{LabName, LabNameError},
     removal::RemovalError,
-    server::Server,
     state::StateError,
 };
 use nestless_model::{identity::VmName, topology::TopologyError};
-use nestless_support::{netlink::NetlinkError, netns::NamespaceError, tap::TapError};
+use nestless_support::{error_chain::in_full, netlink::NetlinkError, netns::NamespaceError, tap::TapError};
 use std::{io, path::PathBuf, time::Duration};
 
 /// A lab's failure.
@@ -30,7 +29,7 @@ pub enum LabError {
         max: usize,
     },
     /// No VM takes so many NICs.
-    #[error("plan the VMs' places for NICs")]
+    #[error("plan the VMs' slots for NICs")]
     Topology(#[from] TopologyError),
     /// Not root.
     #[error("a lab makes network namespaces and TAPs, and so needs root: run it with sudo")]
@@ -69,6 +68,28 @@ pub enum LabError {
         vm: String,
         /// What there is.
         known: String,
+    },
+    /// Another pod has the name.
+    #[error(
+        "pod {pod} is in {vm} already, and was left as it is: `nestless lab pod del --name {lab} {vm} {pod}` removes it"
+    )]
+    PodExists {
+        /// The lab.
+        lab: LabName,
+        /// The VM.
+        vm: VmName,
+        /// The name.
+        pod: String,
+    },
+    /// No such pod.
+    #[error("there is no pod {pod} in {vm}: `nestless lab pod ls --name {lab}` lists them")]
+    NoPod {
+        /// The lab.
+        lab: LabName,
+        /// The VM.
+        vm: VmName,
+        /// What was asked for.
+        pod: String,
     },
     /// A file or directory of the lab's.
     #[error("{operation} {path}")]
@@ -155,10 +176,12 @@ pub enum LabError {
         source: io::Error,
     },
     /// CNI refused.
-    #[error("CNI {command} of pod {pod}: {message}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
+    #[error("CNI {command} of pod {pod} in {vm}: {message}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
     Cni {
         /// ADD or DEL.
         command: &'static str,
+        /// The VM.
+        vm: VmName,
         /// The pod.
         pod: String,
         /// The plugin's answer.
@@ -172,18 +195,6 @@ pub enum LabError {
         /// A VM, or a pod.
         what: String,
     },
-    /// A server ended, or does not answer.
-    #[error("{server} in pod {pod} of {vm} does not answer on its localhost: {said}")]
-    Server {
-        /// Which.
-        server: Server,
-        /// The pod.
-        pod: String,
-        /// The pod's VM.
-        vm: VmName,
-        /// The last that it said, and what its client did.
-        said: String,
-    },
     /// Part of it could not be removed.
     #[error("remove the lab: {}", list(.0))]
     Removal(Vec<RemovalError>),
@@ -195,17 +206,7 @@ pub enum LabError {
     },
 }
 
-fn list(errors: &[RemovalError]) -> String {
-    errors.iter().map(describe).collect::<Vec<_>>().join("; ")
-}
-
 /// Several causes cannot all be one `source`, so each is told whole.
-fn describe(error: &RemovalError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
+fn list(errors: &[RemovalError]) -> String {
+    errors.iter().map(|error| in_full(error)).collect::<Vec<_>>().join("; ")
 }

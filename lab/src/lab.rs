@@ -1,13 +1,12 @@
 //! A lab that is up.
 
 use crate::{
-    builder::LabBuilder,
-    construction,
     daemon::{self, DaemonError, Restart},
     error::LabError,
-    guest::{Exec, Exit, Output},
-    places::{self, LabName},
-    process::{self, Lifetime, ProcessRecord},
+    guest::{Exec, Output},
+    names::{self, LabName},
+    own_nic,
+    process::{self, ProcessRecord},
     removal::{self, RemovalError},
     state::LabState,
     vm::Vm,
@@ -26,6 +25,8 @@ const KILL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A host, its VMs, and their pods. One that [`LabBuilder::up`] made is removed on drop, which blocks for a moment;
 /// [`Lab::down`] does the same without blocking, and tells what went wrong.
+///
+/// [`LabBuilder::up`]: crate::LabBuilder::up
 #[derive(Debug)]
 pub struct Lab {
     pub(crate) state: LabState,
@@ -80,22 +81,9 @@ impl Ownership {
 }
 
 impl Lab {
-    /// Describes a lab called `name`.
-    pub fn builder(name: impl Into<String>) -> LabBuilder {
-        LabBuilder::new(name)
-    }
-
-    pub(crate) async fn build(builder: LabBuilder, lifetime: Lifetime) -> Result<Self, LabError> {
-        let mut lab = construction::build(&builder, lifetime).await?;
-        if lifetime == Lifetime::Detached
-            && let Some(ownership) = lab.ownership.take()
-        {
-            ownership.release()?;
-        }
-        Ok(lab)
-    }
-
     /// A lab that [`LabBuilder::up_detached`] made. Dropping it changes nothing.
+    ///
+    /// [`LabBuilder::up_detached`]: crate::LabBuilder::up_detached
     ///
     /// # Errors
     /// When there is none of that name.
@@ -155,12 +143,14 @@ impl Lab {
 
     /// The address by which the second NIC of a VM is found in it ([`LabBuilder::second_nic`]).
     ///
+    /// [`LabBuilder::second_nic`]: crate::LabBuilder::second_nic
+    ///
     /// # Errors
     /// When there is no VM of that name.
     pub fn second_mac(&self, vm: &str) -> Result<Mac, LabError> {
         let vm = self.vm(vm)?.name().clone();
         let number = self.state.vms.iter().position(|state| state.name == vm).unwrap_or_default();
-        Ok(construction::second_mac(number))
+        Ok(own_nic::second_mac(number))
     }
 
     /// Runs a program in a VM, to its end.
@@ -285,9 +275,7 @@ pub(crate) async fn run_to_end(mut command: Command, exec: &Exec) -> Result<Outp
     };
     let (output, ()) = tokio::join!(child.wait_with_output(), feed);
     let output = output.map_err(failed)?;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-    let exit = output.status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code);
-    Ok(Output { exit, stdout: output.stdout, stderr: output.stderr })
+    Ok(Output { exit: output.status.into(), stdout: output.stdout, stderr: output.stderr })
 }
 
 /// A line of `nestless lab ls`.
@@ -307,9 +295,9 @@ pub struct Listed {
 /// # Errors
 /// When a directory cannot be read.
 pub fn list() -> Result<Vec<Listed>, LabError> {
-    let failed = |source| LabError::Files { operation: "list", path: places::LABS.into(), source };
+    let failed = |source| LabError::Files { operation: "list", path: names::LABS.into(), source };
     let mut labs = Vec::new();
-    for lab in places::all().map_err(failed)? {
+    for lab in names::all().map_err(failed)? {
         let state = LabState::read(&lab).unwrap_or_default();
         let condition = match &state {
             Some(state)

@@ -1,22 +1,26 @@
 //! Labs: topologies of hosts, VMs and pods, built on this machine to test, demonstrate and measure.
 //!
 //! A lab's host is a network namespace; its VMs run in QEMU, or are namespaces too. Everything a lab has is found again
-//! by the lab's name ([`places`](LabName)), so it can be removed after any crash.
+//! by the lab's name ([`names`](LabName)), so it can be removed after any crash.
 
 mod builder;
 mod cache;
+mod cni;
 mod construction;
 mod daemon;
 mod error;
 pub mod guest;
 pub mod image;
 mod lab;
+mod names;
 mod neighbour;
-mod places;
+mod own_nic;
 mod pod;
 mod process;
 mod progress;
 mod qemu;
+mod readiness;
+mod remains;
 mod removal;
 mod server;
 mod state;
@@ -29,17 +33,19 @@ pub use daemon::DaemonError;
 pub use error::LabError;
 pub use guest::{Exec, ExecError, Exit, GuestClient, GuestError, Measured, Output, Piece};
 pub use lab::{Lab, Listed, list};
+pub use names::{HOST, LabName, LabNameError};
 pub use neighbour::Neighbour;
-pub use places::{HOST, LabName, LabNameError};
-pub use pod::{Pod, PodNetwork, PodOptions};
+pub use pod::{Fraction, Pod, PodNetwork, PodOptions};
 pub use process::ProcessRecord;
 pub use progress::Progress;
 pub use qemu::Accelerator;
+pub use readiness::Readiness;
+pub use remains::remains;
 pub use removal::{RemovalError, remove, remove_all};
-pub use server::{Server, Serving};
-pub use state::{LabState, StateError, VmState, Vmm};
+pub use server::{ServeError, Server, Serving};
+pub use state::{LabState, StateError, VmRecord, Vmm};
 pub use vm::Vm;
-pub use ways::{Container, Way, WayEnds};
+pub use ways::{Container, UnknownWay, Way, WayEnds};
 
 /// What a container runtime in a lab's VM is told about our plugin.
 pub const CNI_CONFIG: &str = r#"{

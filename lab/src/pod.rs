@@ -1,6 +1,7 @@
-//! Pods, without a container runtime: a network namespace in a VM, and the CNI call that connects it.
+//! Pods, without a container runtime: a network namespace in a VM, and the CNI calls that connect it.
 
 use crate::{
+    cni::Plugin,
     error::LabError,
     guest::{Exec, Output},
     lab::Lab,
@@ -9,17 +10,9 @@ use crate::{
 use ipnet::IpNet;
 use nestless_model::identity::VmName;
 use serde_json::{Map, Value, json};
-use std::{net::IpAddr, time::Duration};
-use tokio::time::Instant;
+use std::net::IpAddr;
 
-const AGENT_SOCKET: &str = "/run/nestless/agent.sock";
-const INTERFACE: &str = "eth0";
-/// CNI SPEC 1.1.0, "Error": try again later. An agent that has just started says so.
-const TRY_AGAIN: u64 = 11;
-const RETRY_DELAY: Duration = Duration::from_millis(100);
-const RETRY_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How a pod is connected.
+/// What a pod's eth0 is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PodNetwork {
     /// By nestless-cni: a NIC of its own.
@@ -27,6 +20,19 @@ pub enum PodNetwork {
     Nestless,
     /// As usual: a veth, a bridge and NAT inside the VM. Needs `ip` and `nft` in the VM.
     Classic,
+    /// There is none.
+    None,
+}
+
+/// The part that a pod is of a split one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fraction {
+    /// The split pod: all of one group share 127.0.0.1 and ::1.
+    pub group: String,
+    /// Its own name in the group.
+    pub name: String,
+    /// The most fractions that the group will have, where that is said: the same for all of them.
+    pub size: Option<u32>,
 }
 
 /// What a pod is to be.
@@ -34,8 +40,10 @@ pub enum PodNetwork {
 pub struct PodOptions {
     /// How it is connected.
     pub network: PodNetwork,
-    /// Keys added to the plugin's configuration, `runtimeConfig` among them.
+    /// Keys added to the configuration of the plugin that makes its eth0, `runtimeConfig` among them.
     pub config: Map<String, Value>,
+    /// By nestless-cni, behind what makes its eth0: the endpoint of a localhost that it shares.
+    pub fraction: Option<Fraction>,
     /// Give up at "try again later" instead of trying again for half a minute, as container runtimes do.
     pub once: bool,
     /// CNI_ARGS, such as "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web".
@@ -48,10 +56,10 @@ impl PodOptions {
         Self { network: PodNetwork::Classic, ..Self::default() }
     }
 
-    /// A fraction of a split pod, by nestless-cni: with the endpoint of its localhost, and nothing else.
-    pub fn fraction(group: &str, fraction: &str) -> Self {
-        let config = json!({"mode": "loopback", "loopback": {"group": group, "fraction": fraction}});
-        Self { config: config.as_object().cloned().unwrap_or_default(), ..Self::default() }
+    /// A fraction of a split pod, with the endpoint of its localhost, and nothing else.
+    pub fn fraction(group: &str, name: &str) -> Self {
+        let fraction = Fraction { group: group.to_owned(), name: name.to_owned(), size: None };
+        Self { network: PodNetwork::None, fraction: Some(fraction), ..Self::default() }
     }
 }
 
@@ -64,22 +72,34 @@ pub struct Pod {
     pub name: String,
     /// Of its eth0.
     pub addresses: Vec<IpAddr>,
-    /// What the plugin answered; null for a classic pod.
+    /// What the last plugin answered; null where none was called.
     pub result: Value,
+}
+
+impl Pod {
+    /// Its IPv4 address.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn ipv4(&self) -> Result<IpAddr, LabError> {
+        let found = self.addresses.iter().copied().find(IpAddr::is_ipv4);
+        found.ok_or_else(|| LabError::NoAddress { what: format!("pod {} of {}", self.name, self.vm) })
+    }
 }
 
 impl Lab {
     /// Makes a pod. When it cannot be connected, nothing of it is left.
     ///
     /// # Errors
-    /// When the VM or the plugin refuses.
+    /// When there is one of that name, which is left as it is; when the VM or the plugin refuses.
     pub async fn pod_add(&self, vm: &str, pod: &str, options: PodOptions) -> Result<Pod, LabError> {
         let vm = self.vm(vm)?;
-        vm.client().await?.add_namespace(pod).await?;
-        let connected = match options.network {
-            PodNetwork::Nestless => add_by_cni(vm, pod, &options).await,
-            PodNetwork::Classic => add_classic(vm, pod).await,
-        };
+        // The VM tells who made it, so that of two callers at once only one goes on.
+        if !vm.client().await?.add_namespace(pod).await? {
+            let (lab, vm) = (self.name().clone(), vm.name().clone());
+            return Err(LabError::PodExists { lab, vm, pod: pod.to_owned() });
+        }
+        let connected = connect(vm, pod, &options).await;
         if connected.is_err() {
             // The error that matters is the first.
             if let Err(error) = vm.client().await?.remove_namespace(pod).await {
@@ -93,17 +113,6 @@ impl Lab {
         connected
     }
 
-    /// Makes a pod a fraction of a split one, beside the interface that it has: what the plugin does behind another one.
-    ///
-    /// # Errors
-    /// When the VM or the plugin refuses; the pod is as it was then.
-    pub async fn pod_join(&self, pod: &Pod, group: &str, fraction: &str) -> Result<(), LabError> {
-        let mut options = PodOptions::fraction(group, fraction);
-        options.config.insert("prevResult".into(), pod.result.clone());
-        call(self.vm(pod.vm.as_str())?, "ADD", &pod.name, &options).await?;
-        Ok(())
-    }
-
     /// Runs a program in a pod, to its end.
     ///
     /// # Errors
@@ -112,21 +121,25 @@ impl Lab {
         self.exec(vm.as_ref(), &exec.in_pod(pod)).await
     }
 
-    /// Disconnects a pod and removes it. Succeeds when there is none.
+    /// Disconnects a pod, takes it out of its loopback group if it is in one, and removes it.
     ///
     /// # Errors
-    /// When the VM or the plugin refuses; the pod is still there then.
+    /// When there is none; when the VM or the plugin refuses, and the pod is still there then.
     pub async fn pod_del(&self, vm: &str, pod: &str, options: PodOptions) -> Result<(), LabError> {
         let vm = self.vm(vm)?;
-        match options.network {
-            PodNetwork::Nestless => {
-                call(vm, "DEL", pod, &options).await?;
-            }
-            PodNetwork::Classic => {
-                // The veth goes with the namespace.
-            }
+        let client = vm.client().await?;
+        if !client.namespaces().await?.iter().any(|known| known == pod) {
+            let (lab, vm) = (self.name().clone(), vm.name().clone());
+            return Err(LabError::NoPod { lab, vm, pod: pod.to_owned() });
         }
-        Ok(vm.client().await?.remove_namespace(pod).await?)
+        // A classic pod's veth goes with the namespace.
+        if options.network != PodNetwork::Classic {
+            let plugin = plugin(vm, pod, &options);
+            // The plugin knows by itself which group it was, and whether it was in one.
+            plugin.del(&loopback(None, Value::Null)).await?;
+            plugin.del(&options.config).await?;
+        }
+        Ok(client.remove_namespace(pod).await?)
     }
 
     /// The pods of a VM, by name.
@@ -138,66 +151,59 @@ impl Lab {
     }
 }
 
-fn cni(command: &str, pod: &str, options: &PodOptions) -> Exec {
-    let mut config = json!({
-        "cniVersion": "1.1.0",
-        "name": "pods",
-        "type": "nestless-cni",
-        "network": "pods",
-        "agentSocket": AGENT_SOCKET,
-    });
-    if let Some(map) = config.as_object_mut() {
-        map.extend(options.config.clone());
-    }
-    let exec = Exec::new(["nestless-cni"])
-        .env("CNI_COMMAND", command)
-        .env("CNI_CONTAINERID", pod)
-        .env("CNI_NETNS", format!("/run/netns/{pod}"))
-        .env("CNI_IFNAME", INTERFACE)
-        .env("CNI_PATH", "/opt/cni/bin:/usr/lib/cni")
-        .stdin(config.to_string());
-    if options.args.is_empty() { exec } else { exec.env("CNI_ARGS", &options.args) }
+fn plugin<'a>(vm: &'a Vm, pod: &'a str, options: &'a PodOptions) -> Plugin<'a> {
+    Plugin { vm, pod, args: &options.args, once: options.once }
 }
 
-/// Calls the plugin, as often as it says that it should be called again.
-async fn call(vm: &Vm, command: &'static str, pod: &str, options: &PodOptions) -> Result<Output, LabError> {
-    let deadline = Instant::now() + RETRY_DEADLINE;
-    loop {
-        let output = vm.exec(&cni(command, pod, options)).await?;
-        if output.exit.is_success() {
-            return Ok(output);
+/// Gives a new pod its eth0, and then its localhost.
+async fn connect(vm: &Vm, pod: &str, options: &PodOptions) -> Result<Pod, LabError> {
+    let plugin = plugin(vm, pod, options);
+    let (addresses, result) = match options.network {
+        PodNetwork::Nestless => {
+            let result = plugin.add(&options.config).await?;
+            (addresses(&result), result)
         }
-        match refusal(command, pod, &output) {
-            LabError::Cni { code: Some(TRY_AGAIN), .. } if !options.once && Instant::now() < deadline => {
-                tokio::time::sleep(RETRY_DELAY).await;
+        PodNetwork::Classic => (add_classic(vm, pod).await?, Value::Null),
+        PodNetwork::None => (Vec::new(), Value::Null),
+    };
+    let mut made = Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses, result };
+    let Some(fraction) = &options.fraction else { return Ok(made) };
+    match plugin.add(&loopback(Some(fraction), made.result.clone())).await {
+        Ok(result) => {
+            made.result = result;
+            Ok(made)
+        }
+        Err(error) => {
+            if options.network == PodNetwork::Nestless
+                && let Err(left) = plugin.del(&options.config).await
+            {
+                tracing::warn!(error = &left as &dyn std::error::Error, pod, "disconnect a failed pod");
             }
-            refused => return Err(refused),
+            Err(error)
         }
     }
 }
 
-async fn add_by_cni(vm: &Vm, pod: &str, options: &PodOptions) -> Result<Pod, LabError> {
-    let output = call(vm, "ADD", pod, options).await?;
-    let result: Value = serde_json::from_slice(&output.stdout).map_err(|_| refusal("ADD", pod, &output))?;
+fn addresses(result: &Value) -> Vec<IpAddr> {
     let ips = result["ips"].as_array().into_iter().flatten();
-    let addresses = ips.filter_map(|ip| ip["address"].as_str()?.parse::<IpNet>().ok()).map(|net| net.addr());
-    Ok(Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses: addresses.collect(), result })
+    ips.filter_map(|ip| ip["address"].as_str()?.parse::<IpNet>().ok()).map(|net| net.addr()).collect()
 }
 
-/// The message of CNI's error object, or whatever the plugin wrote.
-fn refusal(command: &'static str, pod: &str, output: &Output) -> LabError {
-    let object: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-    let told = object.as_ref().and_then(|object| {
-        let message = object["msg"].as_str()?;
-        let details = object["details"].as_str().filter(|d| !d.is_empty());
-        Some(details.map_or(message.to_owned(), |d| format!("{message}: {d}")))
-    });
-    let code = object.as_ref().and_then(|object| object["code"].as_u64());
-    let message = told.unwrap_or_else(|| {
-        let text = String::from_utf8_lossy(&output.stderr);
-        format!("{} {}", output.text(), text.trim())
-    });
-    LabError::Cni { command, pod: pod.to_owned(), message, code }
+/// What the plugin is told where it stands behind another one, which gave `previous`, or where there is none before it.
+fn loopback(fraction: Option<&Fraction>, previous: Value) -> Map<String, Value> {
+    let mut keys = Map::new();
+    keys.insert("mode".to_owned(), "loopback".into());
+    if let Some(Fraction { group, name, size }) = fraction {
+        let mut wish = json!({"group": group, "fraction": name});
+        if let Some(size) = size {
+            wish["size"] = json!(size);
+        }
+        keys.insert("loopback".to_owned(), wish);
+    }
+    if !previous.is_null() {
+        keys.insert("prevResult".to_owned(), previous);
+    }
+    keys
 }
 
 /// What the reference `bridge` plugin with `ipMasq` does, in the words of iproute2. The pod's number is the lowest free.
@@ -227,9 +233,8 @@ ip -n "$POD" route add default via 172.30.0.1
 echo "172.30.$((n/256)).$((n%256))"
 "#;
 
-async fn add_classic(vm: &Vm, pod: &str) -> Result<Pod, LabError> {
+async fn add_classic(vm: &Vm, pod: &str) -> Result<Vec<IpAddr>, LabError> {
     let exec = Exec::shell(CLASSIC).env("POD", pod);
     let output = vm.exec(&exec).await?.success("connect the pod by a bridge")?;
-    let addresses = output.text().parse().into_iter().collect();
-    Ok(Pod { vm: vm.name().clone(), name: pod.to_owned(), addresses, result: Value::Null })
+    Ok(output.text().parse().into_iter().collect())
 }

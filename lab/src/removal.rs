@@ -1,7 +1,7 @@
 //! Removes a lab, by looking at what is there: it needs no memory of how the lab was built, and so works after a crash.
 
 use crate::{
-    places::{self, LabName, absent_is_fine},
+    names::{self, LabName, absent_is_fine},
     process::{self, ProcessRecord},
     state::{LabState, StateError},
 };
@@ -112,7 +112,7 @@ pub fn remove_all() -> Result<Vec<LabName>, Vec<RemovalError>> {
     let mut removed = Vec::new();
     let mut errors = Vec::new();
     let mut kept = Vec::new();
-    for lab in places::all().map_err(|source| vec![RemovalError::List(source)])? {
+    for lab in names::all().map_err(|source| vec![RemovalError::List(source)])? {
         match remove(&lab) {
             Ok(true) => removed.push(lab),
             Ok(false) => {}
@@ -138,8 +138,8 @@ fn orphans(kept: &[LabName]) -> io::Result<Vec<LabName>> {
             name == lab.as_str() || name.strip_prefix(lab.as_str()).is_some_and(|r| r.starts_with('-'))
         })
     };
-    let names = places::list(Path::new(places::NAMESPACES))?;
-    Ok(names
+    let found = names::list(Path::new(names::NAMESPACES))?;
+    Ok(found
         .iter()
         .filter_map(|name| name.strip_prefix("nl-"))
         .filter(|name| !of_kept(name))

@@ -1,6 +1,6 @@
 //! What a lab is, written down before it is built: whoever comes later knows what may be there.
 
-use crate::{places::LabName, process::ProcessRecord};
+use crate::{names::LabName, process::ProcessRecord};
 use ipnet::IpNet;
 use nestless_model::identity::{LinkName, VmName};
 use serde::{Deserialize, Serialize};
@@ -42,12 +42,12 @@ pub struct LabState {
     /// nestlessd, if the lab has it and it was started.
     pub daemon: Option<ProcessRecord>,
     /// Its VMs.
-    pub vms: Vec<VmState>,
+    pub vms: Vec<VmRecord>,
 }
 
 /// A VM of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VmState {
+pub struct VmRecord {
     /// Its name.
     pub name: VmName,
     /// Of its own NIC.
@@ -92,7 +92,7 @@ impl LabState {
     }
 
     /// The VM called `name`.
-    pub fn vm(&self, name: &VmName) -> Option<&VmState> {
+    pub fn vm(&self, name: &VmName) -> Option<&VmRecord> {
         self.vms.iter().find(|vm| vm.name == *name)
     }
 }

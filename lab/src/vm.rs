@@ -7,13 +7,14 @@ use crate::{
         Door, Exec, Exit, GuestClient, GuestError, Output, Piece,
         proto::{DescribeResponse, agent_request, power_request},
     },
-    places::LabName,
+    names::LabName,
     process::ProcessRecord,
-    state::{VmState, Vmm},
+    state::{VmRecord, Vmm},
 };
 use ipnet::IpNet;
 use nestless_model::identity::VmName;
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +30,7 @@ const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Vm {
     vmm: Vmm,
-    state: VmState,
+    record: VmRecord,
     dir: PathBuf,
     client: Mutex<Option<GuestClient>>,
 }
@@ -39,23 +40,32 @@ pub(crate) fn lab_socket(dir: &Path) -> PathBuf {
 }
 
 impl Vm {
-    pub(crate) fn new(lab: &LabName, vmm: Vmm, state: &VmState) -> Self {
-        Self { vmm, state: state.clone(), dir: lab.vm_dir(&state.name), client: Mutex::default() }
+    pub(crate) fn new(lab: &LabName, vmm: Vmm, record: &VmRecord) -> Self {
+        Self { vmm, record: record.clone(), dir: lab.vm_dir(&record.name), client: Mutex::default() }
     }
 
     /// Its name.
     pub fn name(&self) -> &VmName {
-        &self.state.name
+        &self.record.name
     }
 
     /// Of its own NIC.
     pub fn addresses(&self) -> &[IpNet] {
-        &self.state.addresses
+        &self.record.addresses
+    }
+
+    /// The IPv4 address of its own NIC.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn ipv4(&self) -> Result<IpAddr, LabError> {
+        let found = self.addresses().iter().map(|net| net.addr()).find(IpAddr::is_ipv4);
+        found.ok_or_else(|| LabError::NoAddress { what: self.name().to_string() })
     }
 
     /// QEMU, or what keeps the namespaces.
     pub fn process(&self) -> Option<ProcessRecord> {
-        self.state.process
+        self.record.process
     }
 
     /// What it has written on its console.
@@ -81,7 +91,7 @@ impl Vm {
             Vmm::Qemu => Door::Ports(self.dir.clone()),
             Vmm::Namespace => Door::Socket(lab_socket(&self.dir)),
         };
-        let made = GuestClient::connect(&self.state.name, &door).await?;
+        let made = GuestClient::connect(&self.record.name, &door).await?;
         Ok(client.insert(made).clone())
     }
 
@@ -92,6 +102,12 @@ impl Vm {
     pub async fn exec(&self, exec: &Exec) -> Result<Output, GuestError> {
         let outcome = self.client().await?.exec(exec).await;
         self.heed(outcome).await
+    }
+
+    /// Runs a program that must succeed, for the purpose that an error tells.
+    pub(crate) async fn runs(&self, purpose: &str, exec: &Exec) -> Result<(), LabError> {
+        self.exec(exec).await?.success(format!("{purpose} in {}", self.name()))?;
+        Ok(())
     }
 
     /// Runs a program with its input and output streamed; see [`GuestClient::exec_streaming`].
@@ -178,7 +194,7 @@ impl Vm {
     pub async fn power_off(&self) -> Result<(), LabError> {
         self.client().await?.power(power_request::Action::Off).await?;
         self.forget().await;
-        let Some(process) = self.state.process else { return Ok(()) };
+        let Some(process) = self.record.process else { return Ok(()) };
         let waited = tokio::task::spawn_blocking(move || process.wait(POWER_OFF_TIMEOUT));
         let ended = waited.await.map_err(|_| LabError::Panicked { task: "the wait for a VM's end" })?;
         ended.map_err(|_| self.timeout(POWER_OFF_TIMEOUT))
@@ -201,7 +217,7 @@ impl Vm {
                 tokio::time::sleep(RETRY_DELAY).await;
             }
         };
-        let process = self.state.process;
+        let process = self.record.process;
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
         let end = tokio::task::spawn_blocking(move || {
             // In slices, so that this thread ends soon after the VM is ready.
@@ -244,12 +260,12 @@ impl Vm {
 
     fn ended(&self) -> LabError {
         let (log, tail) = self.last_words();
-        LabError::Ended { vm: self.state.name.clone(), log, tail }
+        LabError::Ended { vm: self.record.name.clone(), log, tail }
     }
 
     fn timeout(&self, waited: Duration) -> LabError {
         let (log, tail) = self.last_words();
-        LabError::Timeout { vm: self.state.name.clone(), waited, log, tail }
+        LabError::Timeout { vm: self.record.name.clone(), waited, log, tail }
     }
 
     /// A QEMU that does not start has no console: it complains in its own log.

@@ -53,17 +53,22 @@ fn nothing_is_left(lab: &LabName, before: &LabState) {
     }
 }
 
+/// The lab that the test called `test` was building as the victim when it was killed, at `step`, and what it left.
+fn killed(test: &str, lab: &str, step: &str) -> (LabName, LabState) {
+    let lab = own_name(lab);
+    let mut child = victim(test, &lab, step);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = state(&lab);
+    (lab, left)
+}
+
 #[test]
 fn killed_while_it_builds() {
     if let Ok(lab) = std::env::var(VICTIM) {
         return build(&lab, Vmm::Qemu);
     }
-    let lab = own_name("kill");
-    let mut child = victim("killed_while_it_builds", &lab, "boot");
-    child.kill().unwrap();
-    child.wait().unwrap();
-
-    let left = state(&lab);
+    let (lab, left) = killed("killed_while_it_builds", "kill", "boot");
     assert!(!left.ready && left.vms.iter().all(|vm| vm.process.unwrap().is_alive()));
     assert!(nestless_lab::remove(&lab).unwrap());
     nothing_is_left(&lab, &left);
@@ -74,11 +79,7 @@ fn killed_before_it_has_written_anything_of_a_vm() {
     if let Ok(lab) = std::env::var(VICTIM) {
         return build(&lab, Vmm::Namespace);
     }
-    let lab = own_name("early");
-    let mut child = victim("killed_before_it_has_written_anything_of_a_vm", &lab, "start vm1");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let left = state(&lab);
+    let (lab, left) = killed("killed_before_it_has_written_anything_of_a_vm", "early", "start vm1");
     assert!(nestless_lab::remove(&lab).unwrap());
     nothing_is_left(&lab, &left);
 }

@@ -12,27 +12,8 @@ fn bare(what: &str, vmm: Vmm) -> LabBuilder {
     Lab::builder(name(what)).vmm(vmm).without_daemon()
 }
 
-/// Everything that carries the lab's name: namespaces, processes, mounts, files. Empty when it is gone.
 fn remains(lab: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for dir in ["/run/netns", "/run/nestless/lab", "/sys/fs/bpf/nestless"] {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let entry = entry.path().display().to_string();
-            if entry.contains(lab) {
-                found.insert(entry);
-            }
-        }
-    }
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    found.extend(mounts.lines().filter(|line| line.contains(lab)).map(str::to_owned));
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let is_other = process.file_name() != std::process::id().to_string().as_str();
-        if is_other && String::from_utf8_lossy(&command).contains(&format!("/run/nestless/lab/{lab}")) {
-            found.insert(format!("process {}", process.file_name().to_string_lossy()));
-        }
-    }
-    found
+    nestless_lab::remains(lab).unwrap()
 }
 
 async fn does_as_told(lab: &Lab) {
@@ -174,8 +155,12 @@ async fn classic_pods(what: &str, vmm: Vmm) {
         output.success(format!("a pod pings {target}")).unwrap();
     }
     assert_eq!(lab.pods("vm1").await.unwrap(), ["one", "two"]);
+    let again = lab.pod_add("vm1", "two", options()).await.unwrap_err();
+    assert!(matches!(again, LabError::PodExists { .. }), "{again}");
+    lab.pod_exec("vm1", "two", ping("10.88.0.1")).await.unwrap().success("it is as it was").unwrap();
     lab.pod_del("vm1", "one", options()).await.unwrap();
-    lab.pod_del("vm1", "one", options()).await.unwrap();
+    let none = lab.pod_del("vm1", "one", options()).await.unwrap_err();
+    assert!(matches!(none, LabError::NoPod { .. }), "{none}");
     assert_eq!(lab.pods("vm1").await.unwrap(), ["two"]);
     lab.down().await.unwrap();
     assert_eq!(remains(&name(what)), BTreeSet::new());

@@ -15,7 +15,7 @@ async fn every_way_leads_to_its_server(what: &str, vmm: Vmm) {
         let listening = lab.pod_exec(&ends.server.vm, &ends.server.pod, Exec::shell(listen)).await.unwrap();
         let pid = listening.success(format!("listen on the way {way}")).unwrap().text();
         let ask = format!(
-            "for i in $(seq 100); do busybox nc -w 5 {} {PORT} </dev/null && exit; sleep 0.1; done; exit 1",
+            "for i in $(seq 600); do busybox nc -w 5 {} {PORT} </dev/null && exit; sleep 0.1; done; exit 1",
             ends.address
         );
         let asked = lab.pod_exec(&ends.asker.vm, &ends.asker.pod, Exec::shell(ask)).await.unwrap();

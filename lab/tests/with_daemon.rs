@@ -14,7 +14,13 @@ async fn pods_meet(lab: &Lab) {
         let output = lab.pod_exec("vm1", "one", ping(&address.to_string())).await.unwrap();
         output.success(format!("one pings two at {address}")).unwrap();
     }
+    let again = lab.pod_add("vm2", "two", PodOptions::default()).await.unwrap_err();
+    assert!(matches!(again, LabError::PodExists { .. }), "{again}");
+    let output = lab.pod_exec("vm1", "one", ping(&two.addresses[0].to_string())).await.unwrap();
+    output.success("one pings two, which is as it was").unwrap();
     lab.pod_del("vm1", "one", PodOptions::default()).await.unwrap();
+    let none = lab.pod_del("vm1", "one", PodOptions::default()).await.unwrap_err();
+    assert!(matches!(none, LabError::NoPod { .. }), "{none}");
     assert_eq!(lab.pods("vm1").await.unwrap(), [""; 0]);
     assert_eq!(lab.pods("vm2").await.unwrap(), ["two"]);
 }

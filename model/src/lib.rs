@@ -8,7 +8,6 @@ pub mod guard;
 pub mod identity;
 pub mod loopback;
 pub mod network;
-pub mod placement;
 pub mod port_mapping;
 pub mod refusal;
 pub mod topology;

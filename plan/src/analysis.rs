@@ -1,7 +1,7 @@
 //! All clients of a fleet, each compared on its own, on as many threads as wanted.
 
 use crate::fleet::Fleet;
-use nestless_model::placement::{
+use nestless_placement::{
     Catalogue, Client, Comparison, Effort, Hostlo, Kubernetes, PlacementError, Rules, Splitting, Strategy,
     Task, Terms, compare, lower_bound,
 };

@@ -1,6 +1,6 @@
 //! All clients of one input, with the time each pod is there.
 
-use nestless_model::placement::{Client, Pod};
+use nestless_placement::{Client, Pod};
 use std::collections::HashMap;
 
 /// From when until when a pod is there, in microseconds of the trace's clock.

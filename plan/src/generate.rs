@@ -1,7 +1,7 @@
 //! Fleets made up for measuring: the same seed gives the same fleet everywhere.
 
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Pod, Resources};
+use nestless_placement::{Pod, Resources};
 
 /// Small sizes are common and large ones rare, as in the traces; in milli-vCPU.
 const CPU_MILLI: [u64; 8] = [50, 100, 100, 250, 250, 500, 1000, 2000];

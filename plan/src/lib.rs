@@ -1,4 +1,4 @@
-//! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-model`.
+//! What the planner reads and writes: clusters, traces, catalogues, reports. What it decides lies in `nestless-placement`.
 
 pub mod analysis;
 pub mod catalogue;

@@ -2,7 +2,7 @@
 //! planned one by one, so that what they need together shows only here.
 
 use crate::analysis::Outcome;
-use nestless_model::placement::{Catalogue, Plan, Resources};
+use nestless_placement::{Catalogue, Plan, Resources};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,7 +158,7 @@ mod tests {
     use crate::Lifetime;
     use crate::analysis::{Question, analyse};
     use crate::catalogue::{Reserve, read_toml};
-    use nestless_model::placement::{HostModel, Pod, Terms};
+    use nestless_placement::{HostModel, Pod, Terms};
 
     const GIB: u64 = 1 << 30;
     const HOST: Resources = Resources::new(8_000, 32 * GIB);

@@ -4,15 +4,15 @@
 use crate::catalogue::{Offer, Reserve, known_price};
 use crate::fleet::Fleet;
 use crate::read::kubernetes::Node;
-use nestless_model::placement::constraint::{HOSTNAME, Labels};
-use nestless_model::placement::{
+use nestless_placement::constraint::{HOSTNAME, Labels};
+use nestless_placement::{
     Client, Fraction, PlacementError, Plan, PlannedVm, Pod, Price, Resources, Rules, Task, Violation, VmSize,
     hostlo,
 };
+use nestless_support::error_chain::in_full;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 
 /// What a node costs whose price nobody knows: costs are numbers of nodes then.
 const ONE: Price = Price(1_000_000);
@@ -191,8 +191,7 @@ fn after_hostlo(fleet: &Fleet, present: Present<'_>, rules: Rules) -> Result<Aft
         return Err("no pod of the input says on which node it runs".into());
     }
     let sizes = node_sizes(present.nodes, client.pods.iter().chain(present.daemons));
-    let catalogue =
-        sizes.offer.catalogue(Reserve::None, present.daemons).map_err(|error| in_words(&error))?;
+    let catalogue = sizes.offer.catalogue(Reserve::None, present.daemons).map_err(|error| in_full(&error))?;
     let placement = placement(&client, present, &sizes)?;
     let task = Task { client: &client, catalogue: &catalogue, rules };
     let after = hostlo::over(task, &placement).map_err(|error| broken(&client, &error))?;
@@ -226,7 +225,7 @@ fn placement(client: &Client, present: Present<'_>, sizes: &NodeSizes) -> Result
 /// Which rule the placement breaks, with the pod's name. Kubernetes keeps most rules only when it schedules, so that a
 /// cluster may break them later.
 fn broken(client: &Client, error: &PlacementError) -> String {
-    let PlacementError::NoPlan { source, .. } = error else { return in_words(error) };
+    let PlacementError::NoPlan { source, .. } = error else { return in_full(error) };
     let name = |pod: &usize| client.pods.get(*pod).map_or("", |pod| pod.name.as_str());
     match source {
         Violation::Relation { pod, demand } => {
@@ -235,11 +234,6 @@ fn broken(client: &Client, error: &PlacementError) -> String {
         Violation::NotAdmitted { pod, .. } => format!("pod {} is on a node that it may not be on", name(pod)),
         other => format!("it breaks a rule: {other}"),
     }
-}
-
-fn in_words(error: &dyn Error) -> String {
-    let cause = error.source().map(|cause| format!(": {}", in_words(cause))).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The first part of the Google trace, where it is at hand: `NESTLESS_DATA`, or `../shared/data` beside the repository.
 
+#[path = "../../page/tests/trial/mod.rs"]
 mod trial;
 
-use nestless_model::placement::{Catalogue, Effort, Price, Rules, Task, Terms, lower_bound, verify};
+use nestless_placement::{Catalogue, Effort, Price, Rules, Task, Terms, lower_bound, verify};
 use nestless_plan::analysis::{Outcome, Question, analyse};
 use nestless_plan::catalogue::{Reserve, builtin};
 use nestless_plan::read::google::{Census, LargeJobs, Tasks, Window, read_task_events};

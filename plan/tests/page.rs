@@ -1,41 +1,13 @@
 //! The page in a real browser: drawn, not taken over by names from the input, and its sliders move the figures.
 
+#[path = "../../page/tests/browser/mod.rs"]
+mod browser;
 mod fixture;
+#[path = "../../page/tests/trial/mod.rs"]
 mod trial;
 
+use browser::{browser, shown};
 use nestless_plan::report::html;
-use std::process::Command;
-
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-
-fn browser() -> Option<&'static str> {
-    let answers = |name: &&str| {
-        Command::new(name).arg("--version").output().is_ok_and(|answer| answer.status.success())
-    };
-    BROWSERS.into_iter().find(answers)
-}
-
-/// The document after its scripts have run.
-fn shown(page: &str, width: u32) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("page.html");
-    std::fs::write(&file, page).unwrap();
-    let output = Command::new(browser().expect("main runs no test without a browser"))
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--dump-dom",
-        ])
-        .arg(format!("--window-size={width},900"))
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        .arg(format!("file://{}", file.display()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn everything_is_drawn() {
     for width in [400, 1200] {

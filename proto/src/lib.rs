@@ -13,4 +13,5 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// The largest message either side accepts, in bytes: a list of 256 attachments fits several times over.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+pub mod connection;
 mod status;

@@ -1,4 +1,5 @@
-//! Named places at which a test may kill the process. Does nothing without the feature `crash-points`.
+//! Named places at which a test may kill the process. Only a build with debug assertions has them, so not what users
+//! install: `scripts/sizes` shows it.
 //!
 //! `NESTLESS_CRASH_TRACE=FILE` appends the name of every place passed to a file; `NESTLESS_CRASH_AT=NAME` kills the
 //! process with SIGKILL at that place, and `NESTLESS_CRASH_AT=NAME#3` at its third passing. A test traces a run once and
@@ -9,17 +10,17 @@
 //! part of it.
 
 /// Passes the place called `name`.
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 pub fn reached(name: &str) {
     enabled::reached(name);
 }
 
 /// Passes the place called `name`: nothing happens in this build.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(debug_assertions))]
 #[inline]
 pub fn reached(_name: &str) {}
 
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 mod enabled {
     use std::{
         collections::BTreeMap,
@@ -28,12 +29,19 @@ mod enabled {
         sync::{LazyLock, Mutex},
     };
 
+    static WATCHED: LazyLock<bool> = LazyLock::new(|| {
+        let mut names = ["NESTLESS_CRASH_AT", "NESTLESS_CRASH_TRACE", "NESTLESS_CRASH_CONTROL"].into_iter();
+        names.any(|name| std::env::var_os(name).is_some())
+    });
     static AT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("NESTLESS_CRASH_AT").ok());
     static CONTROL: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| std::env::var_os("NESTLESS_CRASH_CONTROL").map(PathBuf::from));
     static PASSED: LazyLock<Mutex<BTreeMap<String, u64>>> = LazyLock::new(Mutex::default);
 
     pub(super) fn reached(name: &str) {
+        if !*WATCHED {
+            return;
+        }
         let mut passed = PASSED.lock().expect("no panic while counting");
         let at = match &*CONTROL {
             None => AT.clone(),

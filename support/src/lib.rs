@@ -2,6 +2,7 @@
 
 pub mod clsact;
 pub mod crash_point;
+pub mod error_chain;
 pub mod netlink;
 pub mod netns;
 pub mod qmp;

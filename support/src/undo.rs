@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+use crate::error_chain::in_full;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::fmt;
 
@@ -152,12 +153,7 @@ impl fmt::Display for UndoFailures {
         write!(f, "{} of the steps back failed", self.failures.len())?;
         for (position, failure) in self.failures.iter().enumerate() {
             let separator = if position == 0 { ": " } else { "; " };
-            write!(f, "{separator}{}", failure.step)?;
-            let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure.cause.as_ref());
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
+            write!(f, "{separator}{}: {}", failure.step, in_full(failure.cause.as_ref()))?;
         }
         Ok(())
     }

@@ -1,46 +1,13 @@
 //! What is there: on this machine, and in a process.
 
 use nestless_model::identity::NicId;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
-
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
+use std::{collections::BTreeMap, fs};
 
 /// Links in this process's own namespace that are called as NICs' host ends.
 pub fn links_of_ours() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/net").expect("every Linux has it").flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| NicId::from_link_name(name).is_some()).collect()
-}
-
-/// Everything on this machine that carries a lab's name: namespaces, files, pins, mounts, processes.
-pub fn remains(lab: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for dir in ["/run/netns", "/run/nestless/lab", "/sys/fs/bpf/nestless"] {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            let path = entry.path().display().to_string();
-            if path.contains(lab) {
-                found.insert(path);
-            }
-        }
-    }
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
-    found.extend(mounts.lines().filter(|line| line.contains(lab)).map(str::to_owned));
-    let own = std::process::id().to_string();
-    for process in fs::read_dir("/proc").expect("proc is mounted").flatten() {
-        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let mentions = String::from_utf8_lossy(&command).contains(&format!("/run/nestless/lab/{lab}"));
-        if mentions && process.file_name() != own.as_str() {
-            found.insert(format!("process {}", process.file_name().to_string_lossy()));
-        }
-    }
-    found
 }
 
 /// A process's open descriptors, counted by kind: what they lead to, without the numbers that differ each time.

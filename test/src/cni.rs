@@ -1,6 +1,6 @@
 //! Calls of the real plugin in a VM, with every variable under the test's control.
 
-use nestless_lab::{Exec, Lab, LabError};
+use nestless_lab::{Exec, Lab, LabError, image::Program};
 use serde_json::{Value, json};
 
 /// "Try again later" (CNI SPEC 1.1.0, "Error").
@@ -78,7 +78,7 @@ impl Call {
     /// The program to run.
     pub fn exec(&self) -> Exec {
         let input = self.raw.clone().unwrap_or_else(|| self.conf.to_string());
-        let mut exec = Exec::new(["nestless-cni"]).env("CNI_COMMAND", &self.command).stdin(input);
+        let mut exec = Exec::new([Program::Cni.name()]).env("CNI_COMMAND", &self.command).stdin(input);
         for (name, value) in &self.environment {
             if let Some(value) = value {
                 exec = exec.env(name, value);
@@ -114,8 +114,8 @@ impl Call {
     }
 }
 
-/// Success has exit code 0 and a result, or nothing; failure another code and the error object.
-/// What the plugin has answered.
+/// What the plugin has answered. Success has exit code 0 and a result, or nothing; failure another code and the error
+/// object.
 ///
 /// # Errors
 /// The plugin's own.
@@ -141,7 +141,8 @@ pub fn answer(output: &nestless_lab::Output) -> Result<Value, Failure> {
 /// # Errors
 /// When the VM cannot.
 pub async fn sandbox(lab: &Lab, vm: &str, name: &str) -> Result<(), LabError> {
-    Ok(lab.vm(vm)?.client().await?.add_namespace(name).await?)
+    lab.vm(vm)?.client().await?.add_namespace(name).await?;
+    Ok(())
 }
 
 /// Takes a sandbox away, whatever is in it.

@@ -1,7 +1,7 @@
 //! Ethernet frames, honest and forged, and the means to send them from a pod: raw, as its root user may.
 
 use crate::PATIENCE;
-use nestless_lab::{Exec, Exit, Lab, Piece, Pod};
+use nestless_lab::{Exec, Exit, Lab, Piece, Pod, image::Program};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::sync::mpsc;
 
@@ -98,12 +98,9 @@ pub fn router_advertisement() -> Vec<u8> {
 /// What can be sent raw from a pod, and what can be heard in one.
 pub struct Raw;
 
-/// Guests have it in their PATH.
-const PROGRAM: &str = "nestless-test-frames";
-
 impl Raw {
-    /// The name of the program, for [`nestless_lab::LabBuilder::own_program`].
-    pub const PROGRAM: &str = PROGRAM;
+    /// For [`nestless_lab::LabBuilder::own_program`].
+    pub const PROGRAM: Program = Program::TestFrames;
 
     /// Sends frames, in order, from the pod's eth0, or from `link` in the VM's own namespace when there is no pod.
     ///
@@ -111,7 +108,7 @@ impl Raw {
     /// When the kernel of the guest does not take them.
     pub async fn send(lab: &Lab, vm: &str, pod: Option<&str>, link: &str, frames: &[Vec<u8>]) {
         let lines: Vec<String> = frames.iter().map(|frame| hex(frame)).collect();
-        let exec = Exec::new([PROGRAM, "send", link]).stdin(lines.join("\n"));
+        let exec = Exec::new([Self::PROGRAM.name(), "send", link]).stdin(lines.join("\n"));
         let exec = match pod {
             Some(pod) => exec.in_pod(pod),
             None => exec,
@@ -127,7 +124,7 @@ impl Raw {
     pub async fn heard(lab: &Lab, pod: &Pod, last: &[u8], act: impl AsyncFnOnce()) -> Vec<Vec<u8>> {
         let client = lab.vm(pod.vm.as_str()).expect("its VM").client().await.expect("the VM answers");
         let (lines, mut heard) = mpsc::unbounded_channel();
-        let exec = Exec::new([PROGRAM, "listen", "eth0"]).in_pod(&pod.name);
+        let exec = Exec::new([Raw::PROGRAM.name(), "listen", "eth0"]).in_pod(&pod.name);
         let (stop, input) = mpsc::channel(1);
         let listening = tokio::spawn(async move {
             let mut rest = String::new();

@@ -1,27 +1,19 @@
 //! What the operator asks of the lab's daemon.
 
 use crate::eventually;
-use hyper_util::rt::TokioIo;
 use nestless_lab::Lab;
 use nestless_proto::{
     AttachmentId, ListGroupsRequest, ListGroupsResponse, NicStatus, ReconcileRequest, ReconcileResponse,
     ReleaseRequest, ShowGroupRequest, ShowGroupResponse, StatusRequest, StatusResponse, TraceRequest,
-    TraceResponse, VmStatus, operator_client::OperatorClient,
+    TraceResponse, VmStatus,
+    connection::{self, ConnectError},
+    operator_client::OperatorClient,
 };
-use tokio::net::UnixStream;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, transport::Channel};
 
 /// A connection of its own: the daemon may have been another one a moment ago.
-pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, tonic::transport::Error> {
-    let path = lab.operator_socket();
-    let connector = tower::service_fn(move |_| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    Ok(OperatorClient::new(Endpoint::from_static("http://operator").connect_with_connector(connector).await?))
+pub async fn connect(lab: &Lab) -> Result<OperatorClient<Channel>, ConnectError> {
+    connection::operator(&lab.operator_socket()).await
 }
 
 async fn client(lab: &Lab) -> OperatorClient<Channel> {
@@ -50,6 +42,29 @@ pub async fn nic_of_interface(lab: &Lab, container: &str, interface: &str) -> Op
     let nics = status(lab).await.vms.into_iter().flat_map(|vm| vm.nics);
     let is_it = |nic: &NicStatus| nic.attachment.as_ref().is_some_and(|id| id.interface == interface);
     nics.filter(|nic| serves(nic, container)).find(is_it)
+}
+
+/// Waits until a NIC serves a container's eth0, and its agent has said so.
+///
+/// # Panics
+/// When none does.
+pub async fn confirmed(lab: &Lab, container: &str) -> NicStatus {
+    eventually("a confirmed NIC", || async {
+        let found = nic_of(lab, container).await.filter(|nic| nic.phase == "InUse");
+        found.ok_or_else(|| format!("no NIC serves {container}"))
+    })
+    .await
+}
+
+/// Waits until no NIC serves a container's eth0.
+///
+/// # Panics
+/// When one goes on.
+pub async fn is_over(lab: &Lab, container: &str) {
+    eventually("the attachment's end", || async {
+        nic_of(lab, container).await.map_or(Ok(()), |nic| Err(format!("{nic:?}")))
+    })
+    .await;
 }
 
 /// Whether the NIC serves that container.

@@ -2,6 +2,7 @@
 
 use crate::{census, operator};
 use nestless_lab::{Lab, LabBuilder, Vmm};
+use nestless_support::error_chain::in_full;
 use std::{
     collections::BTreeMap,
     ops::{Deref, DerefMut},
@@ -23,7 +24,7 @@ impl Site {
     /// Builds it, and waits until every VM's pool is full.
     pub async fn up(builder: LabBuilder) -> Self {
         let links_before = census::links_of_ours();
-        let lab = builder.up().await.unwrap_or_else(|error| panic!("{}", census::chain(&error)));
+        let lab = builder.up().await.unwrap_or_else(|error| panic!("{}", in_full(&error)));
         let mut site = Self { lab, links_before, descriptors: BTreeMap::new() };
         if site.lab.daemon().is_some() {
             operator::settled(&site.lab).await;
@@ -58,8 +59,8 @@ impl Site {
     /// Removes it. Nothing that carries its name may be left on this machine, and no link of ours beside.
     pub async fn down(self) {
         let name = self.lab.name().clone();
-        self.lab.down().await.unwrap_or_else(|error| panic!("{}", census::chain(&error)));
-        let remains = census::remains(name.as_str());
+        self.lab.down().await.unwrap_or_else(|error| panic!("{}", in_full(&error)));
+        let remains = nestless_lab::remains(name.as_str()).expect("proc is mounted");
         assert!(remains.is_empty(), "{remains:?}");
         let links: Vec<_> =
             census::links_of_ours().into_iter().filter(|link| !self.links_before.contains(link)).collect();

@@ -1,7 +1,7 @@
 //! A pod whose fractions are in several VMs, by way of plugin, agent and daemon.
 
 use crate::{
-    Call, Serving, Site, cni,
+    Call, Serving, Site, cni, eventually,
     localhost::{self, BEHAVIOURS},
     operator,
 };
@@ -99,12 +99,26 @@ impl Fraction<'_> {
         self.site.pod_exec(self.vm, self.name, Exec::shell(line)).await.expect("a shell runs")
     }
 
+    /// Waits until somebody listens at a TCP port in it.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub async fn listens(&self, port: u16) {
+        // As proc(5) has it: the local port in hexadecimal, the remote end, and state 0A.
+        let look = format!("cat /proc/net/tcp /proc/net/tcp6 | grep -q ':{port:04X} [0-9A-F:]* 0A '");
+        eventually("a listener", || async {
+            let found = self.runs(&look).await.exit.is_success();
+            if found { Ok(()) } else { Err(format!("nobody listens at {port} in {}", self.name)) }
+        })
+        .await;
+    }
+
     /// Has the servers of all behaviours.
     ///
     /// # Panics
     /// When it cannot.
     pub async fn serves_all(&self) -> Serving {
-        let exec = Exec::new([localhost::PROGRAM, "serve"]).in_pod(self.name);
+        let exec = Exec::new([localhost::PROGRAM.name(), "serve"]).in_pod(self.name);
         Serving::start(self.site, self.vm, exec).await
     }
 
@@ -113,7 +127,8 @@ impl Fraction<'_> {
     /// # Panics
     /// When it cannot.
     pub async fn serves_as(&self, name: &str, port: u16) -> Serving {
-        let exec = Exec::new([localhost::PROGRAM, "serve-as", name, &port.to_string()]).in_pod(self.name);
+        let exec =
+            Exec::new([localhost::PROGRAM.name(), "serve-as", name, &port.to_string()]).in_pod(self.name);
         Serving::start(self.site, self.vm, exec).await
     }
 
@@ -122,7 +137,7 @@ impl Fraction<'_> {
     /// # Panics
     /// When one does not; it is told which.
     pub async fn finds_all(&self, serving: &mut Serving, chosen: &[&str]) {
-        let exec = Exec::new([&[localhost::PROGRAM, "ask"], chosen].concat());
+        let exec = Exec::new([&[localhost::PROGRAM.name(), "ask"], chosen].concat());
         let output = self.site.pod_exec(self.vm, self.name, exec).await.expect("the asker runs");
         let said = output.success(format!("ask in {}", self.name));
         let said = said.unwrap_or_else(|error| panic!("{error}; the server: {}", serving.complaints()));
@@ -154,7 +169,7 @@ impl Fraction<'_> {
     }
 
     async fn tries(&self, what: &[&str]) -> String {
-        let exec = Exec::new([&[localhost::PROGRAM], what].concat());
+        let exec = Exec::new([&[localhost::PROGRAM.name()], what].concat());
         let output = self.site.pod_exec(self.vm, self.name, exec).await.expect("the asker runs");
         let said = output.success(format!("{} in {}", what.join(" "), self.name));
         said.unwrap_or_else(|error| panic!("{error}")).text()

@@ -1,14 +1,16 @@
 //! What goes wrong says so, where and what to do, and changes nothing. The tests play guests, and hypervisors, that lie.
 
-use hyper_util::rt::TokioIo;
-use nestless_lab::{Exec, Vmm, image::Programs};
+use nestless_lab::{
+    Vmm,
+    image::{Program, Programs},
+};
 use nestless_proto::{
     AttachRequest, AttachmentId, CheckRequest, ConfirmRequest, DetachRequest, HelloRequest, ListRequest,
-    Refusal, StatusRequest, guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
+    Refusal, guest_client::GuestClient, refusal::Reason,
 };
 use nestless_support::netns::Namespace;
 use nestless_test::{
-    Call, Failure, Monitor, Site, agree, census, cni, eventually, guest, lab, operator, traffic,
+    Call, Daemon, Failure, Monitor, Site, agree, cni, eventually, guest, lab, operator, traffic,
 };
 use serde_json::{Value, json};
 use std::{
@@ -19,10 +21,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
 };
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, transport::Channel};
 
 fn refused(outcome: Result<Value, Failure>, code: u64, words: &[&str]) {
     let failure = outcome.unwrap_err();
@@ -118,8 +117,7 @@ fn reason(status: &Status) -> Option<Reason> {
 /// A nestlessd of its own on a lab's host, with two VMs that are namespaces and one whose QEMU talks nonsense.
 struct Bare {
     site: Site,
-    folder: tempfile::TempDir,
-    daemon: tokio::process::Child,
+    daemon: Daemon,
     garbler: tokio::task::JoinHandle<()>,
 }
 
@@ -128,83 +126,48 @@ const BOOTS: [&str; 2] = ["9ab9a2a3-4b7c-4f2c-8a8a-000000000001", "9ab9a2a3-4b7c
 impl Bare {
     async fn up(what: &str) -> Self {
         let site = Site::up(lab(what, Vmm::Namespace).vms(2).without_daemon()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        let qmp = UnixListener::bind(root.join("qmp.sock")).unwrap();
+        let dir = site.dir();
+        let qmp = UnixListener::bind(dir.join("qmp.sock")).unwrap();
         let garbler = tokio::spawn(garble(qmp));
-        let mut text = format!(
-            "state_dir = '{0}/state'\nrun_dir = '{0}/run'\npin_dir = '/sys/fs/bpf/nestless/lab-{1}'\nhost_id = 7\n\
-             [[network]]\nname = 'pods'\nbridge = 'nestless9'\nuplink = 'none'\n\
-             subnets = [{{ prefix = '10.99.0.0/24' }}]\n",
-            root.display(),
-            site.name()
-        );
+        let mut text = "[[network]]\nname = 'pods'\nbridge = 'nestless9'\nuplink = 'none'\n\
+                        subnets = [{ prefix = '10.99.0.0/24' }]\n"
+            .to_owned();
         for vm in ["vm1", "vm2"] {
             let path = site.name().vm_namespace(&vm.parse().unwrap());
             text.push_str(&format!(
                 "[[vm]]\nname = '{vm}'\nhypervisor = {{ namespace = {{ path = '{}' }} }}\n\
                  channel = {{ unix = '{}/{vm}.sock' }}\nwarm_pool = 0\nnic_limit = 4\n",
                 path.display(),
-                root.display()
+                dir.display()
             ));
         }
         text.push_str(&format!(
             "[[vm]]\nname = 'evil'\nhypervisor = {{ qemu = {{ qmp = '{0}/qmp.sock' }} }}\n\
              channel = {{ unix = '{0}/evil.sock' }}\nwarm_pool = 1\n",
-            root.display()
+            dir.display()
         ));
-        for made in ["state", "run"] {
-            std::fs::create_dir(root.join(made)).unwrap();
-        }
-        let config = root.join("nestlessd.toml");
-        std::fs::write(&config, text).unwrap();
-        let program = program("nestlessd");
-        let exec = Exec::new([program.to_str().unwrap(), "--config", config.to_str().unwrap()]);
-        let log = std::fs::File::create(root.join("log")).unwrap();
-        let mut command = site.host_command(&exec);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let daemon = command.spawn().unwrap();
-        let bare = Self { site, folder, daemon, garbler };
-        eventually("a daemon", || async {
-            let log = std::fs::read_to_string(bare.path("log")).unwrap();
-            match UnixStream::connect(bare.path("run/nestlessd.sock")).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(format!("{error}: {log}")),
-            }
-        })
-        .await;
-        bare
+        let daemon = Daemon::start(&site, &text).await;
+        Self { site, daemon, garbler }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.site.dir().join(name)
     }
 
     /// The daemon still answers, and says this of the VM.
     async fn vm(&self, name: &str) -> nestless_proto::VmStatus {
-        let path = self.path("run/nestlessd.sock");
-        let connector = tower::service_fn(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
-        });
-        let channel =
-            Endpoint::from_static("http://operator").connect_with_connector(connector).await.unwrap();
-        let status = OperatorClient::new(channel).status(StatusRequest {}).await.unwrap().into_inner();
-        status.vms.into_iter().find(|vm| vm.name == name).unwrap()
+        operator::vm(&self.site, name).await
     }
 
-    async fn down(mut self) {
-        let log = std::fs::read_to_string(self.path("log")).unwrap();
-        assert!(!log.contains("panicked"), "{log}");
-        assert!(self.daemon.try_wait().unwrap().is_none(), "{log}");
+    async fn down(self) {
         self.garbler.abort();
-        self.daemon.kill().await.unwrap();
+        self.daemon.end().await;
         self.site.down().await;
     }
 }
 
-fn program(name: &str) -> PathBuf {
-    Programs::locate().find(name).unwrap_or_else(|error| panic!("{error}"))
+fn program(program: Program) -> PathBuf {
+    Programs::locate().find(program).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Greets as QEMU does, and then answers everything with something else.
@@ -388,13 +351,14 @@ fn run(program: &Path, arguments: &[&str], path: &str) -> Output {
 #[test]
 fn a_machine_without_qemu_is_told_what_to_install() {
     let name = format!("e{}-noqemu", std::process::id());
-    let output = run(&program("nestless"), &["lab", "up", "--name", &name, "--vms", "1"], "/nonexistent");
+    let output =
+        run(&program(Program::Nestless), &["lab", "up", "--name", &name, "--vms", "1"], "/nonexistent");
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr);
     for word in ["no qemu-system-x86_64 in PATH", "apt-get install qemu-system-x86", "--vmm namespace"] {
         assert!(told.contains(word), "no {word:?} in: {told}");
     }
-    assert!(census::remains(&name).is_empty());
+    assert!(nestless_lab::remains(&name).unwrap().is_empty());
 }
 
 #[test]
@@ -406,7 +370,7 @@ fn a_configuration_is_checked_without_being_used() {
                 [[vm]]\nname = 'vm1'\nhypervisor = { qemu = { qmp = '/q' } }\nchannel = { serial = '/c' }\n";
     let check = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        run(&program("nestlessd"), &["--check", "--config", path.to_str().unwrap()], "")
+        run(&program(Program::Nestlessd), &["--check", "--config", path.to_str().unwrap()], "")
     };
     let fine = check(good);
     assert!(fine.status.success(), "{}", String::from_utf8_lossy(&fine.stderr));
@@ -428,7 +392,7 @@ fn a_configuration_is_checked_without_being_used() {
             assert!(told.contains(word), "no {word:?} in: {told}");
         }
     }
-    let absent = run(&program("nestlessd"), &["--check", "--config", "/nowhere/x.toml"], "");
+    let absent = run(&program(Program::Nestlessd), &["--check", "--config", "/nowhere/x.toml"], "");
     let told = String::from_utf8_lossy(&absent.stderr);
     assert!(!absent.status.success() && told.contains("/nowhere/x.toml"), "{told}");
 }

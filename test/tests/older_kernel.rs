@@ -1,7 +1,7 @@
 //! The host's half on the oldest kernel that is promised. A guest with Debian 12's kernel plays the host and holds a lab
 //! of namespaces, so that its verifier judges the guard's programs, and its kernel runs them.
 
-use nestless_lab::{Exec, Vmm};
+use nestless_lab::{Exec, LabBuilder, Vmm, image::Program};
 use nestless_test::{
     Site, eventually,
     frame::{Raw, ethernet, hex, udp4},
@@ -10,8 +10,8 @@ use nestless_test::{
 use serde_json::Value;
 
 const HOST: &str = "vm1";
-const PROGRAMS: [&str; 6] =
-    ["nestless", "nestlessd", "nestless-agent", "nestless-cni", "nestless-lab-init", Raw::PROGRAM];
+const PROGRAMS: [Program; 6] =
+    [Program::Nestless, Program::Nestlessd, Program::Agent, Program::Cni, Program::LabInit, Raw::PROGRAM];
 
 async fn on_host(site: &Site, line: &str) -> String {
     let output = site.exec(HOST, &Exec::shell(line)).await.unwrap();
@@ -29,7 +29,7 @@ async fn pod_nic(site: &Site, pod: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_are_connected_and_guarded_on_linux_6_1() {
     let builder = lab("older", Vmm::Qemu).without_daemon().size(1, 1024).programs(["nft", "ip"]);
-    let site = Site::up(PROGRAMS.into_iter().fold(builder, |builder, name| builder.own_program(name))).await;
+    let site = Site::up(PROGRAMS.into_iter().fold(builder, LabBuilder::own_program)).await;
     let release = on_host(&site, "uname -r").await;
     assert!(release.starts_with("6.1."), "{release}");
 

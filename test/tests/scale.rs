@@ -3,7 +3,7 @@
 use nestless_lab::{Exec, Vmm};
 use nestless_test::{Call, Failure, Site, agree, census, cni, lab, operator, traffic};
 
-/// KiB. Debug builds are larger, and told of only.
+/// KiB.
 const DAEMON_RSS_KIB: u64 = 32 << 10;
 const AGENT_RSS_KIB: u64 = 24 << 10;
 const PLUGIN_RSS_KIB: u64 = 8 << 10;
@@ -11,7 +11,7 @@ const PLUGIN_RSS_KIB: u64 = 8 << 10;
 fn at_most(what: &str, kib: u64, limit_kib: u64) {
     eprintln!("{what}: {kib} KiB");
     assert!(kib > 0, "{what} was not measured");
-    assert!(cfg!(debug_assertions) || kib <= limit_kib, "{what}: {kib} KiB of {limit_kib}");
+    assert!(kib <= limit_kib, "{what}: {kib} KiB of {limit_kib}");
 }
 
 async fn add(site: &Site, pod: &str) -> Result<(), Failure> {
@@ -69,7 +69,7 @@ async fn two_hundred_nics_in_one_guest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_with_few_places_says_so() {
-    let site = Site::up(lab("places", Vmm::Qemu).nics(0, 40).places(8)).await;
+    let site = Site::up(lab("places", Vmm::Qemu).nics(0, 40).slots(8)).await;
     let mut served = 0;
     let refused = loop {
         match add(&site, &format!("c{served}")).await {

@@ -6,8 +6,8 @@
 mod authority;
 
 use authority::Authority;
-use nestless_lab::{Exec, Piece, Vmm, image::Programs};
-use nestless_test::{Call, Site, agree, cni, eventually, lab, operator, traffic};
+use nestless_lab::{Exec, Piece, Vmm};
+use nestless_test::{Call, Daemon, Site, agree, cni, eventually, lab, operator, traffic};
 use serde_json::Value;
 use std::{
     net::IpAddr,
@@ -27,7 +27,7 @@ struct Host {
     address: IpAddr,
     ca: Authority,
     folder: tempfile::TempDir,
-    daemon: tokio::process::Child,
+    daemon: Daemon,
 }
 
 impl Host {
@@ -40,35 +40,8 @@ impl Host {
         for (name, text) in [("ca.pem", ca.pem()), ("host.pem", &certificate), ("host.key", &key)] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let config = folder.path().join("nestlessd.toml");
-        std::fs::write(&config, configuration(&site, address, &folder)).unwrap();
-        for made in ["state", "run"] {
-            std::fs::create_dir_all(site.dir().join(made)).unwrap();
-        }
-        let program = Programs::locate().find("nestlessd").unwrap();
-        let exec = Exec::new([program.to_str().unwrap(), "--config", config.to_str().unwrap()]);
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = site.host_command(&exec);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let daemon = command.spawn().unwrap();
-        let host = Self { site, address, ca, folder, daemon };
-        eventually("a daemon", || async {
-            operator::connect(&host.site).await.map(drop).map_err(|error| format!("{error}: {}", host.log()))
-        })
-        .await;
-        host
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    async fn logs(&self, words: &str) {
-        eventually(words, || async {
-            let log = self.log();
-            if log.contains(words) { Ok(()) } else { Err(log) }
-        })
-        .await;
+        let daemon = Daemon::start(&site, &configuration(&site, address, &folder)).await;
+        Self { site, address, ca, folder, daemon }
     }
 
     /// Starts an agent that shows a certificate of `signer`'s for `name`, and believes those of `believed`.
@@ -148,15 +121,12 @@ async fn address_towards(site: &Site) -> IpAddr {
 fn configuration(site: &Site, address: IpAddr, folder: &tempfile::TempDir) -> String {
     let namespace: PathBuf = site.name().vm_namespace(&VM.parse().unwrap());
     format!(
-        "state_dir = '{dir}/state'\nrun_dir = '{dir}/run'\npin_dir = '/sys/fs/bpf/nestless/lab-{lab}'\nhost_id = 7\n\
-         [tls]\nlisten = '{address}:{PORT}'\ncertificate = '{files}/host.pem'\nkey = '{files}/host.key'\n\
+        "[tls]\nlisten = '{address}:{PORT}'\ncertificate = '{files}/host.pem'\nkey = '{files}/host.key'\n\
          client_ca = '{files}/ca.pem'\n\
          [[network]]\nname = 'pods'\nbridge = 'nestless9'\nuplink = 'none'\n\
          subnets = [{{ prefix = '10.99.0.0/16' }}, {{ prefix = 'fd00:99::/64' }}]\n\
          [[vm]]\nname = '{VM}'\nhypervisor = {{ namespace = {{ path = '{namespace}' }} }}\n\
          channel = {{ certificate = '{VM_NAME}' }}\nwarm_pool = 1\nnic_limit = 4\n",
-        dir = site.dir().display(),
-        lab = site.name(),
         files = folder.path().display(),
         namespace = namespace.display(),
     )
@@ -164,17 +134,17 @@ fn configuration(site: &Site, address: IpAddr, folder: &tempfile::TempDir) -> St
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_come_and_go_over_mutual_tls() {
-    let mut host = Host::up().await;
+    let host = Host::up().await;
     let (site, stranger) = (&host.site, Authority::new());
     cni::sandbox(site, VM, "pod").await.unwrap();
 
     // Of another authority; of the right one, but no VM's; and an agent that is called by a host it has no reason to trust.
     let agent = host.agent(&host.ca, &stranger, VM_NAME).await;
-    host.logs("TLS handshake failed").await;
+    host.daemon.logs("TLS handshake failed").await;
     host.serves_nobody().await;
     agent.end().await;
     let agent = host.agent(&host.ca, &host.ca, "vm2.test").await;
-    host.logs("a certificate that names no VM").await;
+    host.daemon.logs("a certificate that names no VM").await;
     host.serves_nobody().await;
     agent.end().await;
     let agent = host.agent(&stranger, &host.ca, VM_NAME).await;
@@ -196,7 +166,6 @@ async fn pods_come_and_go_over_mutual_tls() {
     assert_eq!(agree(site).await.vms[0].in_use, 0);
     agent.end().await;
 
-    assert!(host.daemon.try_wait().unwrap().is_none(), "{}", host.log());
-    host.daemon.kill().await.unwrap();
+    host.daemon.end().await;
     host.site.down().await;
 }

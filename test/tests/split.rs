@@ -2,7 +2,7 @@
 
 use nestless_lab::Vmm;
 use nestless_test::{
-    Call, Echo, Failure, Site, agree, cni, eventually, lab, operator,
+    Call, Echo, Failure, Site, agree, cni, echo, eventually, lab, operator,
     split::{self, Fraction, GROUP, SIZE},
 };
 use serde_json::{Value, json};
@@ -13,27 +13,17 @@ const CHECK_FAILED: u64 = 111;
 const GROUP_FULL: u64 = 114;
 const FRACTION_TAKEN: u64 = 115;
 const OTHER_SIZE: u64 = 117;
-const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
 
 async fn checks(fraction: &Fraction<'_>, result: &Value) -> Result<Value, Failure> {
     fraction.call("CHECK").conf("prevResult", result.clone()).run(fraction.site, fraction.vm).await
 }
 
-/// Whom the server on the pod's localhost takes it for.
 async fn is_answered(fraction: &Fraction<'_>) {
-    for address in BOTH {
-        let output = fraction.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
-        let said = output.success("ask the server").unwrap_or_else(|e| panic!("{}: {e}", fraction.name));
-        assert_eq!(said.text(), address, "{}", fraction.name);
-    }
+    echo::answers_at_home(fraction.site, fraction.vm, fraction.name, PORT).await;
 }
 
 async fn is_refused(fraction: &Fraction<'_>) {
-    for address in BOTH {
-        let output = fraction.runs(&format!("busybox nc -w 20 {address} {PORT} </dev/null")).await;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("Connection refused"), "{}: {} {said}", fraction.name, output.exit);
-    }
+    echo::refuses_at_home(fraction.site, fraction.vm, fraction.name, PORT).await;
 }
 
 async fn places(site: &Site) -> Vec<(String, u32, String)> {
@@ -226,6 +216,7 @@ async fn a_dead_vm_resets_its_connections() {
     let asks = Fraction { site: &site, vm: "vm1", name: web };
     let serves = Fraction { site: &site, vm: "vm2", name: database };
     serves.runs(&format!("busybox nc -l -p {PORT} -e busybox sleep 1000 >/dev/null 2>&1 & echo")).await;
+    serves.listens(PORT).await;
     asks.runs(&format!("busybox nc 127.0.0.1 {PORT} <>/dev/zero >/dev/null 2>/tmp/said & echo $! >/tmp/pid"))
         .await;
     eventually("a connection", || async {

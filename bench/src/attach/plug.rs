@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use nestless_lab::{Lab, Vm};
 use nestless_model::{
     identity::Mac,
-    topology::{Demand, Machine, Place, Topology},
+    topology::{Demand, Machine, Slot, Topology},
 };
 use nestless_support::qmp::{DEADLINE, QmpClient, schema};
 use serde_json::{Map, json};
@@ -27,19 +27,19 @@ pub(super) struct Plugged {
 /// Plugs NICs past nestlessd, one at a time.
 pub(super) struct Plugs {
     qmp: QmpClient,
-    place: Place,
+    slot: Slot,
     mac: Mac,
 }
 
 impl Plugs {
-    /// For a VM with `places` places, of which nestlessd never takes the last.
-    pub(super) async fn of(lab: &Lab, vm: &str, places: u32) -> anyhow::Result<Self> {
-        let demand = Demand { nics: places, vcpus: 1, machine: Machine::Q35, queues: 1 };
-        let place = Topology::plan(demand)?.places().last().context("a topology without places")?;
+    /// For a VM with `slots` slots, of which nestlessd never takes the last.
+    pub(super) async fn of(lab: &Lab, vm: &str, slots: u32) -> anyhow::Result<Self> {
+        let demand = Demand { nics: slots, vcpus: 1, machine: Machine::Q35, queues: 1 };
+        let slot = Topology::plan(demand)?.slots().last().context("a topology without slots")?;
         let qmp = QmpClient::connect(&lab.vm(vm)?.qmp_socket(), DEADLINE).await?;
         // Not of the prefix that the agent takes for its own.
         let mac = Mac::new([0x52, 0x54, 0x00, 0x8a, 0, 1]).expect("52: is unicast");
-        Ok(Self { qmp, place, mac })
+        Ok(Self { qmp, slot, mac })
     }
 
     /// Plugs one and unplugs it.
@@ -69,7 +69,7 @@ impl Plugs {
         for (name, value) in [
             ("netdev", json!(BACK_END)),
             ("mac", json!(self.mac.to_string())),
-            ("addr", json!(format!("{:x}", self.place.slot))),
+            ("addr", json!(format!("{:x}", self.slot.number))),
             ("disable-legacy", json!("on")),
             ("romfile", json!("")),
         ] {
@@ -77,7 +77,7 @@ impl Plugs {
         }
         schema::device_add {
             driver: "virtio-net-pci".to_owned(),
-            bus: Some(self.place.bus.clone()),
+            bus: Some(self.slot.bus.clone()),
             id: Some(DEVICE.to_owned()),
             arguments,
         }

@@ -2,11 +2,11 @@
 //! that they take.
 
 mod processor;
+mod sides;
 mod station;
 mod traffic;
 
+pub use sides::{End, Lengths, Load, Side, Traffic};
 pub use station::Station;
 
-pub(crate) use processor::{ProcessorTime, seconds_per_gib};
-pub(crate) use station::{MAPPED_PORTS, PROBE};
-pub(crate) use traffic::{connections, requests, transfer};
+pub(crate) use station::MAPPED_PORTS;

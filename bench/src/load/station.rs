@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
-use nestless_lab::{Exec, GuestClient, Lab, Neighbour, Piece};
-use nestless_lab::{Output, Vm};
+use nestless_lab::{
+    Exec, GuestClient, Lab, Neighbour, Output, Piece, Vm,
+    image::{Program, Programs},
+};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -13,7 +15,7 @@ use tokio::{
 };
 
 /// The program that measures latency.
-pub(crate) const PROBE: &str = "nestless-probe";
+pub(super) const PROBE: &str = Program::Probe.name();
 /// Where iperf3 listens.
 pub(super) const TRANSFER_PORT: u16 = 5201;
 /// Where the probe does.
@@ -27,12 +29,12 @@ const NEIGHBOUR: &str = "10.88.0.200/16";
 
 /// An end. One that serves has iperf3 and the probe listening in it for as long as this value lives.
 pub struct Station {
-    place: Place,
+    location: Location,
     address: IpAddr,
     _servers: Vec<Server>,
 }
 
-enum Place {
+enum Location {
     Neighbour(Neighbour),
     Pod { vm: GuestClient, pod: String },
 }
@@ -59,7 +61,7 @@ impl Station {
     pub async fn neighbour(lab: &Lab) -> anyhow::Result<Self> {
         let address: IpNet = NEIGHBOUR.parse().context("a constant address")?;
         let neighbour = lab.neighbour("neighbour", address).await?;
-        Self::serving(Place::Neighbour(neighbour), address.addr()).await
+        Self::serving(Location::Neighbour(neighbour), address.addr()).await
     }
 
     /// A pod's namespace in a VM. Others reach it by `address`.
@@ -67,7 +69,7 @@ impl Station {
     /// # Errors
     /// When a server does not start.
     pub(crate) async fn pod(vm: &Vm, pod: &str, address: IpAddr) -> anyhow::Result<Self> {
-        Self::serving(Place::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
+        Self::serving(Location::Pod { vm: vm.client().await?, pod: pod.to_owned() }, address).await
     }
 
     /// A pod's namespace in a VM, from which others are asked, and which nobody asks.
@@ -75,17 +77,17 @@ impl Station {
     /// # Errors
     /// When the VM does not answer.
     pub(crate) async fn asking(vm: &Vm, pod: &str) -> anyhow::Result<Self> {
-        let place = Place::Pod { vm: vm.client().await?, pod: pod.to_owned() };
-        Ok(Self { place, address: Ipv4Addr::UNSPECIFIED.into(), _servers: Vec::new() })
+        let location = Location::Pod { vm: vm.client().await?, pod: pod.to_owned() };
+        Ok(Self { location, address: Ipv4Addr::UNSPECIFIED.into(), _servers: Vec::new() })
     }
 
-    async fn serving(place: Place, address: IpAddr) -> anyhow::Result<Self> {
+    async fn serving(location: Location, address: IpAddr) -> anyhow::Result<Self> {
         let iperf = Exec::new(["iperf3", "-s", "-p", &TRANSFER_PORT.to_string(), "--forceflush"]);
         let ports = [PROBE_PORT, CONNECTION_PORT].map(|port| port.to_string());
         let probe = Exec::new([PROBE, "serve", &ports[0], &ports[1]]);
         let servers =
-            vec![place.serve(&iperf, "Server listening").await?, place.serve(&probe, "ready").await?];
-        Ok(Self { place, address, _servers: servers })
+            vec![location.serve(&iperf, "Server listening").await?, location.serve(&probe, "ready").await?];
+        Ok(Self { location, address, _servers: servers })
     }
 
     /// By which the other end reaches it.
@@ -96,20 +98,20 @@ impl Station {
     /// Runs a program in it; its output.
     pub(crate) async fn run(&self, exec: Exec) -> anyhow::Result<Output> {
         let line = exec.line();
-        let output = match &self.place {
-            Place::Neighbour(neighbour) => neighbour.exec(&own(&exec)).await?,
-            Place::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
+        let output = match &self.location {
+            Location::Neighbour(neighbour) => neighbour.exec(&own(&exec)?).await?,
+            Location::Pod { vm, pod } => vm.exec(&exec.in_pod(pod)).await?,
         };
         Ok(output.success(line)?)
     }
 }
 
-impl Place {
+impl Location {
     /// Starts a program and waits until it has written `ready`.
     async fn serve(&self, exec: &Exec, ready: &'static str) -> anyhow::Result<Server> {
         match self {
             Self::Neighbour(neighbour) => {
-                let mut command = neighbour.command(&own(exec));
+                let mut command = neighbour.command(&own(exec)?);
                 command.stdout(std::process::Stdio::piped());
                 let mut child = command.spawn().with_context(|| format!("start `{}`", exec.line()))?;
                 let mut lines = BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines();
@@ -150,14 +152,9 @@ impl Place {
 }
 
 /// Our own programs are beside this one, and not in this machine's PATH.
-fn own(exec: &Exec) -> Exec {
-    let beside = std::env::var_os("NESTLESS_BIN_DIR").map(std::path::PathBuf::from).or_else(|| {
-        let directory = std::env::current_exe().ok()?.parent()?.to_owned();
-        if directory.ends_with("deps") { directory.parent().map(ToOwned::to_owned) } else { Some(directory) }
-    });
+fn own(exec: &Exec) -> anyhow::Result<Exec> {
+    let probe = Programs::locate().find(Program::Probe)?;
+    let beside = probe.parent().context("a program is in a directory")?;
     let path = std::env::var("PATH").unwrap_or_default();
-    match beside {
-        Some(directory) => exec.clone().env("PATH", format!("{}:{path}", directory.display())),
-        None => exec.clone(),
-    }
+    Ok(exec.clone().env("PATH", format!("{}:{path}", beside.display())))
 }

@@ -2,105 +2,109 @@
 //! [`nestless_lab::Way`] between two containers, one in each of two VMs.
 
 mod sides;
-mod traffic;
 
 use crate::{
-    Watch,
-    interleave::turns,
-    load::{PROBE, ProcessorTime},
-    machine::Machine,
-    metric::Recorder,
-    report::{Began, Bench, Report},
+    load::{End, Lengths, Load, Traffic},
+    report::Bench,
+    suite::Suite,
 };
-use nestless_lab::{Lab, LabBuilder, Vmm, Way};
-use sides::Side;
+use nestless_lab::{Lab, LabBuilder, Progress, Vmm, Way, image::Program};
 use std::time::Duration;
-use traffic::Quantity;
 
-/// Each side, and one that it is measured by.
-const PAIRS: [(&str, &str); 9] = [
-    ("lo-steered", "lo"),
-    ("hostlo", "nic"),
-    ("hostlo", "brfusion"),
-    ("hostlo", "nat"),
-    ("hostlo", "overlay"),
-    (sides::MANY, "hostlo"),
-    ("brfusion", "nic"),
-    ("nat", "nic"),
-    ("overlay", "nic"),
-];
 const VMS: [&str; 2] = ["vm1", "vm2"];
+/// With so many there is no further split pod.
+const FEWEST_FRACTIONS: u8 = 2;
 
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What runs the VMs.
-    pub vmm: Vmm,
-    /// How often each side.
+const TRAFFIC: [Traffic; 5] = [
+    Traffic::Transfer { to: End::Server, streams: 1, throughput: "throughput-1", cpu: "cpu-1" },
+    Traffic::Transfer { to: End::Server, streams: 8, throughput: "throughput-8", cpu: "cpu-8" },
+    Traffic::Requests { protocol: "tcp", p50: "tcp-p50", p99: "tcp-p99" },
+    Traffic::Requests { protocol: "udp", p50: "udp-p50", p99: "udp-p99" },
+    Traffic::Connections { per_second: "connections" },
+];
+
+/// Measure what it costs that two containers of one pod are in two VMs, by every way between them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Loopback {
+    /// How often each way is measured.
+    #[arg(long, default_value_t = 10)]
     pub rounds: usize,
-    /// How long each transfer, in whole seconds.
-    pub transfer: Duration,
-    /// How long each series of requests, and of connections.
-    pub requests: Duration,
-    /// How many series a round, the sides taking turns: they cost little, and vary.
+    /// How long each transfer takes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub transfer: u64,
+    /// How often requests and connections are measured on each way in a round.
+    #[arg(long, default_value_t = 3)]
     pub series: usize,
-    /// Which ways, in the order in which they are built.
+    /// How long requests, or connections, are made one after the other each time.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub requests: u64,
+    /// Only these ways: those whose ratio is looked for. Without this, all.
+    #[arg(long, value_delimiter = ',', value_name = "WAY", default_values_t = Way::ALL, hide_default_value = true)]
     pub ways: Vec<Way>,
-    /// How many fractions a further split pod has; with two there is none.
-    pub fractions: usize,
+    /// Measure a pod of so many fractions too, beside the one of two.
+    #[arg(long, default_value_t = FEWEST_FRACTIONS, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub fractions: u8,
 }
 
-/// Builds a lab, measures in it, and removes it.
-///
-/// # Errors
-/// When the lab cannot be built, or a program in it fails.
-pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
-    let began = Began::now();
-    let lab = Box::pin(prepare(builder, options.vmm).up()).await?;
-    let machine = Machine::look(&lab);
-    let mut recorder = Recorder::default();
-    let measured = measure(&lab, options, watch, &mut recorder).await;
-    lab.down().await?;
-    measured?;
-    let parameters = [
-        ("transfer-s", options.transfer.as_secs().to_string()),
-        ("requests-ms", options.requests.as_millis().to_string()),
-        ("series-per-round", options.series.to_string()),
-        ("ways", options.ways.iter().map(|way| way.name()).collect::<Vec<_>>().join(",")),
-        ("fractions", options.fractions.to_string()),
-    ];
-    Ok(began.report(Bench::Loopback, machine, options.rounds, parameters, recorder.metrics(&PAIRS)))
-}
-
-fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-    let builder = builder.vmm(vmm).vm_names(VMS).second_nic().own_program(PROBE);
-    // Namespace VMs have this machine's.
-    if vmm == Vmm::Qemu { builder.programs(Way::PROGRAMS).programs(["iperf3"]) } else { builder }
-}
-
-async fn measure(
-    lab: &Lab,
-    options: &Options,
-    watch: Watch<'_>,
-    recorder: &mut Recorder,
-) -> anyhow::Result<()> {
-    let processor = ProcessorTime::of(lab);
-    let sides = sides::build(lab, VMS, options, watch).await?;
-    watch("warm up");
-    for side in &sides {
-        traffic::warm_up(side).await?;
-    }
-    for round in 0..options.rounds {
-        watch(&format!("round {} of {}", round + 1, options.rounds));
-        for quantity in Quantity::ALL {
-            let times = if quantity.is_transfer() { 1 } else { options.series };
-            for time in 0..times {
-                for turn in turns(sides.len(), round + time) {
-                    let side: &Side = &sides[turn];
-                    quantity.take(side, options, &processor, recorder).await?;
-                }
-            }
+impl Loopback {
+    fn lengths(&self) -> Lengths {
+        Lengths {
+            rounds: self.rounds,
+            transfer: Duration::from_secs(self.transfer),
+            requests: Duration::from_millis(self.requests),
+            series: self.series,
         }
     }
-    Ok(())
+
+    /// A way that is named twice is built once.
+    fn ways(&self) -> Vec<Way> {
+        let mut distinct = Vec::new();
+        for &way in &self.ways {
+            if !distinct.contains(&way) {
+                distinct.push(way);
+            }
+        }
+        distinct
+    }
+}
+
+impl Suite for Loopback {
+    const BENCH: Bench = Bench::Loopback;
+    const PAIRS: &'static [(&'static str, &'static str)] = &[
+        ("lo-steered", "lo"),
+        ("hostlo", "nic"),
+        ("hostlo", "brfusion"),
+        ("hostlo", "nat"),
+        ("hostlo", "overlay"),
+        (sides::MANY, "hostlo"),
+        ("brfusion", "nic"),
+        ("nat", "nic"),
+        ("overlay", "nic"),
+    ];
+    type Prepared<'lab> = Load;
+
+    fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = self.lengths().parameters();
+        parameters.push(("ways", self.ways().iter().map(|way| way.name()).collect::<Vec<_>>().join(",")));
+        parameters.push(("fractions", self.fractions.to_string()));
+        parameters
+    }
+
+    fn furnish(&self, builder: LabBuilder, vmm: Vmm) -> LabBuilder {
+        let builder = builder.vm_names(VMS).second_nic().own_program(Program::Probe);
+        // Namespace VMs have this machine's.
+        if vmm == Vmm::Qemu { builder.programs(Way::PROGRAMS).programs(["iperf3"]) } else { builder }
+    }
+
+    async fn prepare(&self, lab: &Lab, progress: &Progress) -> anyhow::Result<Load> {
+        let mut sides = sides::build(lab, VMS, &self.ways(), progress).await?;
+        if self.fractions > FEWEST_FRACTIONS {
+            sides.push(sides::many(lab, VMS, usize::from(self.fractions), progress).await?);
+        }
+        Ok(Load::new(lab, sides, &TRAFFIC, self.lengths()))
+    }
 }

@@ -3,6 +3,7 @@
 use crate::load::{MAPPED_PORTS, Station};
 use nestless_lab::{Exec, Lab, PodOptions};
 use nestless_model::identity::Mtu;
+use std::sync::Arc;
 
 /// Programs of this machine that a VM needs.
 pub const PROGRAMS: [&str; 3] = ["ip", "nft", "iperf3"];
@@ -25,9 +26,9 @@ echo "guest|eth0|$kind|$OUTER"
 
 /// In one VM.
 pub struct Ends {
-    single: Station,
-    nested: Station,
-    brfusion: Station,
+    single: Arc<Station>,
+    nested: Arc<Station>,
+    brfusion: Arc<Station>,
     nested_way: Vec<[String; 4]>,
 }
 
@@ -46,17 +47,18 @@ impl Ends {
         let told = lab.exec(vm, &look).await?.success("look at the nested pod's devices")?;
         let single = lab.second_nic_pod(vm, "single", Mtu::default()).await?;
         Ok(Self {
-            single: Station::pod(machine, "single", single).await?,
-            nested: Station::pod(machine, "nested", outer).await?,
-            brfusion: Station::pod(machine, "brfusion", brfusion.ipv4()?).await?,
+            single: Arc::new(Station::pod(machine, "single", single).await?),
+            nested: Arc::new(Station::pod(machine, "nested", outer).await?),
+            brfusion: Arc::new(Station::pod(machine, "brfusion", brfusion.ipv4()?).await?),
             nested_way: told.text().lines().filter_map(hop).collect(),
         })
     }
 
     /// By the names of [`SIDES`].
-    pub fn stations(&self) -> [(&'static str, &Station); 3] {
+    pub fn stations(&self) -> [(&'static str, Arc<Station>); 3] {
         let [single, nested, brfusion] = SIDES;
         [(single, &self.single), (nested, &self.nested), (brfusion, &self.brfusion)]
+            .map(|(side, station)| (side, Arc::clone(station)))
     }
 
     /// The BrFusion pod.

@@ -8,118 +8,90 @@
 //! ```
 
 mod ends;
-mod traffic;
 
-pub use crate::load::Station;
 pub use ends::{Ends, PROGRAMS, SIDES};
 
 use crate::{
-    Watch,
-    interleave::turns,
-    load::{PROBE, ProcessorTime},
-    machine::Machine,
-    metric::Recorder,
-    report::{Began, Bench, Report},
+    load::{End, Lengths, Load, Side, Station, Traffic},
+    report::Bench,
+    suite::Suite,
 };
-use nestless_lab::{Lab, LabBuilder, Vmm};
-use std::time::Duration;
-use traffic::Quantity;
+use nestless_lab::{Lab, LabBuilder, Progress, Vmm, image::Program};
+use std::{sync::Arc, time::Duration};
 
 /// Of every side but the first to it, and of the two to each other.
 pub const PAIRS: [(&str, &str); 3] = [("brfusion", "single"), ("nested", "single"), ("brfusion", "nested")];
 
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What runs the VM.
-    pub vmm: Vmm,
-    /// How often each side.
+/// Who asks is outside, and the server is in the VM.
+const TRAFFIC: [Traffic; 4] = [
+    Traffic::Transfer { to: End::Asker, streams: 1, throughput: "throughput-out", cpu: "cpu-out" },
+    Traffic::Transfer { to: End::Server, streams: 1, throughput: "throughput-in", cpu: "cpu-in" },
+    Traffic::Requests { protocol: "tcp", p50: "tcp-p50", p99: "tcp-p99" },
+    Traffic::Requests { protocol: "udp", p50: "udp-p50", p99: "udp-p99" },
+];
+
+/// Measure throughput, latency and processor time of a pod's way out: by a NIC of its own, and nested.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Nic {
+    /// How often each way is measured.
+    #[arg(long, default_value_t = 15)]
     pub rounds: usize,
-    /// How long each transfer, in whole seconds.
-    pub transfer: Duration,
-    /// How long each series of requests.
-    pub requests: Duration,
-    /// How many series a round, the sides taking turns: they cost little, and vary.
+    /// How long each transfer takes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub transfer: u64,
+    /// How often requests are measured on each way in a round.
+    #[arg(long, default_value_t = 10)]
     pub series: usize,
+    /// How long requests are sent one after the other each time.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub requests: u64,
 }
 
-/// A way between two stations; three of them are compared.
-pub struct Way<'a> {
-    /// Its name among the results.
-    pub side: &'static str,
-    /// In the VM.
-    pub inside: &'a Station,
-    /// What it talks to.
-    pub outside: &'a Station,
+impl Nic {
+    fn lengths(&self) -> Lengths {
+        Lengths {
+            rounds: self.rounds,
+            transfer: Duration::from_secs(self.transfer),
+            requests: Duration::from_millis(self.requests),
+            series: self.series,
+        }
+    }
 }
 
-/// Builds a lab, measures in it, and removes it.
-///
-/// # Errors
-/// When the lab cannot be built, or a program in it fails.
-pub async fn run(options: &Options, watch: Watch<'_>, builder: LabBuilder) -> anyhow::Result<Report> {
-    let began = Began::now();
-    let builder = prepare(builder.vmm(options.vmm).vms(1), options.vmm);
-    let lab = Box::pin(builder.up()).await?;
-    let machine = Machine::look(&lab);
-    let mut recorder = Recorder::default();
-    let measured = against_a_neighbour(&lab, options, watch, &mut recorder).await;
-    lab.down().await?;
-    measured?;
-    let parameters = [
-        ("transfer-s", options.transfer.as_secs().to_string()),
-        ("requests-ms", options.requests.as_millis().to_string()),
-        ("series-per-round", options.series.to_string()),
-    ];
-    Ok(began.report(Bench::Nic, machine, options.rounds, parameters, recorder.metrics(&PAIRS)))
+impl Suite for Nic {
+    const BENCH: Bench = Bench::Nic;
+    const PAIRS: &'static [(&'static str, &'static str)] = &PAIRS;
+    type Prepared<'lab> = Load;
+
+    fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        self.lengths().parameters()
+    }
+
+    fn furnish(&self, builder: LabBuilder, vmm: Vmm) -> LabBuilder {
+        furnish(builder.vms(1), vmm)
+    }
+
+    async fn prepare(&self, lab: &Lab, progress: &Progress) -> anyhow::Result<Load> {
+        progress.step("connect the pods");
+        let neighbour = Arc::new(Station::neighbour(lab).await?);
+        let ends = Ends::in_vm(lab, lab.vms()[0].name().as_str()).await?;
+        let side = |(name, server)| Side { name, asker: Arc::clone(&neighbour), server };
+        Ok(load(lab, ends.stations().map(side).into(), self.lengths()))
+    }
 }
 
 /// What the VMs of a lab need to be measured here.
-pub fn prepare(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
-    let builder = builder.second_nic().own_program(PROBE);
+pub fn furnish(builder: LabBuilder, vmm: Vmm) -> LabBuilder {
+    let builder = builder.second_nic().own_program(Program::Probe);
     // Namespace VMs have this machine's.
     if vmm == Vmm::Qemu { builder.programs(PROGRAMS) } else { builder }
 }
 
-async fn against_a_neighbour(
-    lab: &Lab,
-    options: &Options,
-    watch: Watch<'_>,
-    recorder: &mut Recorder,
-) -> anyhow::Result<()> {
-    watch("connect the pods");
-    let neighbour = Station::neighbour(lab).await?;
-    let ends = Ends::in_vm(lab, lab.vms()[0].name().as_str()).await?;
-    let ways = ends.stations().map(|(side, inside)| Way { side, inside, outside: &neighbour });
-    measure(lab, &ways, options, watch, recorder).await
-}
-
-/// Measures every quantity on every way, in turn.
-///
-/// # Errors
-/// When a program in the lab fails.
-pub async fn measure(
-    lab: &Lab,
-    ways: &[Way<'_>],
-    options: &Options,
-    watch: Watch<'_>,
-    recorder: &mut Recorder,
-) -> anyhow::Result<()> {
-    let processor = ProcessorTime::of(lab);
-    watch("warm up");
-    for way in ways {
-        traffic::warm_up(way).await?;
-    }
-    for round in 0..options.rounds {
-        watch(&format!("round {} of {}", round + 1, options.rounds));
-        for quantity in Quantity::ALL {
-            let times = if quantity.is_transfer() { 1 } else { options.series };
-            for time in 0..times {
-                for turn in turns(ways.len(), round + time) {
-                    quantity.take(&ways[turn], options, &processor, recorder).await?;
-                }
-            }
-        }
-    }
-    Ok(())
+/// The traffic of this suite between other ends, of which the servers are in the VM.
+pub fn load(lab: &Lab, sides: Vec<Side>, lengths: Lengths) -> Load {
+    Load::new(lab, sides, &TRAFFIC, lengths)
 }

@@ -1,12 +1,10 @@
 //! The plugin, the agent and a host, end to end.
 
-mod world;
-
+use crate::world::World;
 use nestless_proto::refusal::Reason;
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path, process::Command};
-use world::World;
 
 fn none() -> Value {
     json!({})

@@ -1,10 +1,8 @@
 //! The host goes away, the agent is killed, sandboxes vanish: nothing is lost and nothing is left.
 
-mod world;
-
+use crate::world::World;
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
-use world::World;
 
 fn none() -> Value {
     json!({})

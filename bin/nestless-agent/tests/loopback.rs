@@ -1,12 +1,10 @@
 //! Fractions of split pods: what an agent has joined, the next one checks and takes apart, and every sandbox gets back what
 //! it had.
 
-mod world;
-
+use crate::world::World;
 use nestless_support::{netlink::Netlink, netns::Namespace};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
-use world::World;
 
 /// CNI's number of ours.
 const CHECK_FAILED: u64 = 111;

@@ -20,7 +20,7 @@ mod status;
 mod topology;
 mod trace;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Networking for containers in virtual machines: no second network layer inside the VM.
@@ -67,8 +67,8 @@ impl Command {
             Self::Plan(args) => args.run(),
             Self::Reconcile(args) => args.run().await,
             Self::Release(args) => args.run().await,
-            Self::Completion(args) => args.run(),
-            Self::Man(args) => args.run(),
+            Self::Completion(args) => args.run(Cli::command()),
+            Self::Man(args) => args.run(Cli::command()),
             Self::Schema(args) => args.run(),
         }
     }

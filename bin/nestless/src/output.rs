@@ -1,8 +1,11 @@
-//! What goes to stdout, and the tables in it.
+//! What goes to stdout and to files.
 
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use anyhow::Context as _;
 use serde::Serialize;
-use std::io::{ErrorKind, Write as _};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
 
 /// Writes an answer. A reader that has seen enough (`nestless status | head -1`) is no error.
 ///
@@ -24,16 +27,39 @@ pub(crate) fn print_json(answer: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(answer)?))
 }
 
-/// A table without lines, so that `awk` reads it as well as a person does.
-pub(crate) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    table
+/// A file on the command line that will be written: what cannot be is told before the work, not after it.
+pub(crate) fn destination(file: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(file);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return Err("it is a folder: name a file in it".to_owned());
+    }
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}: make it, or name another one", folder.display()));
+    }
+    Ok(path)
 }
 
-/// The table's text without the blanks that pad its first and last column.
-pub(crate) fn render(table: &Table) -> String {
-    // One blank only: a cell of several lines has blank ones beside it.
-    let unpadded = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
-    table.lines().map(|line| unpadded(line) + "\n").collect()
+/// Writes a file, over one that is there.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_early() {
+        assert_eq!(destination("-").unwrap(), Path::new("-"));
+        assert_eq!(destination("report.json").unwrap(), Path::new("report.json"));
+        assert_eq!(destination("src/report.json").unwrap(), Path::new("src/report.json"));
+        assert!(
+            destination("/nowhere/at/all/report.json").unwrap_err().contains("no folder /nowhere/at/all")
+        );
+        assert!(destination("src").unwrap_err().contains("is a folder"));
+    }
 }

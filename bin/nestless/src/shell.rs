@@ -1,8 +1,8 @@
 //! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
 
-use crate::{Cli, doctor, lab, loopback, output, plan, report, topology};
+use crate::{doctor, lab, loopback, output, plan, report, topology};
 use anyhow::Context as _;
-use clap::{CommandFactory as _, ValueEnum};
+use clap::ValueEnum;
 use clap_complete::Shell;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,9 +13,9 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, mut nestless: clap::Command) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "nestless", &mut script);
+        clap_complete::generate(self.shell, &mut nestless, "nestless", &mut script);
         output::print(&String::from_utf8(script).context("a completion script is text")?)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -29,17 +29,17 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, nestless: clap::Command) -> anyhow::Result<ExitCode> {
         match self.directory {
             Some(directory) => {
                 std::fs::create_dir_all(&directory)
                     .with_context(|| format!("create {}", directory.display()))?;
-                clap_mangen::generate_to(Cli::command(), &directory)
+                clap_mangen::generate_to(nestless, &directory)
                     .with_context(|| format!("write manual pages to {}", directory.display()))?;
             }
             None => {
                 let mut page = Vec::new();
-                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                clap_mangen::Man::new(nestless).render(&mut page)?;
                 output::print(&String::from_utf8(page).context("a manual page is text")?)?;
             }
         }
@@ -63,7 +63,8 @@ enum Documented {
     Doctor,
     Topology,
     Plan,
-    PlanBench,
+    #[value(name = "plan-bench")]
+    PlanTiming,
     BenchAttach,
     BenchNic,
     BenchLoopback,
@@ -78,7 +79,7 @@ impl Documented {
             Self::Status => schemars::schema_for!(report::Status),
             Self::Trace => schemars::schema_for!(report::Trace),
             Self::LoopbackLs => schemars::schema_for!(loopback::Groups),
-            Self::LoopbackShow => schemars::schema_for!(loopback::Shown),
+            Self::LoopbackShow => schemars::schema_for!(loopback::GroupFlows),
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
@@ -88,7 +89,7 @@ impl Documented {
             Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),
             Self::Demo => schemars::schema_for!(lab::Demo),
             Self::DemoSplit => schemars::schema_for!(lab::SplitDemo),
-            Self::PlanBench => schemars::schema_for!(plan::BenchReport),
+            Self::PlanTiming => schemars::schema_for!(plan::TimingReport),
         }
     }
 }
@@ -103,6 +104,8 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Cli;
+    use clap::CommandFactory as _;
 
     /// `NESTLESS_WRITE_SCHEMAS=1 cargo test -p nestless schemas` writes them anew.
     #[test]

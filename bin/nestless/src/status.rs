@@ -5,6 +5,7 @@ use crate::{
     output,
     report::{Nic, Status},
 };
+use nestless_page::{Table, or_dash};
 use nestless_proto::StatusRequest;
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -34,7 +35,7 @@ impl Args {
 fn render(status: &Status) -> String {
     let mut text = format!("nestlessd {}, up {}\n", status.version, duration(status.uptime_s));
     let mut vms =
-        output::table(&["VM", "HYPERVISOR", "STATE", "AGENT", "IN USE", "SPARE", "LOST", "LIMIT", "FREE"]);
+        Table::new(["VM", "HYPERVISOR", "STATE", "AGENT", "IN USE", "SPARE", "LOST", "LIMIT", "FREE"]);
     for vm in &status.vms {
         let free = vm.nic_limit.saturating_sub(vm.in_use).saturating_sub(vm.quarantined);
         vms.add_row([
@@ -51,7 +52,7 @@ fn render(status: &Status) -> String {
     }
     section(&mut text, &vms);
     let mut networks =
-        output::table(&["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);
+        Table::new(["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);
     for network in &status.networks {
         for subnet in &network.subnets {
             networks.add_row([
@@ -67,8 +68,7 @@ fn render(status: &Status) -> String {
         }
     }
     section(&mut text, &networks);
-    let mut nics =
-        output::table(&["NIC", "VM", "PHASE", "LINK", "POD", "ADDRESSES", "PCI", "PASSED", "DROPPED"]);
+    let mut nics = Table::new(["NIC", "VM", "PHASE", "LINK", "POD", "ADDRESSES", "PCI", "PASSED", "DROPPED"]);
     for vm in &status.vms {
         for nic in &vm.nics {
             nics.add_row([
@@ -78,10 +78,10 @@ fn render(status: &Status) -> String {
                 nic.link.clone(),
                 who(nic),
                 nic.membership.as_ref().map_or_else(
-                    || dash(nic.addresses.join(",")),
+                    || or_dash(nic.addresses.join(",")),
                     |membership| format!("loopback:{}/{}", membership.group, membership.fraction),
                 ),
-                dash(nic.pci_address.clone()),
+                or_dash(nic.pci_address.clone()),
                 nic.guard.passed.to_string(),
                 nic.guard.dropped.values().sum::<u64>().to_string(),
             ]);
@@ -100,13 +100,9 @@ fn who(nic: &Nic) -> String {
     }
 }
 
-fn dash(text: String) -> String {
-    if text.is_empty() { "-".into() } else { text }
-}
-
-fn section(text: &mut String, table: &comfy_table::Table) {
+fn section(text: &mut String, table: &Table) {
     if !table.is_empty() {
-        write!(text, "\n{}", output::render(table)).expect("writing to a String cannot fail");
+        write!(text, "\n{}", table.terminal()).expect("writing to a String cannot fail");
     }
 }
 

@@ -71,7 +71,7 @@ impl From<&Topology> for Report {
         Self {
             machine: topology.machine.to_string(),
             nics: topology.nics,
-            places: topology.places().count() as u32,
+            places: topology.slots().count() as u32,
             qemu_args: topology.qemu_args(),
             vectors: Vectors {
                 full: v.full,

@@ -5,6 +5,7 @@ use crate::{
     output,
     report::Trace,
 };
+use nestless_page::Table;
 use nestless_proto::TraceRequest;
 use std::process::ExitCode;
 
@@ -41,12 +42,12 @@ fn render(trace: &Trace) -> String {
         (_, Some(id)) => format!("container {}, interface {}", id.container_id, id.interface),
         _ => "pod".into(),
     };
-    let mut table = output::table(&["PLACE", "DEVICE", "KIND", "SEEN", "DETAIL"]);
+    let mut table = Table::new(["PLACE", "DEVICE", "KIND", "SEEN", "DETAIL"]);
     for hop in &trace.hops {
         let seen = if hop.seen { "yes" } else { "MISSING" };
         table.add_row([&hop.place, &hop.device, &hop.kind, seen, &hop.detail]);
     }
-    format!("{pod} in VM {}\n\n{}", trace.vm, output::render(&table))
+    format!("{pod} in VM {}\n\n{}", trace.vm, table.terminal())
 }
 
 #[cfg(test)]

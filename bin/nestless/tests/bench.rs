@@ -59,6 +59,38 @@ fn attach_measures_every_plugin_and_the_burst_is_warm() {
 }
 
 #[test]
+fn files_hold_what_the_table_sums_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let [json, html] = ["report.json", "report.html"].map(|name| folder.path().join(name));
+    let output = Command::new(env!("CARGO_BIN_EXE_nestless"))
+        .args(["bench", "attach", "--vmm", "namespace", "--rounds", "1", "--bursts", "0", "--json"])
+        .args([json.as_os_str(), "--html".as_ref(), html.as_os_str()])
+        .output()
+        .unwrap();
+    let (table, progress) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && table.starts_with("METRIC"), "{table}{progress}");
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(rows(&report).len(), 6);
+    let page = std::fs::read_to_string(html).unwrap();
+    let sample = &report["metrics"][0]["sides"][0]["samples"][0];
+    assert!(page.contains("nestless bench attach") && page.contains(&sample.to_string()), "{page}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_before_the_run() {
+    for option in ["--json", "--html"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nestless"))
+            .args(["bench", "nic", "--vmm", "namespace", option, "/nowhere/report"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains("there is no folder /nowhere"), "{told}");
+        assert!(!told.contains("build"), "nothing was begun: {told}");
+    }
+}
+
+#[test]
 fn nic_measures_every_way() {
     let arguments = [
         "bench",

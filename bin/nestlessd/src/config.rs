@@ -1,6 +1,6 @@
 //! The daemon's configuration file. Every key is documented in `docs/host.md`.
 
-use nestless_host::hypervisor::{HypervisorConfig, qemu::MAX_QUEUES};
+use nestless_host::hypervisor::HypervisorConfig;
 use nestless_model::{
     attachment::Limits,
     identity::{NetworkName, TenantName, VmName},
@@ -8,6 +8,7 @@ use nestless_model::{
 };
 use serde::Deserialize;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -158,7 +159,7 @@ impl Config {
         nestless_model::network::check(&self.networks)?;
         let mut names = BTreeMap::new();
         let mut channels: BTreeMap<String, &VmName> = BTreeMap::new();
-        let mut places: BTreeMap<&Path, &VmName> = BTreeMap::new();
+        let mut endpoints: BTreeMap<String, &VmName> = BTreeMap::new();
         for vm in &self.vms {
             if names.insert(&vm.name, ()).is_some() {
                 return Err(Fault::TwoVms { vm: vm.name.clone() });
@@ -166,10 +167,9 @@ impl Config {
             if let Some(other) = channels.insert(format!("{:?}", vm.channel), &vm.name) {
                 return Err(Fault::OneChannel { vm: vm.name.clone(), other: other.clone() });
             }
-            let place = vm.hypervisor.endpoint();
-            if let Some(other) = places.insert(place, &vm.name) {
-                let (vm, place) = (vm.name.clone(), place.to_owned());
-                return Err(Fault::OneHypervisor { vm, other: other.clone(), place });
+            let endpoint = vm.hypervisor.endpoint();
+            if let Some(other) = endpoints.insert(endpoint.clone(), &vm.name) {
+                return Err(Fault::OneHypervisor { vm: vm.name.clone(), other: other.clone(), endpoint });
             }
             self.check_vm(vm)?;
         }
@@ -184,16 +184,22 @@ impl Config {
             return Err(Fault::UnknownNetwork { vm: name(), network: network.clone() });
         }
         if vm.nic_limit == 0 || vm.nic_limit > 1024 {
-            return Err(Fault::Range { vm: name(), key: "nic_limit", expected: "1 to 1024" });
+            return Err(Fault::Range { vm: name(), key: "nic_limit", expected: "1 to 1024".into() });
         }
         if vm.warm_pool > vm.nic_limit {
-            return Err(Fault::Range { vm: name(), key: "warm_pool", expected: "at most nic_limit" });
+            return Err(Fault::Range { vm: name(), key: "warm_pool", expected: "at most nic_limit".into() });
         }
         if vm.warm_pool_max.is_some_and(|max| max < vm.warm_pool) {
-            return Err(Fault::Range { vm: name(), key: "warm_pool_max", expected: "at least warm_pool" });
+            return Err(Fault::Range {
+                vm: name(),
+                key: "warm_pool_max",
+                expected: "at least warm_pool".into(),
+            });
         }
-        if vm.queues == 0 || vm.queues > MAX_QUEUES {
-            return Err(Fault::Range { vm: name(), key: "queues", expected: "1 to 16" });
+        let max_queues = vm.hypervisor.kind().max_queues;
+        if vm.queues == 0 || vm.queues > max_queues {
+            let expected = format!("1 to {max_queues}").into();
+            return Err(Fault::Range { vm: name(), key: "queues", expected });
         }
         if let Channel::VsockCid(cid) = vm.channel
             && cid < 3
@@ -201,7 +207,7 @@ impl Config {
             return Err(Fault::Range {
                 vm: name(),
                 key: "channel.vsock-cid",
-                expected: "3 or more (0 to 2 are reserved)",
+                expected: "3 or more (0 to 2 are reserved)".into(),
             });
         }
         if matches!(vm.channel, Channel::Certificate(_)) && self.tls.is_none() {
@@ -247,12 +253,12 @@ pub enum Fault {
     TwoVms { vm: VmName },
     #[error("[[vm]] {vm}: its channel is VM {other}'s too, and a channel is a VM's identity")]
     OneChannel { vm: VmName, other: VmName },
-    #[error("[[vm]] {vm}: its hypervisor, {}, is VM {other}'s too", place.display())]
-    OneHypervisor { vm: VmName, other: VmName, place: PathBuf },
+    #[error("[[vm]] {vm}: its hypervisor, {endpoint}, is VM {other}'s too")]
+    OneHypervisor { vm: VmName, other: VmName, endpoint: String },
     #[error("[[vm]] {vm}: default_network {network} is no [[network]] of this file")]
     UnknownNetwork { vm: VmName, network: NetworkName },
     #[error("[[vm]] {vm}: {key} must be {expected}")]
-    Range { vm: VmName, key: &'static str, expected: &'static str },
+    Range { vm: VmName, key: &'static str, expected: Cow<'static, str> },
     #[error("[[vm]] {vm}: channel.certificate needs a [tls] section")]
     NoTls { vm: VmName },
 }

@@ -5,15 +5,15 @@ use anyhow::{Context as _, anyhow};
 use nestless_host::{
     fabric::Fabric,
     guard::Guard,
-    hypervisor,
+    host_ends::KernelHostEnds,
+    hypervisor::BackEnds,
     ledger::{Ledger, LedgerError},
     loopback::Loopback,
-    ports::HostPorts,
-    vm::{self, Ports, Shared, VmConfig, VmHandle},
+    vm::{self, HostEnds, Pools, VmConfig, VmHandle},
 };
 use nestless_model::{
     attachment::NicRecord,
-    identity::{BootId, NicId, VmName},
+    identity::{NicId, VmName},
 };
 use nestless_support::netlink::{LinkEvent, LinkMonitor};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
@@ -25,8 +25,8 @@ const FABRIC_PERIOD: Duration = Duration::from_secs(30);
 
 /// What the services work with.
 pub(crate) struct Host {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) ports: Arc<HostPorts>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) host_ends: Arc<KernelHostEnds>,
     pub(crate) vms: BTreeMap<VmName, VmHandle>,
     pub(crate) limits: BTreeMap<VmName, nestless_model::attachment::Limits>,
     pub(crate) started: Instant,
@@ -44,50 +44,49 @@ impl Daemon {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let ledger = Ledger::open(&config.state_dir.join("ledger.redb"))?;
         let contents = ledger.read()?;
-        let ports = Arc::new(open_ports(config).await?);
-        ports.restore(&contents.nics).context("give loopback groups their members back")?;
+        let host_ends = Arc::new(open_host_ends(config).await?);
+        host_ends.restore(&contents.nics).context("give loopback groups their members back")?;
         let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
-        let shared =
-            Arc::new(Shared::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));
-        let boots: BTreeMap<VmName, BootId> = contents.boots.into_iter().collect();
-        let mut records = BTreeMap::new();
-        for record in contents.nics {
-            warn_of_mtu(&record, &shared);
-            records.entry(record.vm.clone()).or_insert_with(Vec::new).push(record);
-        }
-        let mut tasks = JoinSet::new();
+        let pools =
+            Arc::new(Pools::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));
+        contents.nics.iter().for_each(|record| warn_of_mtu(record, &pools));
+        let mut remembered = contents.by_vm();
+        let (mut tasks, mut back_ends) = (JoinSet::new(), BackEnds::default());
         let (mut vms, mut limits, mut looking) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for vm in &config.vms {
             let connected =
-                hypervisor::open(&vm.hypervisor, &vm.name).with_context(|| format!("VM {}", vm.name))?;
+                back_ends.connect(&vm.name, &vm.hypervisor).with_context(|| format!("VM {}", vm.name))?;
             let vm_config = VmConfig { name: vm.name.clone(), limits: config.limits(vm), queues: vm.queues };
             limits.insert(vm.name.clone(), vm_config.limits.clone());
             let (handle, looked, task) = vm::spawn(
                 vm_config,
                 connected,
-                Arc::clone(&ports) as Arc<dyn Ports>,
-                Arc::clone(&shared),
-                records.remove(&vm.name).unwrap_or_default(),
-                boots.get(&vm.name).cloned(),
+                Arc::clone(&host_ends) as Arc<dyn HostEnds>,
+                Arc::clone(&pools),
+                remembered.remove(&vm.name).unwrap_or_default(),
             );
             let name = vm.name.clone();
             tasks.spawn(async move { ended(&name, task.await) });
             vms.insert(vm.name.clone(), handle);
             looking.push(looked);
         }
-        for (vm, nics) in &records {
-            warn!(%vm, nics = nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
+        let mut departed = Vec::new();
+        for (vm, remembered) in remembered {
+            if !remembered.nics.is_empty() {
+                warn!(%vm, nics = remembered.nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
+            }
+            pools.unreserve_departed(&vm, &remembered).await?;
+            departed.extend(remembered.nics);
         }
-        let departed = records.into_values().flatten().collect();
         for looked in looking {
             // A task that ended before its first look is reported through `failure`.
             let _ = looked.await;
         }
-        shared.forget_strangers()?;
-        let departed = settle_departed(&ports, &shared, departed).await?;
-        tasks.spawn(keep_up(Arc::clone(&ports), Arc::clone(&shared), departed));
-        tasks.spawn(notice_departures(Arc::clone(&ports)));
-        let host = Host { shared, ports, vms, limits, started: Instant::now(), agents: Agents::default() };
+        pools.forget_strangers()?;
+        let departed = settle_departed(&host_ends, &pools, departed).await?;
+        tasks.spawn(keep_up(Arc::clone(&host_ends), Arc::clone(&pools), departed));
+        tasks.spawn(notice_departures(Arc::clone(&host_ends)));
+        let host = Host { pools, host_ends, vms, limits, started: Instant::now(), agents: Agents::default() };
         Ok(Self { host: Arc::new(host), tasks })
     }
 
@@ -114,8 +113,8 @@ impl Daemon {
 }
 
 /// A pod that lives keeps what it was given; only its end can change that.
-fn warn_of_mtu(record: &NicRecord, shared: &Shared) {
-    let (Some(attachment), Some(network)) = (record.attachment(), shared.network(&record.network)) else {
+fn warn_of_mtu(record: &NicRecord, pools: &Pools) {
+    let (Some(attachment), Some(network)) = (record.attachment(), pools.network(&record.network)) else {
         return;
     };
     if record.mtu.bytes() > network.mtu.bytes() {
@@ -124,7 +123,7 @@ fn warn_of_mtu(record: &NicRecord, shared: &Shared) {
     }
 }
 
-async fn open_ports(config: &Config) -> anyhow::Result<HostPorts> {
+async fn open_host_ends(config: &Config) -> anyhow::Result<KernelHostEnds> {
     let fabric = Fabric::new(&config.instance(), config.networks.clone())?;
     let steps = fabric.up().await.context("set up the fabric")?;
     for step in steps {
@@ -132,7 +131,7 @@ async fn open_ports(config: &Config) -> anyhow::Result<HostPorts> {
     }
     let guard = Guard::open(&config.pin_dir.join("guard")).context("load the guard")?;
     let loopback = Loopback::open(&config.pin_dir.join("loopback")).context("load the reflector")?;
-    Ok(HostPorts::new(fabric, guard, loopback))
+    Ok(KernelHostEnds::new(fabric, guard, loopback))
 }
 
 fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinError>) -> anyhow::Error {
@@ -145,18 +144,22 @@ fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinE
 }
 
 /// Mends the fabric and frees rested addresses, for ever.
-async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>, mut departed: Vec<NicRecord>) -> anyhow::Error {
+async fn keep_up(
+    host_ends: Arc<KernelHostEnds>,
+    pools: Arc<Pools>,
+    mut departed: Vec<NicRecord>,
+) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
     loop {
         period.tick().await;
-        match ports.fabric().up().await {
+        match host_ends.fabric().up().await {
             Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
             Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
         }
         let settled = async {
-            shared.warm_up()?;
-            settle_departed(&ports, &shared, std::mem::take(&mut departed)).await
+            pools.warm_up()?;
+            settle_departed(&host_ends, &pools, std::mem::take(&mut departed)).await
         };
         match settled.await {
             Ok(left) => departed = left,
@@ -168,7 +171,7 @@ async fn keep_up(ports: Arc<HostPorts>, shared: Arc<Shared>, mut departed: Vec<N
 }
 
 /// Peers of a VM that dies shall not wait until somebody looks: the kernel tells at once that a host end is gone.
-async fn notice_departures(ports: Arc<HostPorts>) -> anyhow::Error {
+async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
     let mut links = match LinkMonitor::here() {
         Ok(links) => links,
         Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
@@ -176,7 +179,7 @@ async fn notice_departures(ports: Arc<HostPorts>) -> anyhow::Error {
     loop {
         match links.next().await {
             Ok(LinkEvent::Gone(link)) if NicId::from_link_name(&link.name).is_some() => {
-                if let Err(failure) = ports.sweep() {
+                if let Err(failure) = host_ends.sweep() {
                     error!("loopback groups: {:#}", anyhow::Error::new(failure));
                 }
             }
@@ -188,15 +191,15 @@ async fn notice_departures(ports: Arc<HostPorts>) -> anyhow::Error {
 
 /// Gives back what NICs held whose VM is neither configured nor there any more. Returns those that are still there.
 async fn settle_departed(
-    ports: &HostPorts,
-    shared: &Shared,
+    host_ends: &KernelHostEnds,
+    pools: &Pools,
     departed: Vec<NicRecord>,
 ) -> Result<Vec<NicRecord>, LedgerError> {
     if departed.is_empty() {
         return Ok(departed);
     }
-    match ports.observe().await {
-        Ok(seen) => shared.settle_departed(departed, |nic| seen.contains_key(&nic)).await,
+    match host_ends.observe().await {
+        Ok(seen) => pools.settle_departed(departed, |nic| seen.contains_key(&nic)).await,
         Err(failure) => {
             warn!("fabric: {:#}", anyhow::Error::new(failure));
             Ok(departed)

@@ -1,15 +1,14 @@
 //! What a guest can do with its channel, and what it cannot.
 
-mod daemon;
-
-use daemon::{
+use crate::daemon::{
     Site,
     client::{hello, status, unix},
     inside,
 };
 use nestless_proto::{
-    AttachRequest, DetachRequest, JoinRequest, ListGroupsRequest, ListRequest, MAX_MESSAGE_BYTES, Refusal,
-    StatusRequest, guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
+    AttachRequest, AttachmentId, DetachRequest, HelloRequest, JoinRequest, ListGroupsRequest, ListRequest,
+    MAX_MESSAGE_BYTES, Refusal, ReleaseAddressRequest, ReserveAddressRequest, StatusRequest,
+    guest_client::GuestClient, operator_client::OperatorClient, refusal::Reason,
 };
 use std::{fs, os::unix::fs::PermissionsExt as _};
 use tokio::{
@@ -17,7 +16,7 @@ use tokio::{
     net::UnixStream,
 };
 use tokio_stream::StreamExt as _;
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -129,6 +128,142 @@ fn a_vm_of_another_tenant_or_of_none_gets_into_no_group() {
         let [group] = &groups.groups[..] else { panic!("{groups:?}") };
         let fractions: Vec<_> = group.fractions.iter().map(|fraction| fraction.name.as_str()).collect();
         assert_eq!(fractions, ["vm1"]);
+    });
+}
+
+/// What a VM asks about addresses.
+struct Keeper(GuestClient<Channel>);
+
+impl Keeper {
+    async fn of(site: &Site, vm: &str) -> Self {
+        let channel = unix(&site.path(&format!("{vm}.sock"))).await;
+        hello(channel.clone()).await.unwrap();
+        Self(GuestClient::new(channel))
+    }
+
+    async fn reserve(&mut self, request: &str, address: &str) -> Result<String, (Reason, String)> {
+        let (request_id, address) = (request.to_owned(), address.to_owned());
+        let request = ReserveAddressRequest { request_id, address, ..ReserveAddressRequest::default() };
+        self.ask(request).await
+    }
+
+    async fn ask(&mut self, request: ReserveAddressRequest) -> Result<String, (Reason, String)> {
+        let answer = self.0.reserve_address(request).await;
+        answer.map(|answer| answer.into_inner().address).map_err(refused)
+    }
+
+    async fn release(&mut self, address: &str) -> Result<bool, (Reason, String)> {
+        let (request_id, address) = ("release".to_owned(), address.to_owned());
+        let request = ReleaseAddressRequest { request_id, address, ..ReleaseAddressRequest::default() };
+        let answer = self.0.release_address(request).await;
+        answer.map(|answer| answer.into_inner().existed).map_err(refused)
+    }
+
+    async fn attach(&mut self, container: &str, address: &str) -> Result<Vec<String>, (Reason, String)> {
+        let id = AttachmentId { container_id: container.to_owned(), interface: "eth0".to_owned() };
+        let request = AttachRequest {
+            request_id: format!("attach-{container}"),
+            attachment: Some(id),
+            addresses: vec![address.to_owned()],
+            ..AttachRequest::default()
+        };
+        self.0.attach(request).await.map(|answer| answer.into_inner().addresses).map_err(refused)
+    }
+
+    async fn detach(&mut self, container: &str) {
+        let id = AttachmentId { container_id: container.to_owned(), interface: "eth0".to_owned() };
+        let request = DetachRequest { request_id: "detach".to_owned(), attachment: Some(id) };
+        assert!(self.0.detach(request).await.unwrap().into_inner().existed);
+    }
+}
+
+fn refused(status: Status) -> (Reason, String) {
+    (Refusal::from_status(&status).unwrap().reason(), status.message().to_owned())
+}
+
+async fn reserved(site: &Site) -> Vec<u32> {
+    let operator = unix(&site.path("run/nestlessd.sock")).await;
+    status(&operator).await.vms.iter().map(|vm| vm.reserved_addresses).collect()
+}
+
+#[test]
+fn an_address_is_kept_for_the_vm_that_reserved_it() {
+    inside(|| async {
+        let mut site = Site::new();
+        let first = vm(&mut site, "vm1");
+        let vms = first.clone() + &vm(&mut site, "vm2");
+        site.start(&vms);
+        let (mut own, mut other) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
+        let any = own.reserve("r1", "").await.unwrap();
+        assert_eq!(own.reserve("r1", "").await.unwrap(), any, "the same request again");
+        assert_eq!(own.reserve("r2", "10.88.0.77").await.unwrap(), "10.88.0.77/16");
+        let held = (Reason::AddressInUse, "network pods: 10.88.0.77 is reserved for VM vm1".to_owned());
+        assert_eq!(other.reserve("r1", "10.88.0.77").await.unwrap_err(), held);
+        assert_eq!(other.attach("thief", "10.88.0.77").await.unwrap_err(), held);
+        assert!(!other.release("10.88.0.77").await.unwrap(), "another VM's is not its to release");
+        assert_eq!(reserved(&site).await, [2, 0]);
+
+        site.kill();
+        site.start(&vms);
+        let (mut own, mut other) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
+        assert_eq!(own.reserve("r1", "").await.unwrap(), any, "after a crash");
+        assert_eq!(other.attach("thief", "10.88.0.77").await.unwrap_err(), held);
+        assert_eq!(own.attach("pod", "10.88.0.77").await.unwrap(), ["10.88.0.77/16"]);
+        let (reason, text) = own.attach("second", "10.88.0.77").await.unwrap_err();
+        assert_eq!(reason, Reason::AddressInUse, "{text}");
+        own.detach("pod").await;
+        assert_eq!(own.attach("third", "10.88.0.77").await.unwrap(), ["10.88.0.77/16"], "it was kept");
+        assert!(own.release("10.88.0.77/16").await.unwrap());
+        assert!(!own.release("10.88.0.77").await.unwrap());
+        let (reason, text) = other.attach("thief", "10.88.0.77").await.unwrap_err();
+        assert_eq!((reason, text.contains("in use by another pod")), (Reason::AddressInUse, true), "{text}");
+        own.detach("third").await;
+        assert_eq!(reserved(&site).await, [1, 0]);
+
+        // Another boot of the guest, and a VM that is configured no more, keep nothing.
+        own.0.hello(HelloRequest { boot_id: "boot-2".to_owned(), ..HelloRequest::default() }).await.unwrap();
+        assert_eq!(reserved(&site).await, [0, 0]);
+        assert_eq!(other.reserve("r2", "10.88.0.99").await.unwrap(), "10.88.0.99/16");
+        site.kill();
+        site.start(&first);
+        let (reason, text) = Keeper::of(&site, "vm1").await.reserve("r3", "10.88.0.99").await.unwrap_err();
+        assert_eq!((reason, text.contains("cools down")), (Reason::AddressInUse, true), "{text}");
+    });
+}
+
+#[test]
+fn a_guest_that_reserves_without_measure_or_sense_is_refused() {
+    inside(|| async {
+        let mut site = Site::new();
+        let vms = two_vms(&mut site);
+        site.start(&vms);
+        let (mut greedy, mut modest) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
+        for (request, address) in [
+            ("", "10.88.0.7"),
+            ("r", "10.88.0.1"),
+            ("r", "10.99.0.1"),
+            ("r", "moon"),
+            ("r", "10.88.0.7%eth0"),
+            ("r", &"9".repeat(100_000)),
+        ] {
+            let (reason, text) = greedy.reserve(request, address).await.unwrap_err();
+            assert_eq!((reason, text.len() < 400), (Reason::Invalid, true), "{text}");
+        }
+        let six = ReserveAddressRequest { request_id: "r".to_owned(), ipv6: true, ..Default::default() };
+        assert_eq!(greedy.ask(six.clone()).await.unwrap_err().0, Reason::Invalid);
+        let moon = ReserveAddressRequest { network: "moon".to_owned(), ipv6: false, ..six };
+        assert_eq!(greedy.ask(moon).await.unwrap_err().0, Reason::UnknownNetwork);
+        assert_eq!(greedy.release("").await.unwrap_err().0, Reason::Invalid);
+        assert!(!greedy.release("10.99.0.1").await.unwrap());
+
+        // As many as it may have NICs; and whoever gives back and takes anew leaves addresses to the others.
+        for n in 0..4 {
+            greedy.reserve(&format!("r{n}"), "").await.unwrap();
+        }
+        let (reason, text) = greedy.reserve("r4", "").await.unwrap_err();
+        assert_eq!(reason, Reason::NoCapacity, "{text}");
+        assert_eq!(reserved(&site).await, [4, 0]);
+        modest.reserve("r", "").await.unwrap();
     });
 }
 

@@ -1,8 +1,6 @@
 //! Mutual TLS over TCP: the certificate is the VM's identity, and nothing else is served.
 
-mod daemon;
-
-use daemon::{
+use crate::daemon::{
     Site,
     authority::Authority,
     client::{hello, status, unix},

@@ -1,5 +1,4 @@
 //! A VM, sandboxes and the wire between them, out of network namespaces that go with the test.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use ipnet::IpNet;
 use nestless_guest::{
@@ -19,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The VM's root namespace, in which the test's thread lives, and the host's bridge in another one.
 pub(crate) struct Fabric {
     pub(crate) vm: Namespace,
-    pub(crate) host: Namespace,
+    _host: Namespace,
     pub(crate) on_host: Netlink,
     pub(crate) in_vm: Netlink,
     bridge: Link,
@@ -36,7 +35,7 @@ impl Fabric {
         let bridge = on_host.create_bridge("br0", None, settings).await.unwrap();
         on_host.set_up(&bridge).await.unwrap();
         let in_vm = Netlink::here().unwrap();
-        Self { vm, host, on_host, in_vm, bridge, directory: tempfile::tempdir().unwrap() }
+        Self { vm, _host: host, on_host, in_vm, bridge, directory: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) async fn parking(&self) -> Parking {

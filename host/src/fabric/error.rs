@@ -1,7 +1,10 @@
 //! What can go wrong with the fabric.
 
-use super::plan::PlanError;
-use nestless_model::{identity::LinkName, network::NetworkError};
+use ipnet::IpNet;
+use nestless_model::{
+    identity::{LinkName, NetworkName},
+    network::NetworkError,
+};
 use nestless_support::{netlink::NetlinkError, sysctl::SysctlError};
 use std::io;
 
@@ -85,9 +88,9 @@ pub enum FabricError {
         #[source]
         source: SysctlError,
     },
-    /// A NIC's host end could not join.
+    /// A NIC's host end could not be put into its bridge.
     #[error("join {link} to {bridge}")]
-    Join {
+    Enslave {
         /// The NIC's host end.
         link: LinkName,
         /// The bridge.
@@ -96,7 +99,7 @@ pub enum FabricError {
         #[source]
         source: NetlinkError,
     },
-    /// A NIC's host end could not leave.
+    /// A NIC's host end could not be taken out of its bridge.
     #[error("take {link} out of its bridge")]
     Leave {
         /// The NIC's host end.
@@ -130,5 +133,54 @@ pub enum FabricError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+}
+
+/// Why there is no way from what is to what should be. Nothing is changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Someone else's link has the bridge's name.
+    #[error(
+        "network {network}: {bridge} exists and is a {kind}, not a bridge: rename it, or choose another `bridge`"
+    )]
+    NotABridge {
+        /// Which network.
+        network: NetworkName,
+        /// The name.
+        bridge: LinkName,
+        /// What has it.
+        kind: String,
+    },
+    /// No such NIC.
+    #[error("network {network}: `uplink` interface {interface} does not exist on this host")]
+    NoUplink {
+        /// Which network.
+        network: NetworkName,
+        /// The NIC.
+        interface: LinkName,
+    },
+    /// The NIC serves another bridge.
+    #[error(
+        "network {network}: `uplink` interface {interface} is a port of {master} already: take it out there first (ip link set {interface} nomaster)"
+    )]
+    UplinkTaken {
+        /// Which network.
+        network: NetworkName,
+        /// The NIC.
+        interface: LinkName,
+        /// What it belongs to.
+        master: String,
+    },
+    /// The host itself lives on the NIC.
+    #[error(
+        "network {network}: `uplink` interface {interface} has the host's address {address}, which would stop working: move it to another link first"
+    )]
+    UplinkInUse {
+        /// Which network.
+        network: NetworkName,
+        /// The NIC.
+        interface: LinkName,
+        /// What it has.
+        address: IpNet,
     },
 }

@@ -1,4 +1,4 @@
-//! The host's side of every NIC: bridges, what they are ports of, how they leave the host.
+//! The host's side of every NIC: bridges, what is enslaved to them, how they leave the host.
 //!
 //! ```text
 //! configuration -> Desired ---+
@@ -11,19 +11,19 @@
 
 mod error;
 mod execute;
+mod host_end;
 mod nft;
 mod observed;
 mod plan;
-mod port;
 mod rules;
 mod step;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::FabricError;
+pub use error::{FabricError, PlanError};
 pub use observed::Observed;
-pub use plan::{Desired, PlanError, plan_down, plan_up};
+pub use plan::{Desired, plan_down, plan_up};
 pub use rules::{Chain, Rule, rules};
 pub use step::FabricStep;
 
@@ -66,8 +66,8 @@ pub struct BridgeState {
     pub up: bool,
     /// In bytes; 0 when it does not exist.
     pub mtu_bytes: u32,
-    /// How many links are ports of it.
-    pub ports: usize,
+    /// How many links are enslaved to it.
+    pub enslaved: usize,
 }
 
 /// A NIC's host end.
@@ -77,7 +77,7 @@ pub struct NicLink {
     pub link: LinkName,
     /// Its number.
     pub index: u32,
-    /// The name of the bridge that it is a port of.
+    /// The name of the bridge that it is in.
     pub master: Option<String>,
     /// Set up.
     pub up: bool,
@@ -184,13 +184,13 @@ impl Fabric {
 
 fn bridge(network: &Network, observed: &Observed) -> BridgeState {
     let link = observed.link(&network.bridge).filter(|link| link.bridge.is_some());
-    let ports = |index| observed.links.iter().filter(|port| port.master == Some(index)).count();
+    let enslaved = |index| observed.links.iter().filter(|link| link.master == Some(index)).count();
     BridgeState {
         bridge: network.bridge.clone(),
         index: link.map(|link| link.index),
         up: link.is_some_and(|link| link.up),
         mtu_bytes: link.map_or(0, |link| link.mtu_bytes),
-        ports: link.map_or(0, |link| ports(link.index)),
+        enslaved: link.map_or(0, |link| enslaved(link.index)),
     }
 }
 

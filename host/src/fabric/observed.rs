@@ -1,16 +1,15 @@
 //! The host's network as the kernel shows it.
 
-use super::{
-    error::FabricError,
-    nft,
-    plan::{IPV4_FORWARDING, IPV6_FORWARDING},
-};
+use super::{error::FabricError, nft};
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::{
     netlink::{Address, Link, Netlink},
     sysctl,
 };
 use std::collections::BTreeMap;
+
+pub(super) const IPV4_FORWARDING: &str = "net/ipv4/ip_forward";
+pub(super) const IPV6_FORWARDING: &str = "net/ipv6/conf/all/forwarding";
 
 /// All that a plan depends on, at one moment.
 #[derive(Clone, Debug, Default)]

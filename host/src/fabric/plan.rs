@@ -11,20 +11,18 @@
 //!   one, its link-local address stays, since neighbour discovery speaks from it.
 
 use super::{
-    observed::Observed,
+    error::PlanError,
+    observed::{IPV4_FORWARDING, IPV6_FORWARDING, Observed},
     rules::{Rule, rules},
     step::FabricStep,
 };
 use ipnet::IpNet;
 use nestless_model::{
-    identity::{LinkName, NetworkName, NicId},
+    identity::{LinkName, NicId},
     network::{Network, Uplink},
 };
 use nestless_support::netlink::{Address, HardwareAddress, Link};
 use std::net::IpAddr;
-
-pub(super) const IPV4_FORWARDING: &str = "net/ipv4/ip_forward";
-pub(super) const IPV6_FORWARDING: &str = "net/ipv6/conf/all/forwarding";
 
 /// What the fabric of one daemon should be.
 #[derive(Clone, Debug)]
@@ -45,55 +43,6 @@ impl Desired {
     pub fn alias(&self) -> String {
         format!("nestless bridge of {}", self.instance)
     }
-}
-
-/// Why there is no way from what is to what should be. Nothing is changed then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// Someone else's link has the bridge's name.
-    #[error(
-        "network {network}: {bridge} exists and is a {kind}, not a bridge: rename it, or choose another `bridge`"
-    )]
-    NotABridge {
-        /// Which network.
-        network: NetworkName,
-        /// The name.
-        bridge: LinkName,
-        /// What has it.
-        kind: String,
-    },
-    /// No such NIC.
-    #[error("network {network}: `uplink` interface {interface} does not exist on this host")]
-    NoUplink {
-        /// Which network.
-        network: NetworkName,
-        /// The NIC.
-        interface: LinkName,
-    },
-    /// The NIC serves another bridge.
-    #[error(
-        "network {network}: `uplink` interface {interface} is a port of {master} already: take it out there first (ip link set {interface} nomaster)"
-    )]
-    UplinkTaken {
-        /// Which network.
-        network: NetworkName,
-        /// The NIC.
-        interface: LinkName,
-        /// What it belongs to.
-        master: String,
-    },
-    /// The host itself lives on the NIC.
-    #[error(
-        "network {network}: `uplink` interface {interface} has the host's address {address}, which would stop working: move it to another link first"
-    )]
-    UplinkInUse {
-        /// Which network.
-        network: NetworkName,
-        /// The NIC.
-        interface: LinkName,
-        /// What it has.
-        address: IpNet,
-    },
 }
 
 /// The steps to the desired state, in order; none when it is there.

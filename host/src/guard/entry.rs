@@ -13,7 +13,7 @@ pub enum RulesError {
         /// The address.
         address: IpAddr,
     },
-    /// The table has no more places.
+    /// The table has no room for more.
     #[error("more than {MAX_ADDRESSES_PER_FAMILY} {family} addresses for one NIC")]
     TooManyAddresses {
         /// "IPv4" or "IPv6".
@@ -43,14 +43,14 @@ pub(super) fn entry(rules: &GuardRules, generation: u32) -> Result<Entry, RulesE
         }
         match address {
             IpAddr::V4(v4) => {
-                let place = entry.ipv4.get_mut(usize::from(entry.ipv4_count));
-                *place.ok_or(RulesError::TooManyAddresses { family: "IPv4" })? =
+                let free = entry.ipv4.get_mut(usize::from(entry.ipv4_count));
+                *free.ok_or(RulesError::TooManyAddresses { family: "IPv4" })? =
                     u32::from_ne_bytes(v4.octets());
                 entry.ipv4_count += 1;
             }
             IpAddr::V6(v6) => {
-                let place = entry.ipv6.get_mut(usize::from(entry.ipv6_count));
-                *place.ok_or(RulesError::TooManyAddresses { family: "IPv6" })? = ipv6(*v6);
+                let free = entry.ipv6.get_mut(usize::from(entry.ipv6_count));
+                *free.ok_or(RulesError::TooManyAddresses { family: "IPv6" })? = ipv6(*v6);
                 entry.ipv6_count += 1;
             }
         }
@@ -58,7 +58,7 @@ pub(super) fn entry(rules: &GuardRules, generation: u32) -> Result<Entry, RulesE
     Ok(entry)
 }
 
-// One place more than the model allows, for the link-local address.
+// One more than the model allows, for the link-local address.
 const _: () = {
     assert!(size_of::<[u32; MAX_ADDRESSES_PER_FAMILY]>() == size_of_val(&EMPTY.ipv4));
     assert!(size_of::<[Ipv6; MAX_ADDRESSES_PER_FAMILY + 1]>() == size_of_val(&EMPTY.ipv6));

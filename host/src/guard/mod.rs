@@ -1,4 +1,4 @@
-//! The guard: what the host's end of a NIC lets out of its VM, and how fast.
+//! The guard: what the host end of a NIC lets out of its VM, and how fast.
 //!
 //! ```text
 //!              close                protect
@@ -17,6 +17,7 @@
 
 mod entry;
 mod error;
+mod filters;
 mod observe;
 mod pinned;
 mod tables;
@@ -28,19 +29,18 @@ pub use error::GuardError;
 pub use nestless_bpf::guard::{Counters, Dropped};
 pub use observe::{LinkState, Observed};
 
-use crate::pins::{self, PinError};
-use nestless_bpf::guard::Entry;
+use crate::ebpf::{self, EbpfError, pins};
+use filters::{attach, id};
 use nestless_model::{guard::GuardRules, identity::LinkName};
-use nestless_support::{
-    clsact::{self, Filter, Hook},
-    crash_point,
-};
+use nestless_support::clsact::{self, Hook};
 use pinned::Pinned;
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// What a link is wanted for.
+const PURPOSE: &str = "to guard";
 
 /// The guard of one daemon instance. All calls may be made at the same time, and repeated.
 pub struct Guard {
@@ -73,9 +73,9 @@ impl Guard {
     pub fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), GuardError> {
         let rules_error = |source| GuardError::Rules { link: link.clone(), source };
         entry::entry(rules, 0).map_err(rules_error)?;
-        let ifindex = index(link)?;
+        let ifindex = ebpf::filters::index(link, PURPOSE)?;
         let mut pinned = self.pinned();
-        let filter = filter(ifindex, Hook::Ingress)?;
+        let filter = ebpf::filters::get(ifindex, Hook::Ingress)?;
         let old = tables::entry(&pinned, ifindex)?;
         let generation = match (filter, old) {
             (Some(filter), Some(old)) if old.generation == filter.generation => filter.generation,
@@ -100,11 +100,11 @@ impl Guard {
     /// # Errors
     /// When the kernel refuses.
     pub fn close(&self, link: &LinkName) -> Result<(), GuardError> {
-        let ifindex = index(link)?;
+        let ifindex = ebpf::filters::index(link, PURPOSE)?;
         let mut pinned = self.pinned();
         tables::clear(&mut pinned, ifindex)?;
         let current = id(&pinned, Hook::Ingress)?;
-        let generation = match filter(ifindex, Hook::Ingress)? {
+        let generation = match ebpf::filters::get(ifindex, Hook::Ingress)? {
             Some(filter) if filter.program_id == current => filter.generation,
             _ => tables::next_generation(&mut pinned)?,
         };
@@ -116,7 +116,7 @@ impl Guard {
     /// # Errors
     /// When the kernel refuses.
     pub fn forget(&self, ifindex: u32) -> Result<(), GuardError> {
-        tables::remove(&mut self.pinned(), ifindex)
+        Ok(tables::remove(&mut self.pinned(), ifindex)?)
     }
 
     /// Takes the rest of the guard off a link whose ingress another program has taken over.
@@ -124,10 +124,10 @@ impl Guard {
     /// # Errors
     /// When there is no such link, or the kernel refuses.
     pub fn give_way(&self, link: &LinkName) -> Result<(), GuardError> {
-        let ifindex = index(link)?;
+        let ifindex = ebpf::filters::index(link, PURPOSE)?;
         clsact::clear(link.as_str(), Hook::Egress)
-            .map_err(|source| GuardError::Filters { ifindex, source })?;
-        tables::remove(&mut self.pinned(), ifindex)
+            .map_err(|source| EbpfError::Filters { ifindex, source })?;
+        Ok(tables::remove(&mut self.pinned(), ifindex)?)
     }
 
     /// What the link's filters counted since it was protected or closed; `None` when it is not known.
@@ -135,8 +135,8 @@ impl Guard {
     /// # Errors
     /// When there is no such link, or the kernel refuses.
     pub fn counters(&self, link: &LinkName) -> Result<Option<Counters>, GuardError> {
-        let ifindex = index(link)?;
-        tables::counters(&self.pinned(), ifindex)
+        let ifindex = ebpf::filters::index(link, PURPOSE)?;
+        Ok(tables::counters(&self.pinned(), ifindex)?)
     }
 
     /// Looks at every NIC's link of this namespace, and at every link that the tables know.
@@ -144,7 +144,7 @@ impl Guard {
     /// # Errors
     /// When the kernel refuses.
     pub fn observe(&self) -> Result<Vec<Observed>, GuardError> {
-        observe::observe(&self.pinned())
+        Ok(observe::observe(&self.pinned())?)
     }
 
     /// Removes the pins. Links that are still there stay as they are, guarded, until they go.
@@ -159,51 +159,4 @@ impl Guard {
         // Every state between two steps is a closed link or a whole one: a panic in between leaves nothing to fear.
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Puts both filters on the link, where they are not of this version and generation already.
-fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32, generation: u32) -> Result<(), GuardError> {
-    for hook in [Hook::Egress, Hook::Ingress] {
-        let wanted = Filter { program_id: id(pinned, hook)?, generation };
-        let there = filter(ifindex, hook)?;
-        if there == Some(wanted) {
-            continue;
-        }
-        let program = match hook {
-            Hook::Ingress => &mut pinned.sent,
-            Hook::Egress => &mut pinned.received,
-        };
-        crash_point::reached("guard.attach.before");
-        clsact::set(program, link.as_str(), hook, generation, there.is_some())
-            .map_err(|source| GuardError::Attach { link: link.clone(), source: Box::new(source) })?;
-        crash_point::reached("guard.attach.after");
-        // The name may have passed to another link in the meantime.
-        if filter(ifindex, hook)? != Some(wanted) {
-            return Err(GuardError::NotAttached { link: link.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// The kernel's id of the program for a hook.
-fn id(pinned: &Pinned, hook: Hook) -> Result<u32, GuardError> {
-    let program = match hook {
-        Hook::Ingress => &pinned.sent,
-        Hook::Egress => &pinned.received,
-    };
-    Ok(program.info().map_err(|source| PinError::load(pinned::NAME, source))?.id())
-}
-
-fn filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, GuardError> {
-    clsact::get(ifindex, hook).map_err(|source| GuardError::Filters { ifindex, source })
-}
-
-fn index(link: &LinkName) -> Result<u32, GuardError> {
-    nix::net::if_::if_nametoindex(link.as_str())
-        .map_err(|e| GuardError::NoLink { link: link.clone(), source: io::Error::from(e) })
-}
-
-/// Whether the entry is obeyed by the filter on that link.
-fn is_obeyed(entry: &Entry, filter: Option<Filter>) -> bool {
-    filter.is_some_and(|filter| filter.generation == entry.generation)
 }

@@ -1,12 +1,10 @@
 //! What the kernel has, against which the ledger is compared.
 
-use super::{error::GuardError, filter, id, is_obeyed, pinned::Pinned, tables};
+use super::{filters::id, pinned::Pinned, tables};
+use crate::ebpf::{EbpfError, filters};
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::clsact::Hook;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::collections::BTreeSet;
 
 /// One link, or what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,41 +32,33 @@ pub enum LinkState {
     Gone,
 }
 
-pub(super) fn observe(pinned: &Pinned) -> Result<Vec<Observed>, GuardError> {
-    let links = links()?;
+pub(super) fn observe(pinned: &Pinned) -> Result<Vec<Observed>, EbpfError> {
+    let links = filters::links()?;
     let known = tables::indexes(pinned)?;
     let nics = links
         .iter()
-        .filter(|(_, name)| NicId::from_link_name(name.as_str()).is_some())
+        .filter(|(_, name)| name.as_ref().and_then(|name| NicId::from_link_name(name.as_str())).is_some())
         .map(|(index, _)| *index);
     let indexes: BTreeSet<u32> = nics.chain(known).collect();
     indexes
         .into_iter()
         .map(|ifindex| {
-            let link = links.get(&ifindex).cloned();
+            let link = links.get(&ifindex).cloned().flatten();
             let state = if link.is_some() { state(pinned, ifindex)? } else { LinkState::Gone };
             Ok(Observed { ifindex, link, state })
         })
         .collect()
 }
 
-fn state(pinned: &Pinned, ifindex: u32) -> Result<LinkState, GuardError> {
-    let Some(sent) = filter(ifindex, Hook::Ingress)? else { return Ok(LinkState::Unguarded) };
-    let received = filter(ifindex, Hook::Egress)?;
+fn state(pinned: &Pinned, ifindex: u32) -> Result<LinkState, EbpfError> {
+    let Some(sent) = filters::get(ifindex, Hook::Ingress)? else { return Ok(LinkState::Unguarded) };
+    let received = filters::get(ifindex, Hook::Egress)?;
     let is_current = sent.program_id == id(pinned, Hook::Ingress)?
         && received.map(|r| r.program_id) == Some(id(pinned, Hook::Egress)?)
         && received.map(|r| r.generation) == Some(sent.generation);
     if !is_current {
         return Ok(LinkState::Outdated);
     }
-    let obeyed = tables::entry(pinned, ifindex)?.is_some_and(|entry| is_obeyed(&entry, Some(sent)));
+    let obeyed = tables::entry(pinned, ifindex)?.is_some_and(|entry| entry.generation == sent.generation);
     Ok(if obeyed { LinkState::Protected } else { LinkState::Closed })
-}
-
-fn links() -> Result<BTreeMap<u32, LinkName>, GuardError> {
-    let all = nix::net::if_::if_nameindex().map_err(|e| GuardError::Links { source: io::Error::from(e) })?;
-    Ok(all
-        .iter()
-        .filter_map(|link| Some((link.index(), LinkName::new(link.name().to_str().ok()?).ok()?)))
-        .collect())
 }

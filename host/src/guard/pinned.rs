@@ -1,6 +1,6 @@
 //! The guard's programs and tables in the kernel.
 
-use crate::pins::{Object, PinError};
+use crate::ebpf::{EbpfError, pins::Object};
 use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuHashMap},
     programs::SchedClassifier,
@@ -23,7 +23,7 @@ pub(super) struct Pinned {
 }
 
 /// Takes up what is pinned below `dir`, and loads what is not.
-pub(super) fn open(dir: &Path) -> Result<Pinned, PinError> {
+pub(super) fn open(dir: &Path) -> Result<Pinned, EbpfError> {
     let object = Object {
         name: NAME,
         bytes: OBJECT,

@@ -1,3 +1,5 @@
+//! Why the ledger could not be read or written.
+
 use nestless_model::identity::NicId;
 use std::path::PathBuf;
 
@@ -34,6 +36,14 @@ pub enum LedgerError {
     Record {
         path: PathBuf,
         nic: NicId,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A reservation is not one.
+    #[error("reservation {key:?} in ledger {}", path.display())]
+    Reservation {
+        path: PathBuf,
+        key: String,
         #[source]
         source: serde_json::Error,
     },

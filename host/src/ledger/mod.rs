@@ -1,4 +1,4 @@
-//! What survives a crash: every NIC's record, addresses that rest, each VM's boot, and the next NIC id. One redb file,
+//! What survives a crash: every NIC's record, addresses that are reserved or rest, each VM's boot, and the next NIC id. One redb file,
 //! one writer, every change durable before the function returns.
 
 mod error;
@@ -7,16 +7,17 @@ mod tables;
 pub use error::LedgerError;
 
 use nestless_model::{
-    attachment::{Change, NicRecord},
+    attachment::{Change, NicRecord, Remembered, Reservation},
     identity::{BootId, NetworkName, NicId, VmName},
 };
 use nestless_support::crash_point;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
 };
-use tables::{BOOTS, COOLING, META, NICS, cooling_key, read_cooling_key};
+use tables::{BOOTS, COOLING, META, NICS, RESERVED, address_key, read_address_key};
 
 /// Enough for thousands of NICs; redb's own default is a gigabyte.
 const CACHE_BYTES: usize = 1 << 20;
@@ -36,12 +37,31 @@ pub struct Ledger {
 pub struct Contents {
     /// Every NIC.
     pub nics: Vec<NicRecord>,
+    /// Addresses that VMs keep.
+    pub reservations: Vec<Reservation>,
     /// Addresses that rest, and until which second since 1970.
     pub cooling: Vec<(NetworkName, IpAddr, u64)>,
     /// Each VM's last boot.
     pub boots: Vec<(VmName, BootId)>,
     /// The lowest id that was never used.
     pub next_nic: u32,
+}
+
+impl Contents {
+    /// What there is of each VM.
+    pub fn by_vm(self) -> BTreeMap<VmName, Remembered> {
+        let mut vms: BTreeMap<VmName, Remembered> = BTreeMap::new();
+        for record in self.nics {
+            vms.entry(record.vm.clone()).or_default().nics.push(record);
+        }
+        for reservation in self.reservations {
+            vms.entry(reservation.vm.clone()).or_default().reservations.push(reservation);
+        }
+        for (vm, boot) in self.boots {
+            vms.entry(vm).or_default().boot = Some(boot);
+        }
+        vms
+    }
 }
 
 /// A set of changes to make durable together.
@@ -78,6 +98,7 @@ impl Ledger {
     fn prepare(&self) -> Result<(), LedgerError> {
         let found = self.write(|transaction| {
             transaction.open_table(NICS)?;
+            transaction.open_table(RESERVED)?;
             transaction.open_table(COOLING)?;
             transaction.open_table(BOOTS)?;
             let mut meta = transaction.open_table(META)?;
@@ -114,12 +135,20 @@ impl Ledger {
             })?;
             contents.nics.push(record);
         }
+        let reserved = transaction.open_table(RESERVED).map_err(|e| failed(e.into()))?;
+        for row in reserved.iter().map_err(|e| failed(e.into()))? {
+            let (key, bytes) = row.map_err(|e| failed(e.into()))?;
+            let reservation = serde_json::from_slice(bytes.value()).map_err(|source| {
+                LedgerError::Reservation { path: self.path.clone(), key: key.value().to_owned(), source }
+            })?;
+            contents.reservations.push(reservation);
+        }
         let cooling = transaction.open_table(COOLING).map_err(|e| failed(e.into()))?;
         for row in cooling.iter().map_err(|e| failed(e.into()))? {
             let (key, until) = row.map_err(|e| failed(e.into()))?;
             contents
                 .cooling
-                .extend(read_cooling_key(key.value()).map(|(network, ip)| (network, ip, until.value())));
+                .extend(read_address_key(key.value()).map(|(network, ip)| (network, ip, until.value())));
         }
         let boots = transaction.open_table(BOOTS).map_err(|e| failed(e.into()))?;
         for row in boots.iter().map_err(|e| failed(e.into()))? {
@@ -148,11 +177,20 @@ impl Ledger {
                         nics.insert(record.nic.0, bytes.as_slice())?;
                     }
                     Change::Erase(nic) => drop(nics.remove(nic.0)?),
-                    Change::Release { network, held } => {
+                    Change::Release { network, purpose } => {
                         let until = (batch.cooling_until_s)(network);
-                        for ip in held.ips() {
-                            cooling.insert(cooling_key(network, ip).as_str(), until)?;
+                        for ip in purpose.ips() {
+                            cooling.insert(address_key(network, ip).as_str(), until)?;
                         }
+                    }
+                    Change::Reserve(reservation) => {
+                        let key = address_key(&reservation.network, reservation.address.addr());
+                        let bytes =
+                            serde_json::to_vec(reservation).expect("a reservation has string keys only");
+                        transaction.open_table(RESERVED)?.insert(key.as_str(), bytes.as_slice())?;
+                    }
+                    Change::Unreserve { network, address } => {
+                        transaction.open_table(RESERVED)?.remove(address_key(network, *address).as_str())?;
                     }
                     Change::Boot(boot) => {
                         transaction.open_table(BOOTS)?.insert(batch.vm.as_str(), boot.as_str())?;
@@ -178,7 +216,7 @@ impl Ledger {
         self.write(|transaction| {
             let mut cooling = transaction.open_table(COOLING)?;
             for (network, ip) in addresses {
-                cooling.remove(cooling_key(network, *ip).as_str())?;
+                cooling.remove(address_key(network, *ip).as_str())?;
             }
             cooling.retain(|_, until_s| until_s > now_s)?;
             Ok(())

@@ -24,20 +24,19 @@ pub use nestless_bpf::reflector::Counters;
 pub use nestless_model::loopback::GroupId;
 pub use tables::{ObservedGroup, ObservedMember};
 
-use crate::pins::{self, PinError};
+use crate::ebpf::{EbpfError, filters, pins};
 use departure::{depart, vacate};
 use nestless_model::{
     identity::LinkName,
     loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
 };
 use nestless_support::{
-    clsact::{self, Filter, Hook},
+    clsact::{Filter, Hook},
     crash_point,
 };
-use pinned::Pinned;
+use pinned::{NAME, Pinned};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -67,7 +66,9 @@ impl Loopback {
     /// # Errors
     /// Without the right to load programs, or when a pin cannot be made.
     pub fn open(pin_dir: &Path) -> Result<Self, LoopbackError> {
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir)?) })
+        let mut pinned = pinned::open(pin_dir)?;
+        tables::count_strangers(&mut pinned)?;
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned) })
     }
 
     /// Takes a NIC's host end into a group, which is made with its first endpoint, at the place that was chosen for it.
@@ -75,7 +76,7 @@ impl Loopback {
     /// guard's filter on the link is exchanged for the reflector in one step.
     ///
     /// # Errors
-    /// [`LoopbackError::NoRoom`], and [`LoopbackError::NoLink`], before anything is changed; others when the kernel
+    /// [`LoopbackError::NoRoom`], and [`EbpfError::NoLink`], before anything is changed; others when the kernel
     /// refuses: calling again goes on from there.
     pub fn join(&self, group: GroupId, place: Place, link: &LinkName) -> Result<(), LoopbackError> {
         let ifindex = index(link)?;
@@ -141,10 +142,10 @@ impl Loopback {
     /// As [`Loopback::leave`].
     pub fn sweep(&self) -> Result<Vec<(GroupId, Place)>, LoopbackError> {
         let mut pinned = self.pinned();
-        let (links, mut left) = (links()?, Vec::new());
+        let (links, mut left) = (filters::links()?, Vec::new());
         for ifindex in tables::endpoints(&pinned)? {
             let stays = tables::seat(&pinned, ifindex)?.is_some_and(|seat| !seat.leaving);
-            if !stays || !links.contains(&ifindex) {
+            if !stays || !links.contains_key(&ifindex) {
                 left.extend(vacate(&mut pinned, ifindex)?);
             }
         }
@@ -168,12 +169,8 @@ impl Loopback {
     /// When the kernel refuses.
     pub fn observe(&self) -> Result<Vec<ObservedGroup>, LoopbackError> {
         let pinned = self.pinned();
-        let program = program_id(&pinned)?;
-        tables::observe(&pinned, |ifindex| {
-            let filter = clsact::get(ifindex, Hook::Ingress)
-                .map_err(|source| LoopbackError::Filters { ifindex, source })?;
-            Ok(filter == Some(Filter { program_id: program, generation: CLASS }))
-        })
+        let wanted = filter(&pinned)?;
+        tables::observe(&pinned, |ifindex| Ok(filters::get(ifindex, Hook::Ingress)? == Some(wanted)))
     }
 
     /// A group's flows and open questions.
@@ -216,32 +213,23 @@ impl Loopback {
     }
 }
 
-/// The indexes of all links of this network namespace.
-fn links() -> Result<BTreeSet<u32>, LoopbackError> {
-    let all = nix::net::if_::if_nameindex()
-        .map_err(|error| LoopbackError::Links { source: io::Error::from(error) })?;
-    Ok(all.iter().map(nix::net::if_::Interface::index).collect())
-}
-
 fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), LoopbackError> {
-    let wanted = Filter { program_id: program_id(pinned)?, generation: CLASS };
-    let there =
-        clsact::get(ifindex, Hook::Ingress).map_err(|source| LoopbackError::Filters { ifindex, source })?;
+    let wanted = filter(pinned)?;
+    let there = filters::get(ifindex, Hook::Ingress)?;
     if there == Some(wanted) {
         return Ok(());
     }
     crash_point::reached("loopback.attach.before");
-    clsact::set(&mut pinned.reflect, link.as_str(), Hook::Ingress, CLASS, there.is_some())
-        .map_err(|source| LoopbackError::Attach { link: link.clone(), source: Box::new(source) })?;
+    filters::set(NAME, &mut pinned.reflect, link, Hook::Ingress, CLASS, there)?;
     crash_point::reached("loopback.attach.after");
     Ok(())
 }
 
-fn program_id(pinned: &Pinned) -> Result<u32, LoopbackError> {
-    Ok(pinned.reflect.info().map_err(|source| PinError::load(pinned::NAME, source))?.id())
+/// As an endpoint has it.
+fn filter(pinned: &Pinned) -> Result<Filter, EbpfError> {
+    Ok(Filter { program_id: filters::program_id(NAME, &pinned.reflect)?, generation: CLASS })
 }
 
-fn index(link: &LinkName) -> Result<u32, LoopbackError> {
-    nix::net::if_::if_nametoindex(link.as_str())
-        .map_err(|e| LoopbackError::NoLink { link: link.clone(), source: io::Error::from(e) })
+fn index(link: &LinkName) -> Result<u32, EbpfError> {
+    filters::index(link, "to join to a loopback group")
 }

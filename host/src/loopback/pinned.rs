@@ -1,7 +1,6 @@
 //! The reflector and its tables in the kernel.
 
-use super::error::LoopbackError;
-use crate::pins::Object;
+use crate::ebpf::{EbpfError, pins::Object};
 use aya::{
     maps::{HashMap, HashOfMaps, Map, MapData, PerCpuHashMap},
     programs::SchedClassifier,
@@ -24,7 +23,7 @@ pub(super) struct Pinned {
 }
 
 /// Takes up what is pinned below `dir`, and loads what is not.
-pub(super) fn open(dir: &Path) -> Result<Pinned, LoopbackError> {
+pub(super) fn open(dir: &Path) -> Result<Pinned, EbpfError> {
     let object = Object {
         name: NAME,
         bytes: OBJECT,
@@ -34,14 +33,12 @@ pub(super) fn open(dir: &Path) -> Result<Pinned, LoopbackError> {
         programs: &[REFLECT],
     };
     let pins = object.open(dir)?;
-    let mut pinned = Pinned {
+    Ok(Pinned {
         reflect: pins.program(REFLECT)?,
         endpoints: pins.table(ENDPOINTS, Map::HashMap)?,
         groups: pins.table(GROUPS, Map::HashMap)?,
         flows: pins.table(FLOWS, Map::HashOfMaps)?,
         fragments: pins.table(FRAGMENTS, Map::HashOfMaps)?,
         counters: pins.table(COUNTERS, Map::PerCpuHashMap)?,
-    };
-    super::tables::count_strangers(&mut pinned)?;
-    Ok(pinned)
+    })
 }

@@ -1,10 +1,13 @@
 //! The in-kernel tables.
 
-use super::{convert, error::LoopbackError, inner, pinned::Pinned};
-use aya::{
-    maps::{HashMap, Map, MapData, MapError, PerCpuValues},
-    util::nr_cpus,
+use super::{
+    convert,
+    error::LoopbackError,
+    inner,
+    pinned::{NAME, Pinned},
 };
+use crate::ebpf::rows::{self, absent, optional};
+use aya::maps::{HashMap, Map, MapData, MapError};
 use nestless_bpf::reflector::{
     Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
     FragmentKey, Group as GroupRow, MAX_ENDPOINTS, MAX_GROUPS,
@@ -219,18 +222,14 @@ fn read_counters(pinned: &Pinned, group: u32, place: u32) -> Result<Counters, Lo
     Ok(sum)
 }
 
-/// Writes the whole as the first CPU's share.
 fn write_counters(pinned: &mut Pinned, group: u32, place: u32, sum: Counters) -> Result<(), LoopbackError> {
-    let write = failed("write", "counters");
-    let cpus = nr_cpus().map_err(|(_, source)| write(MapError::IoError(source)))?;
-    let mut shares = vec![Counters::default(); cpus];
-    shares[0] = sum;
-    let shares = PerCpuValues::try_from(shares).map_err(|source| write(MapError::IoError(source)))?;
-    pinned.counters.insert(key(group, place), shares, 0).map_err(write)
+    rows::shares(sum)
+        .and_then(|shares| pinned.counters.insert(key(group, place), shares, 0))
+        .map_err(failed("write", "counters"))
 }
 
 fn failed(operation: &'static str, table: &'static str) -> impl Fn(MapError) -> LoopbackError {
-    move |source| LoopbackError::Table { operation, table, source: Box::new(source) }
+    move |source| rows::failed(operation, NAME, table, None)(source).into()
 }
 
 /// For a table of so many rows: the kernel says E2BIG when there is no room for another.
@@ -240,21 +239,5 @@ fn full_or_failed(table: &'static str, most: u32) -> impl Fn(MapError) -> Loopba
             LoopbackError::NoRoom { table, most }
         }
         _ => failed("write", table)(source),
-    }
-}
-
-fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn absent(result: Result<(), MapError>) -> Result<(), MapError> {
-    match result {
-        Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        other => other,
     }
 }

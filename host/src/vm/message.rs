@@ -1,28 +1,27 @@
 //! What may be asked of a VM's task.
 
+use crate::hypervisor::Kind;
 use nestless_model::{
-    address::{AddressRequest, ClaimError},
-    attachment::{Capacity, Granted, NicRecord, Phase, PodRef, Refusal, VmState},
+    address::{ClaimError, ReservationWish},
+    attachment::{AttachRefusal, Capacity, Granted, NicRecord, Phase, PodRef, Reservation, VmState, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, Mac, NetworkName, RequestId, VmName},
-    loopback::{JoinError, JoinWish},
+    loopback::JoinError,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 use tokio::sync::{mpsc, oneshot};
 
-/// A pod wants an interface.
+/// A pod wants an interface, or a fraction its endpoint.
 #[derive(Clone, Debug)]
 pub struct AttachRequest {
     /// The same one again gets the same answer.
     pub request: RequestId,
     /// Which interface.
     pub id: AttachmentId,
-    /// `None`: the VM's default network.
+    /// `None`: the VM's default network, from whose NICs endpoints are taken as well.
     pub network: Option<NetworkName>,
-    /// What it must have.
-    pub addresses: AddressRequest,
-    /// It is no pod's interface but a fraction's endpoint, on the VM's default network's NICs and without an address.
-    pub loopback: Option<JoinWish>,
+    /// What for.
+    pub wish: Wish,
     /// Limit on what the pod sends.
     pub egress: Option<RateLimit>,
     /// Limit on what the pod receives.
@@ -31,6 +30,17 @@ pub struct AttachRequest {
     pub sandbox: String,
     /// Who it is for.
     pub pod: PodRef,
+}
+
+/// A VM wants to keep an address.
+#[derive(Clone, Debug)]
+pub struct ReserveRequest {
+    /// The same one again gets the same answer.
+    pub request: RequestId,
+    /// `None`: the VM's default network.
+    pub network: Option<NetworkName>,
+    /// Which address.
+    pub wish: ReservationWish,
 }
 
 /// Why a request was not served.
@@ -48,7 +58,7 @@ pub enum RequestError {
     Join(#[from] JoinError),
     /// The VM's NICs.
     #[error("VM {vm}: {refusal}")]
-    Refused { vm: VmName, refusal: Refusal },
+    Refused { vm: VmName, refusal: AttachRefusal },
     /// No NIC serves it.
     #[error("VM {vm}: no NIC serves {attachment}")]
     NotFound { vm: VmName, attachment: AttachmentId },
@@ -72,16 +82,23 @@ pub struct Snapshot {
     pub boot: Option<BootId>,
     /// How many NICs there may be and are.
     pub capacity: Capacity,
+    /// How many addresses the VM keeps.
+    pub reserved: usize,
     /// Every NIC.
     pub nics: Vec<(NicRecord, Phase)>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
+/// Requests of one guest that may wait. A guest that sends more is told to come again.
+pub(super) const WAITING_REQUESTS: usize = 512;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 
 #[derive(Debug)]
 pub(super) enum Message {
     Attach(Box<AttachRequest>, Reply<Granted>),
     Detach(AttachmentId, Reply<bool>),
+    Reserve(ReserveRequest, Reply<Reservation>),
+    Unreserve(Option<NetworkName>, IpAddr, Reply<bool>),
     Confirm(AttachmentId, String, Reply<()>),
     Hello(BootId, Reply<()>),
     Report(BTreeSet<Mac>, Reply<()>),
@@ -95,12 +112,12 @@ pub(super) enum Message {
 #[derive(Clone, Debug)]
 pub struct VmHandle {
     vm: VmName,
-    hypervisor: &'static str,
+    hypervisor: &'static Kind,
     sender: mpsc::Sender<Message>,
 }
 
 impl VmHandle {
-    pub(super) fn new(vm: VmName, hypervisor: &'static str, sender: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(vm: VmName, hypervisor: &'static Kind, sender: mpsc::Sender<Message>) -> Self {
         Self { vm, hypervisor, sender }
     }
 
@@ -109,8 +126,8 @@ impl VmHandle {
         &self.vm
     }
 
-    /// What runs it: "qemu", "namespace".
-    pub fn hypervisor(&self) -> &'static str {
+    /// What runs it.
+    pub fn hypervisor(&self) -> &'static Kind {
         self.hypervisor
     }
 
@@ -128,6 +145,26 @@ impl VmHandle {
     /// When the daemon cannot take the request at all.
     pub async fn detach(&self, id: AttachmentId) -> Result<bool, RequestError> {
         self.ask(|reply| Message::Detach(id, reply)).await
+    }
+
+    /// An address for the VM to keep. Answered when that is durable.
+    ///
+    /// # Errors
+    /// With the reason; nothing is left of it then.
+    pub async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, RequestError> {
+        self.ask(|reply| Message::Reserve(request, reply)).await
+    }
+
+    /// The VM keeps an address of a network, its default one if none is named, no more; false if it did not.
+    ///
+    /// # Errors
+    /// When the daemon cannot take the request at all.
+    pub async fn unreserve(
+        &self,
+        network: Option<NetworkName>,
+        address: IpAddr,
+    ) -> Result<bool, RequestError> {
+        self.ask(|reply| Message::Unreserve(network, address, reply)).await
     }
 
     /// The guest says that the NIC serves the pod, and where it found it.

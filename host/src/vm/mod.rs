@@ -7,17 +7,22 @@
 //! ```
 //!
 //! What follows from an input is decided by [`nestless_model::attachment::VmNics`]; the task looks at the hypervisor and
-//! at the links again and again, because memory is only a cache.
+//! at the host ends again and again, because memory is only a cache. How one thing leads to the next is told in `wheel.rs`.
 
+mod executor;
+mod host_ends;
+mod looks;
 mod message;
-mod ports;
-mod shared;
-mod steps;
+mod observation;
+mod pools;
+mod requests;
 mod task;
+mod waiting;
+mod wheel;
 
-pub use message::{AttachRequest, RequestError, Snapshot, VmHandle};
-pub use ports::{HostEndSeen, PortError, Ports};
-pub use shared::{Shared, SubnetUse};
+pub use host_ends::{HostEndError, HostEndSeen, HostEnds};
+pub use message::{AttachRequest, RequestError, ReserveRequest, Snapshot, VmHandle};
+pub use pools::{Pools, SubnetUse};
 pub use task::{VmConfig, spawn};
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use ipnet::IpNet;
 use nestless_model::identity::{Mac, VmName};
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
+/// Where a namespace VM has busybox's applets.
+pub const APPLETS: &str = "/run/nestless-lab/applets";
+
 /// How the VM's agent reaches the host daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {

@@ -2,24 +2,14 @@
 
 mod client;
 mod config;
+mod door;
+mod error;
+mod exec;
+pub mod proto;
 
-pub(crate) use client::{Door, port_socket};
-pub use client::{Exec, ExecError, Exit, GuestClient, GuestError, Measured, Output, Piece};
-pub use config::{Channel, GuestConfig, GuestConfigError};
-
-/// Generated from `lab.proto`.
-#[allow(missing_docs, clippy::all, unreachable_pub)]
-pub mod proto {
-    tonic::include_proto!("nestless.lab.v1");
-}
-
-/// Name of the virtio-serial port with this number; a caller needs one for itself.
-pub fn port_name(number: usize) -> String {
-    format!("org.nestless.lab.{number}")
-}
-
-/// Where a namespace VM has busybox's applets.
-pub const APPLETS: &str = "/run/nestless-lab/applets";
-
-/// How many callers can use one QEMU guest at the same time, each with any number of requests.
-pub const PORTS: usize = 4;
+pub use client::GuestClient;
+pub use config::{APPLETS, Channel, GuestConfig, GuestConfigError};
+pub(crate) use door::{Door, port_socket};
+pub use door::{PORTS, port_name};
+pub use error::GuestError;
+pub use exec::{Exec, ExecError, Exit, Measured, Output, Piece};

@@ -2,7 +2,7 @@
 //! than the host saves.
 
 use super::{
-    ModuleError, PackageError, ProgramError, Programs,
+    ModuleError, PackageError, Program, ProgramError, Programs,
     cpio::Archive,
     kernel::{Kernel, KernelError},
     library::{self, LibraryError},
@@ -129,7 +129,7 @@ pub struct Initramfs {
     /// With nestless-agent and nestless-cni.
     pub with_agent: bool,
     /// Programs of this project beside those that every guest gets.
-    pub own_programs: Vec<String>,
+    pub own_programs: Vec<Program>,
     /// Programs of this host, with their libraries: names to look for in PATH, or paths.
     pub extra_programs: Vec<String>,
     /// Debian packages that are installed on this host; dpkg-query's wildcards may be used.
@@ -162,17 +162,17 @@ impl Initramfs {
             archive.file(path, 0o644, accounts.as_bytes()).map_err(written)?;
         }
         archive
-            .file("/init", 0o755, &read(&programs.stripped("nestless-lab-init", cache)?)?)
+            .file("/init", 0o755, &read(&programs.stripped(Program::LabInit, cache)?)?)
             .map_err(written)?;
-        let ours = if self.with_agent { ["nestless-agent", "nestless-cni"].as_slice() } else { &[] };
-        for name in ours {
-            let to = format!("{PROGRAM_DIR}/{name}");
-            archive.file(&to, 0o755, &read(&programs.stripped(name, cache)?)?).map_err(written)?;
-            archive.link(&format!("{CNI_DIR}/{name}"), &to).map_err(written)?;
+        let ours = if self.with_agent { [Program::Agent, Program::Cni].as_slice() } else { &[] };
+        for &program in ours {
+            let to = format!("{PROGRAM_DIR}/{program}");
+            archive.file(&to, 0o755, &read(&programs.stripped(program, cache)?)?).map_err(written)?;
+            archive.link(&format!("{CNI_DIR}/{program}"), &to).map_err(written)?;
         }
-        for name in &self.own_programs {
-            let program = read(&programs.stripped(name, cache)?)?;
-            archive.file(&format!("{PROGRAM_DIR}/{name}"), 0o755, &program).map_err(written)?;
+        for &program in &self.own_programs {
+            let content = read(&programs.stripped(program, cache)?)?;
+            archive.file(&format!("{PROGRAM_DIR}/{program}"), 0o755, &content).map_err(written)?;
         }
         self.modules(&mut archive, kernel, &written)?;
         self.host_programs(&mut archive, &written)?;

@@ -13,5 +13,5 @@ pub use initramfs::{ImageError, Initramfs};
 pub use library::LibraryError;
 pub use module::ModuleError;
 pub use package::PackageError;
-pub use program::{ProgramError, Programs};
+pub use program::{Program, ProgramError, Programs};
 pub use vmlinux::{VmlinuxError, extract};

@@ -1,7 +1,6 @@
 //! Whether KVM can be used. `/dev/kvm` alone does not tell: some clouds' KVM runs their own guest kernels only, and a
 //! stock one dies at once. So a guest is booted, once per boot of the host, and the outcome kept.
 
-use super::PROGRAM;
 use crate::cache::{Cache, CacheError};
 use std::{
     fmt, io,
@@ -14,6 +13,8 @@ use tokio::{
     process::Command,
 };
 
+/// The program that runs VMs.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 /// With KVM a kernel is up in a second or two.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -18,7 +18,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) accelerator: Accelerator,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
-    /// Its places for hot-plugged NICs.
+    /// Its slots for hot-plugged NICs.
     pub(crate) topology: &'a Topology,
     pub(crate) kernel: &'a Path,
     pub(crate) initramfs: &'a Path,

@@ -4,8 +4,5 @@ mod acceleration;
 mod command;
 
 pub use acceleration::Accelerator;
-pub(crate) use acceleration::choose;
+pub(crate) use acceleration::{PROGRAM, choose};
 pub(crate) use command::{Machine, arguments};
-
-/// The program.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";

@@ -11,6 +11,7 @@ use crate::{
     lab::Lab,
     vm::Vm,
 };
+use nestless_model::identity::VmName;
 use recipe::Recipe;
 use std::{
     fmt,
@@ -88,6 +89,30 @@ impl fmt::Display for Server {
     }
 }
 
+/// What kept a server from serving.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The lab has no such VM.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The VM did not do as it was asked.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// It ended, or does not answer.
+    #[error("{server} in pod {pod} of {vm} does not answer on its localhost: {said}")]
+    Silent {
+        /// Which.
+        server: Server,
+        /// The pod.
+        pod: String,
+        /// The pod's VM.
+        vm: VmName,
+        /// The last that it said, and what its client did.
+        said: String,
+    },
+}
+
 /// A server that runs; dropping this kills it.
 #[derive(Debug)]
 pub struct Serving {
@@ -124,7 +149,7 @@ impl Lab {
     ///
     /// # Errors
     /// When it ends, or does not answer within three minutes; what it said is in the error.
-    pub async fn serve(&self, vm: &str, pod: &str, server: Server) -> Result<Serving, LabError> {
+    pub async fn serve(&self, vm: &str, pod: &str, server: Server) -> Result<Serving, ServeError> {
         let vm = self.vm(vm)?;
         let recipe = server.recipe();
         for (path, content) in recipe.files {
@@ -135,7 +160,7 @@ impl Lab {
         let refused = |last: Option<Output>| {
             let complaint = last.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned());
             let said = [Some(serving.said()), complaint].into_iter().flatten().collect::<Vec<_>>().join("\n");
-            LabError::Server { server, pod: pod.to_owned(), vm: vm.name().clone(), said }
+            ServeError::Silent { server, pod: pod.to_owned(), vm: vm.name().clone(), said }
         };
         loop {
             let output = vm.exec(&server.ask().in_pod(pod)).await?;
@@ -150,7 +175,7 @@ impl Lab {
     }
 }
 
-async fn start(vm: &Vm, pod: &str, server: Server) -> Result<Serving, LabError> {
+async fn start(vm: &Vm, pod: &str, server: Server) -> Result<Serving, GuestError> {
     let client = vm.client().await?;
     let exec = Exec::shell(server.recipe().start).in_pod(pod);
     let said = Arc::new(Mutex::new(Vec::new()));

@@ -32,10 +32,10 @@ impl Lab {
     ) -> Result<IpAddr, LabError> {
         let address = Ipv4Addr::from_bits(PREFIX.to_bits() + u32::from(number));
         self.vm(vm)?.client().await?.add_namespace(pod).await?;
-        let (own, peer) = (self.own_ipv4(vm)?, self.own_ipv4(peer)?);
+        let (own, peer) = (self.vm(vm)?.ipv4()?, self.vm(peer)?.ipv4()?);
         let exec = Exec::shell(CONNECT).env("OWN", own.to_string()).env("PEER", peer.to_string());
         let exec = exec.env("POD", pod).env("ADDRESS", address.to_string());
-        self.script(vm, "connect a pod to the overlay", exec).await?;
+        self.vm(vm)?.runs("connect a pod to the overlay", &exec).await?;
         Ok(address.into())
     }
 }

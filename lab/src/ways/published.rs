@@ -23,10 +23,10 @@ impl Lab {
     /// # Errors
     /// When the VM refuses.
     pub async fn publish_ports(&self, pod: &Pod, ports: &str) -> Result<IpAddr, LabError> {
-        let (vm, inner) = (pod.vm.as_str(), pod.ipv4()?);
-        let outer = self.own_ipv4(vm)?;
+        let (vm, inner) = (self.vm(pod.vm.as_str())?, pod.ipv4()?);
+        let outer = vm.ipv4()?;
         let exec = Exec::shell(MAP).env("OUTER", outer.to_string()).env("INNER", inner.to_string());
-        self.script(vm, "publish a pod's ports", exec.env("PORTS", ports)).await?;
+        vm.runs("publish a pod's ports", &exec.env("PORTS", ports)).await?;
         Ok(outer)
     }
 }

@@ -1,7 +1,6 @@
 //! A pod whose only device is its VM's second NIC: no bridge, no NAT and no rule of its VM's is in its way.
 
-use crate::{construction, error::LabError, guest::Exec, lab::Lab};
-
+use crate::{error::LabError, guest::Exec, lab::Lab, own_nic};
 use nestless_model::identity::Mtu;
 use nestless_support::netlink::Netlink;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,13 +31,13 @@ impl Lab {
         let mac = self.second_mac(vm)?;
         let number = self.vms().iter().position(|known| known.name().as_str() == vm).unwrap_or_default();
         let host = Netlink::inside(self.host()).await?;
-        host.set_mtu(&host.link(&construction::second_link(number)).await?, mtu.bytes()).await?;
+        host.set_mtu(&host.link(&own_nic::second_link(number)).await?, mtu.bytes()).await?;
         let number = u32::try_from(number).expect("a lab has at most 64 VMs");
         let address = Ipv4Addr::from_bits(FIRST.to_bits() + number);
         self.vm(vm)?.client().await?.add_namespace(pod).await?;
         let exec = Exec::shell(MOVE).env("MAC", mac.to_string()).env("POD", pod);
         let exec = exec.env("ADDRESS", address.to_string()).env("MTU", mtu.bytes().to_string());
-        self.script(vm, "move the second NIC", exec).await?;
+        self.vm(vm)?.runs("move the second NIC", &exec).await?;
         Ok(address.into())
     }
 }

@@ -1,6 +1,6 @@
 //! One subnet's addresses.
 
-use super::ClaimError;
+use super::error::ClaimError;
 use crate::{identity::NetworkName, network::Subnet};
 use ipnet::IpNet;
 use std::{
@@ -26,7 +26,7 @@ pub struct Pool {
 /// How full a subnet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Held by NICs.
+    /// Held by NICs, or reserved.
     pub in_use: u64,
     /// At rest.
     pub cooling: u64,
@@ -40,7 +40,7 @@ pub(super) enum PoolRefusal {
     Exhausted { prefix: IpNet, cooling: u64, next_free_in_s: Option<u64> },
     InUse { address: IpAddr },
     Cooling { address: IpAddr, free_in_s: u64 },
-    Reserved { address: IpAddr },
+    NotForPods { address: IpAddr },
 }
 
 impl PoolRefusal {
@@ -51,7 +51,7 @@ impl PoolRefusal {
             }
             Self::InUse { address } => ClaimError::AddressInUse { network, address },
             Self::Cooling { address, free_in_s } => ClaimError::Cooling { network, address, free_in_s },
-            Self::Reserved { address } => ClaimError::Reserved { network, address },
+            Self::NotForPods { address } => ClaimError::NotForPods { network, address },
         }
     }
 }
@@ -117,15 +117,19 @@ impl Pool {
         if wanted.is_none() {
             self.cursor = chosen + 1;
         }
-        let address = address(chosen, &self.prefix);
-        Ok(IpNet::new(address, self.prefix.prefix_len())
-            .expect("the prefix length is that of the address's own subnet"))
+        Ok(self.whole(address(chosen, &self.prefix)))
+    }
+
+    /// An address of the subnet, with its prefix length.
+    pub(super) fn whole(&self, address: IpAddr) -> IpNet {
+        IpNet::new(address, self.prefix.prefix_len())
+            .expect("the prefix length is that of the address's own subnet")
     }
 
     fn take_this(&self, address: IpAddr, now_s: u64) -> Result<u128, PoolRefusal> {
         let n = number(address);
         if n < self.first || n > self.last || self.excluded_until(n).is_some() {
-            return Err(PoolRefusal::Reserved { address });
+            return Err(PoolRefusal::NotForPods { address });
         }
         if self.taken.contains(&n) {
             return Err(PoolRefusal::InUse { address });

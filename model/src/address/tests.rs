@@ -1,6 +1,13 @@
+//! What is taken, rests, and comes round.
+
 use super::*;
-use crate::network::{Subnet, Uplink};
+use crate::{
+    identity::{Mac, NetworkName, VmName},
+    network::{Network, Subnet, Uplink},
+};
+use ipnet::IpNet;
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 fn network(prefixes: &[&str]) -> Network {
     Network {
@@ -89,8 +96,8 @@ fn static_requests() {
     let mut claims = Claims::new(&network(&["10.1.0.0/24"]));
     assert_eq!(claims.take(&vm(), &ask(&["10.1.0.77"]), 0).unwrap()[0].to_string(), "10.1.0.77/24");
     assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.77"]), 0), Err(ClaimError::AddressInUse { .. })));
-    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.1"]), 0), Err(ClaimError::Reserved { .. })));
-    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.255"]), 0), Err(ClaimError::Reserved { .. })));
+    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.1"]), 0), Err(ClaimError::NotForPods { .. })));
+    assert!(matches!(claims.take(&vm(), &ask(&["10.1.0.255"]), 0), Err(ClaimError::NotForPods { .. })));
     assert!(matches!(claims.take(&vm(), &ask(&["10.2.0.1"]), 0), Err(ClaimError::Outside { .. })));
     assert!(matches!(
         claims.take(&vm(), &ask(&["10.1.0.8", "10.1.0.9"]), 0),

@@ -1,6 +1,12 @@
 //! How many NICs a VM may have.
 
-use super::{machine::VmNics, record::Goal};
+use super::{
+    record::Goal,
+    vm_nics::{GuestLimit, VmNics},
+};
+
+/// How long a limit is believed that was found out by a NIC that did not become visible: the guest may only have been slow.
+const GUEST_LIMIT_MS: u64 = 600_000;
 
 /// How many NICs there may be, are used, and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +40,17 @@ impl VmNics {
         };
         let quarantined = count(|nic| nic.record.quarantined);
         let total = count(|_| true);
-        let ports =
-            self.ports.map(|places| (places, "hot-plug ports; `nestless topology` prints what more need"));
-        let shown = self.shown.map(|shown| {
-            (shown.nics.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
+        let by_slots =
+            self.slots.map(|slots| (slots, "hot-plug ports; `nestless topology` prints what more need"));
+        let by_guest = self.guest_limit.map(|limit| {
+            (limit.nics.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
         });
-        let (limit, because) = [Some((self.limits.nic_limit, "the operator's nic_limit")), ports, shown]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(limit, _)| limit)
-            .expect("the operator's limit is always there");
+        let (limit, because) =
+            [Some((self.limits.nic_limit, "the operator's nic_limit")), by_slots, by_guest]
+                .into_iter()
+                .flatten()
+                .min_by_key(|&(limit, _)| limit)
+                .expect("the operator's limit is always there");
         Capacity {
             limit,
             because,
@@ -52,5 +59,21 @@ impl VmNics {
             quarantined,
             total,
         }
+    }
+
+    /// So many NICs are visible and no more will be: asking for another would only make a pod wait in vain.
+    pub(super) fn learn_limit(&mut self, now_ms: u64) {
+        self.guest_limit =
+            Some(GuestLimit { nics: self.visible_nics().max(1), until_ms: now_ms + GUEST_LIMIT_MS });
+    }
+
+    /// In a guest that was merely slow, more are visible by now.
+    pub(super) fn correct_limit(&mut self) {
+        let visible = self.visible_nics();
+        self.guest_limit = self.guest_limit.filter(|limit| visible <= limit.nics);
+    }
+
+    fn visible_nics(&self) -> u32 {
+        u32::try_from(self.nics.values().filter(|nic| nic.was_visible()).count()).unwrap_or(u32::MAX)
     }
 }

@@ -1,51 +1,11 @@
 //! One NIC: its record, what is known of it in the world, and the step that comes next.
 
-use super::record::{Goal, NicRecord};
-use crate::{guard::GuardRules, loopback::Membership};
+use super::{
+    purpose::Guarding,
+    record::{Goal, NicRecord},
+    step::Step,
+};
 use std::fmt;
-
-/// A single effect on the world. Carried out as it is; whoever does so decides nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Make the TAP (or veth).
-    CreateHostEnd,
-    /// Put the guard in this state.
-    Guard(Guarding),
-    /// Make the host's end a port of its network's bridge, up.
-    Join,
-    /// Take the host's end out of any bridge, and set it up.
-    Isolate,
-    /// Have the hypervisor plug it.
-    Plug,
-    /// Take away whatever there is of it.
-    Unplug,
-}
-
-/// What the guard does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guarding {
-    /// Drops everything.
-    Closed,
-    /// Lets out what the rules allow.
-    Open(GuardRules),
-    /// The reflector stands in its place: everything goes to the other endpoints of the group, or nowhere.
-    Reflected(Membership),
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CreateHostEnd => "create host end",
-            Self::Guard(Guarding::Closed) => "close guard",
-            Self::Guard(Guarding::Open(_)) => "open guard",
-            Self::Guard(Guarding::Reflected(_)) => "join loopback group",
-            Self::Join => "join bridge",
-            Self::Isolate => "leave bridge",
-            Self::Plug => "plug",
-            Self::Unplug => "unplug",
-        })
-    }
-}
 
 /// Where in its life a NIC is, for people. See the diagram in the [module](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +35,11 @@ pub struct Nic {
     /// What is durable.
     pub record: NicRecord,
     /// Looked at since the daemon started, so that the flags below mean something.
-    pub(super) known: bool,
+    pub(super) observed: bool,
     /// Half of it is there (as after a crash): take it away before anything else.
     pub(super) broken: bool,
     pub(super) host_end: bool,
-    pub(super) joined: bool,
+    pub(super) enslaved: bool,
     /// In no bridge, and up.
     pub(super) isolated: bool,
     pub(super) plugged: bool,
@@ -99,17 +59,17 @@ pub struct Nic {
 impl Nic {
     /// A NIC that exists in the ledger only.
     pub(super) fn planned(record: NicRecord) -> Self {
-        Self { known: true, ..Self::unknown(record) }
+        Self { observed: true, ..Self::unobserved(record) }
     }
 
     /// A NIC from the ledger, before anyone has looked.
-    pub(super) fn unknown(record: NicRecord) -> Self {
+    pub(super) fn unobserved(record: NicRecord) -> Self {
         Self {
             record,
-            known: false,
+            observed: false,
             broken: false,
             host_end: false,
-            joined: false,
+            enslaved: false,
             isolated: false,
             plugged: false,
             visible: false,
@@ -128,7 +88,7 @@ impl Nic {
             Goal::Remove if self.record.quarantined => Phase::Quarantined,
             Goal::Remove if self.guard_is_closed() => Phase::Unplugging,
             Goal::Remove => Phase::Releasing,
-            Goal::Spare if !self.record.held.is_empty() => Phase::Releasing,
+            Goal::Spare if !self.record.purpose.is_empty() => Phase::Releasing,
             _ if self.lost => Phase::Gone,
             _ if !self.host_end || !self.is_placed() => Phase::Planned,
             _ if !self.plugged => Phase::TapReady,
@@ -141,7 +101,7 @@ impl Nic {
 
     /// The step from what is to what shall be; `None` when there is nothing to do, or nothing can be done now.
     pub(super) fn next_step(&self) -> Option<Step> {
-        if self.running.is_some() || !self.known || self.retry_at_ms.is_some() {
+        if self.running.is_some() || !self.observed || self.retry_at_ms.is_some() {
             return None;
         }
         if self.record.goal == Goal::Remove {
@@ -158,8 +118,8 @@ impl Nic {
         if !self.host_end {
             return Some(Step::CreateHostEnd);
         }
-        let wanted = self.wanted_guard();
-        if matches!(wanted, Guarding::Reflected(_)) && !self.isolated {
+        let wanted = self.record.guarding();
+        if !self.record.belongs_in_bridge() && !self.isolated {
             // Before the guard goes: a bridge floods, and what it floods would reach a localhost.
             return Some(Step::Isolate);
         }
@@ -167,18 +127,18 @@ impl Nic {
             return Some(Step::Guard(wanted));
         }
         if !self.is_placed() {
-            return Some(Step::Join);
+            return Some(Step::Enslave);
         }
         (!self.plugged).then_some(Step::Plug)
     }
 
     /// All that the host has to do for its goal is done.
     pub(super) fn is_settled(&self) -> bool {
-        self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.wanted_guard())
+        self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.record.guarding())
     }
 
-    /// The guest has it, for all we know.
-    pub(super) fn was_seen(&self) -> bool {
+    /// It is visible in the guest, or was when a pod got it.
+    pub(super) fn was_visible(&self) -> bool {
         self.visible || self.record.attachment().is_some_and(|a| a.confirmed)
     }
 
@@ -187,18 +147,11 @@ impl Nic {
     }
 
     pub(super) fn forget_world(&mut self) {
-        *self = Self { known: true, touched: self.touched, ..Self::unknown(self.record.clone()) };
+        *self = Self { observed: true, touched: self.touched, ..Self::unobserved(self.record.clone()) };
     }
 
     /// The host's end is where it belongs: in its network's bridge, or an endpoint's in none.
     pub(super) fn is_placed(&self) -> bool {
-        if self.record.membership().is_some() { self.isolated } else { self.joined }
-    }
-
-    fn wanted_guard(&self) -> Guarding {
-        match self.record.membership() {
-            Some(membership) => Guarding::Reflected(membership.clone()),
-            None => self.record.guard_rules().map_or(Guarding::Closed, Guarding::Open),
-        }
+        if self.record.belongs_in_bridge() { self.enslaved } else { self.isolated }
     }
 }

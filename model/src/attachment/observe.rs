@@ -1,60 +1,14 @@
 //! The world against the ledger: what was seen, and what follows from it.
 
 use super::{
-    machine::{Context, Outcome, VmNics},
-    nic::{Guarding, Nic},
-    record::{Goal, Held, NicRecord},
+    nic::Nic,
+    purpose::{Guarding, Purpose},
+    record::{Goal, NicRecord},
+    request::AttachRefusal,
+    vm_nics::{Context, Outcome, VmNics},
+    world::{HostEndState, VmEvent, VmState, World},
 };
 use crate::identity::{AttachmentId, Mac, NicId};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// How the VM is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum VmState {
-    Running,
-    Paused,
-    Down,
-}
-
-/// What a hypervisor tells without being asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VmEvent {
-    /// The guest was reset. NICs stay plugged; nothing of what the guest did with them is left.
-    Reset,
-    /// A NIC has left the guest.
-    NicGone(NicId),
-}
-
-/// One look at the hypervisor and at the host's links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct World {
-    /// [`VmNics::generation`] when the look began.
-    pub as_of: u64,
-    /// How the VM is.
-    pub state: VmState,
-    /// Hot-plug places in all.
-    pub ports: Option<u32>,
-    /// NICs the hypervisor has, in whole or in part.
-    pub plugged: BTreeSet<NicId>,
-    /// Those of them that it has in part only: a back end without its device, or the reverse.
-    pub halves: BTreeSet<NicId>,
-    /// Host's ends that exist.
-    pub host_ends: BTreeMap<NicId, PortSeen>,
-}
-
-/// A host's end that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortSeen {
-    /// It is a port of its network's bridge, and up.
-    pub joined: bool,
-    /// It is a port of no bridge, and up.
-    pub isolated: bool,
-    /// Guard programs hang on it.
-    pub guarded: bool,
-    /// It is an endpoint of a loopback group, and the reflector hangs on it.
-    pub reflected: bool,
-}
 
 impl VmNics {
     /// Compares, and starts what mends the difference. Returns a sentence per difference.
@@ -65,7 +19,7 @@ impl VmNics {
         self.state = world.state;
         self.erased.retain(|_, generation| *generation > world.as_of);
         if world.state != VmState::Down {
-            self.ports = world.ports;
+            self.slots = world.slots;
         }
         let mut findings = self.adopt_orphans(world, out);
         let quiet: Vec<NicId> = self
@@ -86,7 +40,7 @@ impl VmNics {
     /// What is amiss with the host's half of an interface, in sentences; `None` if no NIC serves it.
     pub fn faults(&self, id: &AttachmentId, world: &World) -> Option<Vec<String>> {
         let nic = self.serving(id)?;
-        let (link, port) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
+        let (link, end) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
         let mut faults = Vec::new();
         let mut fault = |amiss: bool, text: String| amiss.then(|| faults.push(text));
         fault(world.state == VmState::Down, "the VM's hypervisor does not answer".to_owned());
@@ -94,31 +48,31 @@ impl VmNics {
             !world.plugged.contains(&nic.record.nic),
             format!("{} is not plugged into the VM", nic.record.nic),
         );
-        fault(port.is_none(), format!("the host has no link {link}"));
-        if nic.record.membership().is_some() {
-            fault(port.is_some_and(|port| !port.isolated), format!("{link} is a port of a bridge, or down"));
-            fault(port.is_some_and(|port| !port.reflected), format!("{link} is in no loopback group"));
+        fault(end.is_none(), format!("the host has no link {link}"));
+        if !nic.record.belongs_in_bridge() {
+            fault(end.is_some_and(|end| !end.isolated), format!("{link} is a port of a bridge, or down"));
+            fault(end.is_some_and(|end| !end.reflected), format!("{link} is in no loopback group"));
         } else {
-            let unjoined = format!("{link} is no port of its network's bridge, or down");
-            fault(port.is_some_and(|port| !port.joined), unjoined);
-            fault(port.is_some_and(|port| !port.guarded), format!("{link} has no guard"));
+            let elsewhere = format!("{link} is no port of its network's bridge, or down");
+            fault(end.is_some_and(|end| !end.enslaved), elsewhere);
+            fault(end.is_some_and(|end| !end.guarded), format!("{link} has no guard"));
         }
         Some(faults)
     }
 
     fn compare(&mut self, id: NicId, world: &World, now_ms: u64, out: &mut Outcome) -> Option<String> {
         let device = world.plugged.contains(&id);
-        let port = world.host_ends.get(&id).copied();
+        let end = world.host_ends.get(&id).copied();
         if world.state == VmState::Down {
             // A host's end that is still there has somebody who holds it: the hypervisor lives, and only its control
             // socket does not answer. Nothing is known of the NIC then, and nothing is done with it.
-            return if port.is_none() { self.died_with_vm(id, out) } else { None };
+            return if end.is_none() { self.died_with_vm(id, out) } else { None };
         }
         let nic = self.nics.get_mut(&id)?;
-        let first_look = !std::mem::replace(&mut nic.known, true);
-        match (device, port) {
+        let first_look = !std::mem::replace(&mut nic.observed, true);
+        match (device, end) {
             (true, Some(_)) if world.halves.contains(&id) => Self::half(nic, device),
-            (true, Some(port)) => Self::whole(nic, port, first_look, now_ms),
+            (true, Some(end)) => Self::whole(nic, end, first_look, now_ms),
             (false, None) => Self::missing(nic, first_look),
             (true, None) | (false, Some(_)) => Self::half(nic, device),
         }
@@ -128,16 +82,19 @@ impl VmNics {
     fn refuse_for_lost(&mut self, id: NicId, out: &mut Outcome) {
         let lost = self.nics.get(&id).filter(|nic| nic.lost).and_then(|nic| nic.record.attachment());
         if let Some(attachment) = lost {
-            let refusal = super::Refusal::AlreadyAttached { attachment: attachment.id.clone() };
+            let refusal = AttachRefusal::AlreadyAttached { attachment: attachment.id.clone() };
             self.refuse_waiting(id, &refusal, out);
         }
     }
 
-    fn whole(nic: &mut Nic, port: PortSeen, first_look: bool, now_ms: u64) -> Option<String> {
+    fn whole(nic: &mut Nic, end: HostEndState, first_look: bool, now_ms: u64) -> Option<String> {
         let resumed = nic.host_end && nic.plugged;
         let was_placed = nic.is_placed();
-        (nic.joined, nic.isolated) = (port.joined, port.isolated);
-        let guarded = if nic.record.membership().is_some() { port.reflected } else { port.guarded };
+        (nic.enslaved, nic.isolated) = (end.enslaved, end.isolated);
+        let guarded = match nic.record.guarding() {
+            Guarding::Reflected(_) => end.reflected,
+            Guarding::Open(_) | Guarding::Closed => end.guarded,
+        };
         let drifted = resumed && (was_placed && !nic.is_placed() || nic.guard.is_some() && !guarded);
         (nic.host_end, nic.plugged, nic.broken) = (true, true, false);
         if !resumed {
@@ -206,7 +163,7 @@ impl VmNics {
                 mac: Mac::of_nic(0, nic),
                 mtu: self.limits.mtu,
                 goal: Goal::Remove,
-                held: Held::default(),
+                purpose: Purpose::default(),
                 quarantined: false,
             };
             self.insert(record, out);
@@ -217,7 +174,7 @@ impl VmNics {
 
     fn died_with_vm(&mut self, id: NicId, out: &mut Outcome) -> Option<String> {
         let was_there = self.nics.get(&id).is_some_and(|nic| nic.plugged);
-        self.refuse_waiting(id, &super::Refusal::VmDown, out);
+        self.refuse_waiting(id, &AttachRefusal::VmDown, out);
         self.erase(id, out);
         was_there.then(|| format!("{id}: gone with its VM"))
     }
@@ -232,7 +189,7 @@ impl VmNics {
                     // A reset completes every removal that the guest never answered.
                     nic.retry_at_ms = None;
                 }
-                self.shown = None;
+                self.guest_limit = None;
                 self.unheard = true;
                 let all: Vec<NicId> = self.nics.keys().copied().collect();
                 for id in all {

@@ -1,5 +1,6 @@
-//! What the ledger keeps of a NIC.
+//! What the ledger keeps of a NIC, and of an address that is reserved.
 
+use super::purpose::{Guarding, Purpose};
 use crate::{
     guard::{GuardRules, RateLimit},
     identity::{AttachmentId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
@@ -7,7 +8,6 @@ use crate::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// One NIC, as it must survive a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,55 +16,32 @@ pub struct NicRecord {
     pub nic: NicId,
     /// The VM it is (to be) plugged into.
     pub vm: VmName,
-    /// The network whose bridge it joins.
+    /// The network whose bridge its host end is a port of.
     pub network: NetworkName,
     /// Plug-time address.
     pub mac: Mac,
     /// That of its network when it was planned.
     pub mtu: Mtu,
-    /// What it is for.
+    /// What is to become of it.
     pub goal: Goal,
-    /// What the pools hold for it. Outlives the attachment: given back only when nobody can use it any more.
-    #[serde(default)]
-    pub held: Held,
+    /// What it serves, or served last, and what the pools hold for that. Outlives the attachment: given back only when nobody
+    /// can use it any more.
+    #[serde(default, rename = "held")]
+    pub purpose: Purpose,
     /// The guest did not let go of it in time.
     #[serde(default)]
     pub quarantined: bool,
 }
 
-/// What a NIC is for.
+/// What is to become of a NIC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
-    /// A pod's interface.
+    /// To serve a pod or a fraction, as its purpose says.
     Serve(Box<Attachment>),
     /// Plugged, and nobody's.
     Spare,
     /// To be unplugged and forgotten.
     Remove,
-}
-
-/// What the pools hold for a NIC.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// Addresses with their subnet's prefix length.
-    pub addresses: Vec<IpNet>,
-    /// A MAC address that the pod asked for.
-    pub pod_mac: Option<Mac>,
-    /// A place in a loopback group: the NIC is no pod's interface then, but a fraction's endpoint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loopback: Option<Membership>,
-}
-
-impl Held {
-    /// Nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.pod_mac.is_none() && self.loopback.is_none()
-    }
-
-    /// The addresses without prefix length.
-    pub fn ips(&self) -> Vec<IpAddr> {
-        self.addresses.iter().map(IpNet::addr).collect()
-    }
 }
 
 /// One pod interface.
@@ -108,31 +85,71 @@ impl NicRecord {
         }
     }
 
-    /// What the guest is to set, and the host's end has.
-    pub fn served_mtu(&self) -> Mtu {
-        if self.membership().is_some() { Mtu::OF_ENDPOINTS } else { self.mtu }
-    }
-
-    /// The address the pod sends from.
-    pub fn pod_mac(&self) -> Mac {
-        self.held.pod_mac.unwrap_or(self.mac)
+    /// What it serves now.
+    pub fn serves(&self) -> Option<&Purpose> {
+        self.attachment().map(|_| &self.purpose)
     }
 
     /// The loopback group that it is an endpoint of, while it serves a fraction.
     pub fn membership(&self) -> Option<&Membership> {
-        self.attachment().and(self.held.loopback.as_ref())
+        self.serves().and_then(Purpose::membership)
     }
 
-    /// What the guard lets out while it serves a pod; `None` when it may send nothing, or nothing by the guard.
-    pub fn guard_rules(&self) -> Option<GuardRules> {
-        let attachment = self.attachment().filter(|_| self.held.loopback.is_none())?;
-        Some(GuardRules {
-            mac: self.pod_mac(),
-            addresses: self.held.ips(),
-            dhcp_server: false,
-            router: false,
-            egress: attachment.egress,
-            ingress: attachment.ingress,
-        })
+    /// The address the pod sends from.
+    pub fn pod_mac(&self) -> Mac {
+        self.purpose.mac().unwrap_or(self.mac)
+    }
+
+    /// What the guest is to set, and the host's end has.
+    pub fn served_mtu(&self) -> Mtu {
+        match self.serves() {
+            Some(Purpose::Endpoint(_)) => Mtu::OF_ENDPOINTS,
+            Some(Purpose::Pod { .. }) | None => self.mtu,
+        }
+    }
+
+    /// Whether its host end belongs in its network's bridge, or in none.
+    pub fn belongs_in_bridge(&self) -> bool {
+        match self.serves() {
+            Some(Purpose::Endpoint(_)) => false,
+            Some(Purpose::Pod { .. }) | None => true,
+        }
+    }
+
+    /// What may leave it: nothing while it serves nobody.
+    pub fn guarding(&self) -> Guarding {
+        let Some(attachment) = self.attachment() else { return Guarding::Closed };
+        match &self.purpose {
+            Purpose::Endpoint(membership) => Guarding::Reflected(membership.clone()),
+            Purpose::Pod { .. } => Guarding::Open(GuardRules {
+                mac: self.pod_mac(),
+                addresses: self.purpose.ips(),
+                dhcp_server: false,
+                router: false,
+                egress: attachment.egress,
+                ingress: attachment.ingress,
+            }),
+        }
+    }
+}
+
+/// One address, as it must survive a crash. Nobody else gets it before the VM says that it has no more use for it, or is a
+/// VM no more: another boot of its guest, or no configuration of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Who keeps it.
+    pub vm: VmName,
+    /// Of which network.
+    pub network: NetworkName,
+    /// With its subnet's prefix length.
+    pub address: IpNet,
+    /// The request that made it: the same one again gets the same answer.
+    pub request: RequestId,
+}
+
+impl Reservation {
+    /// Whether the NIC has the address, or had it and its guest has not let go yet.
+    pub fn is_held_by(&self, record: &NicRecord) -> bool {
+        record.network == self.network && record.purpose.ips().contains(&self.address.addr())
     }
 }

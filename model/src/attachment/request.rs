@@ -1,17 +1,21 @@
 //! What a guest may ask of its NICs, and the answers.
 
-use super::record::{Attachment, NicRecord};
-use crate::{
-    identity::{AttachmentId, Mac, Mtu, NetworkName, NicId},
-    loopback::Membership,
+use super::{
+    purpose::Purpose,
+    record::{Attachment, NicRecord},
+    step::StepFailure,
 };
-use ipnet::IpNet;
+use crate::{
+    address::Family,
+    identity::{AttachmentId, Mac, Mtu, NetworkName, NicId},
+};
+use std::net::IpAddr;
 
 /// Whom to answer; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// An attach with addresses already taken for it.
+/// An attach with what it needs already taken from the pools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOrder {
     /// What to serve. Not confirmed yet.
@@ -20,8 +24,8 @@ pub struct AttachOrder {
     pub network: NetworkName,
     /// That network's.
     pub mtu: Mtu,
-    /// Taken from the pools; given back if the attach is refused.
-    pub held: super::Held,
+    /// What for; given back to the pools if the attach is refused.
+    pub purpose: Purpose,
 }
 
 /// The answer to a request.
@@ -35,10 +39,10 @@ pub enum Answer {
         existed: bool,
     },
     /// To either.
-    Refused(Refusal),
+    Refused(AttachRefusal),
 }
 
-/// A NIC for a pod.
+/// A NIC for a pod or a fraction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// Its id.
@@ -47,14 +51,12 @@ pub struct Granted {
     pub nic_mac: Mac,
     /// What the pod sends from.
     pub pod_mac: Mac,
-    /// With prefix length.
-    pub addresses: Vec<IpNet>,
     /// On which network.
     pub network: NetworkName,
     /// That network's.
     pub mtu: Mtu,
-    /// The loopback group it is in, if it is no pod's interface.
-    pub loopback: Option<Membership>,
+    /// What for, with its addresses or its place.
+    pub purpose: Purpose,
     /// It was spare.
     pub warm: bool,
 }
@@ -66,10 +68,9 @@ impl Granted {
             nic: record.nic,
             nic_mac: record.mac,
             pod_mac: record.pod_mac(),
-            addresses: record.held.addresses.clone(),
             network: record.network.clone(),
             mtu: record.served_mtu(),
-            loopback: record.held.loopback.clone(),
+            purpose: record.purpose.clone(),
             warm,
         }
     }
@@ -78,7 +79,7 @@ impl Granted {
 /// Why a request is not served.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the objects named in each message")]
-pub enum Refusal {
+pub enum AttachRefusal {
     /// The interface has a NIC.
     #[error("{attachment} is attached already: detach it first")]
     AlreadyAttached { attachment: AttachmentId },
@@ -91,6 +92,12 @@ pub enum Refusal {
     /// The guest has not introduced itself since it booted.
     #[error("the guest has not said hello since it booted: try again when its agent is connected")]
     Booting,
+    /// A reserved address has one NIC at a time.
+    #[error("the VM has reserved {address}, and a NIC of it has it: detach that one first")]
+    AddressInUse { address: IpAddr },
+    /// As many addresses as the VM may have NICs.
+    #[error("the VM has reserved {limit} {family} addresses, as many as it may have NICs: release one first")]
+    ReservedEnough { limit: u32, family: Family },
     /// Somebody detached it meanwhile.
     #[error("{attachment} was detached while it was being attached")]
     Overtaken { attachment: AttachmentId },
@@ -99,5 +106,5 @@ pub enum Refusal {
     Waiting { attachment: AttachmentId },
     /// A step failed; everything done so far is being undone.
     #[error("could not {step} for {attachment}: {failure}")]
-    StepFailed { attachment: AttachmentId, step: String, failure: super::StepFailure },
+    StepFailed { attachment: AttachmentId, step: String, failure: StepFailure },
 }

@@ -1,11 +1,12 @@
 //! What guests ask, and what follows.
 
 use super::{
-    machine::{Change, Context, Outcome, VmNics},
-    observe::VmState,
+    change::Change,
+    purpose::Wish,
     record::{Goal, NicRecord},
-    request::{Answer, AttachOrder, Refusal, Ticket},
-    warm_pool::{HOLD_MS, SHOW_DEADLINE_MS},
+    request::{Answer, AttachOrder, AttachRefusal, Ticket},
+    vm_nics::{Context, Outcome, VmNics},
+    warm_pool::{HOLD_MS, VISIBLE_DEADLINE_MS},
 };
 use crate::identity::{AttachmentId, BootId, Mac, NetworkName, NicId, RequestId};
 use std::collections::BTreeSet;
@@ -23,22 +24,19 @@ impl VmNics {
         id: &AttachmentId,
         request: &RequestId,
         network: &NetworkName,
-    ) -> Result<Admission, Refusal> {
+        wish: &Wish,
+    ) -> Result<Admission, AttachRefusal> {
         if let Some(nic) = self.serving(id) {
             return match nic.record.attachment() {
                 Some(attachment) if attachment.request == *request && !nic.lost => Ok(Admission::Repeated),
-                _ => Err(Refusal::AlreadyAttached { attachment: id.clone() }),
+                _ => Err(AttachRefusal::AlreadyAttached { attachment: id.clone() }),
             };
         }
-        if self.state == VmState::Down {
-            return Err(Refusal::VmDown);
-        }
-        if self.boot.is_none() {
-            return Err(Refusal::Booting);
-        }
+        self.is_ready()?;
+        self.is_free_to_attach(network, wish)?;
         let capacity = self.capacity();
         if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
-            return Err(Refusal::NoCapacity {
+            return Err(AttachRefusal::NoCapacity {
                 limit: capacity.limit,
                 because: capacity.because,
                 evicting: self.evictable().is_some(),
@@ -54,16 +52,16 @@ impl VmNics {
             Some(nic) => {
                 let waiting = self.attaching.entry(nic).or_default();
                 if waiting.len() >= WAITING_AT_ONCE {
-                    let refusal = Refusal::Waiting { attachment: id.clone() };
+                    let refusal = AttachRefusal::Waiting { attachment: id.clone() };
                     out.answers.push((ticket, Answer::Refused(refusal)));
                     return out;
                 }
                 waiting.push((ticket, false));
                 self.advance(nic, &mut out);
             }
-            None => {
-                out.answers.push((ticket, Answer::Refused(Refusal::Overtaken { attachment: id.clone() })))
-            }
+            None => out
+                .answers
+                .push((ticket, Answer::Refused(AttachRefusal::Overtaken { attachment: id.clone() }))),
         }
         out
     }
@@ -76,7 +74,7 @@ impl VmNics {
         let (id, warm) = if let Some(id) = spare {
             let nic = self.nics.get_mut(&id).expect("a picked spare NIC is one of the VM's");
             nic.record.goal = goal;
-            nic.record.held = order.held;
+            nic.record.purpose = order.purpose;
             let warm = nic.visible;
             out.changes.push(Change::Save(nic.record.clone()));
             (id, warm)
@@ -89,7 +87,7 @@ impl VmNics {
                 mac,
                 mtu: order.mtu,
                 goal,
-                held: order.held,
+                purpose: order.purpose,
                 quarantined: false,
             };
             self.insert(record, &mut out);
@@ -161,10 +159,10 @@ impl VmNics {
         let mut out = Outcome::default();
         self.heard(context.now_ms);
         for nic in self.nics.values_mut() {
-            let seen = free.contains(&nic.record.mac);
+            let visible = free.contains(&nic.record.mac);
             match nic.record.goal {
-                Goal::Spare => nic.visible = seen,
-                Goal::Serve(_) | Goal::Remove => nic.visible |= seen,
+                Goal::Spare => nic.visible = visible,
+                Goal::Serve(_) | Goal::Remove => nic.visible |= visible,
             }
         }
         self.correct_limit();
@@ -178,7 +176,7 @@ impl VmNics {
         self.heard(context.now_ms);
         if self.boot.as_ref() != Some(boot) {
             self.boot = Some(boot.clone());
-            self.shown = None;
+            self.guest_limit = None;
             self.hold_until_ms = 0;
             out.changes.push(Change::Boot(boot.clone()));
             let all: Vec<NicId> = self.nics.keys().copied().collect();
@@ -189,12 +187,13 @@ impl VmNics {
                 }
                 self.advance(id, &mut out);
             }
+            self.unreserve_all(&mut out);
         }
         self.refill(context, &mut out);
         out
     }
 
-    /// Somebody speaks for the guest. From now on it can be expected to show what is plugged.
+    /// Somebody speaks for the guest. From now on what is plugged can be expected to become visible.
     fn heard(&mut self, now_ms: u64) {
         if std::mem::take(&mut self.unheard) {
             self.restart_deadlines(now_ms);
@@ -205,12 +204,12 @@ impl VmNics {
     fn end(&mut self, id: NicId, now_ms: u64, out: &mut Outcome) {
         let Some(nic) = self.nics.get(&id) else { return };
         let Some(attachment) = nic.record.attachment() else { return };
-        let refusal = Refusal::Overtaken { attachment: attachment.id.clone() };
-        let never_shown = nic.plugged
-            && !nic.was_seen()
-            && now_ms.saturating_sub(nic.plugged_at_ms) >= SHOW_DEADLINE_MS / 2;
+        let refusal = AttachRefusal::Overtaken { attachment: attachment.id.clone() };
+        let never_visible = nic.plugged
+            && !nic.was_visible()
+            && now_ms.saturating_sub(nic.plugged_at_ms) >= VISIBLE_DEADLINE_MS / 2;
         let keep = self.wants_back(nic);
-        if never_shown {
+        if never_visible {
             self.learn_limit(now_ms);
         }
         self.refuse_waiting(id, &refusal, out);

@@ -1,15 +1,16 @@
 //! Spare NICs: when to plug more, which to hand out, which to let go.
 
 use super::{
-    machine::{Context, Outcome, VmNics},
     nic::Nic,
-    observe::VmState,
-    record::{Goal, Held, NicRecord},
+    purpose::Purpose,
+    record::{Goal, NicRecord},
+    vm_nics::{Context, Outcome, VmNics},
+    world::VmState,
 };
 use crate::identity::{NetworkName, NicId};
 
-/// A NIC that the guest has not shown this long after it was plugged will not show any more.
-pub(super) const SHOW_DEADLINE_MS: u64 = 15_000;
+/// A NIC that is not visible this long after it was plugged will not be any more.
+pub(super) const VISIBLE_DEADLINE_MS: u64 = 15_000;
 /// After a spare NIC failed, the pool is left alone this long, so that a guest that cannot take more is not tormented.
 pub(super) const HOLD_MS: u64 = 60_000;
 /// So many are plugged at once: a pod's own plug must never stand behind a whole pool's.
@@ -21,10 +22,12 @@ impl VmNics {
         self.nics
             .values()
             .filter(|nic| {
-                nic.record.goal == Goal::Spare && nic.record.network == *network && nic.record.held.is_empty()
+                nic.record.goal == Goal::Spare
+                    && nic.record.network == *network
+                    && nic.record.purpose.is_empty()
             })
             .filter(|nic| self.suits(nic))
-            .filter(|nic| nic.known && !nic.lost && !nic.broken && nic.retry_at_ms.is_none())
+            .filter(|nic| nic.observed && !nic.lost && !nic.broken && nic.retry_at_ms.is_none())
             .min_by_key(|nic| (!nic.visible, nic.running.is_some(), nic.record.nic))
             .map(|nic| nic.record.nic)
     }
@@ -36,7 +39,7 @@ impl VmNics {
 
     /// Spare NICs that an operator's change has left useless or too many.
     pub(super) fn useless_spares(&self) -> Vec<NicId> {
-        if !self.can_show() {
+        if !self.expects_nics() {
             return Vec::new();
         }
         let spares = self.nics.values().filter(|nic| nic.record.goal == Goal::Spare);
@@ -48,7 +51,7 @@ impl VmNics {
     /// Whether a NIC that a pod gave back may stay.
     pub(super) fn wants_back(&self, nic: &Nic) -> bool {
         let spares = self.nics.values().filter(|nic| nic.record.goal == Goal::Spare).count();
-        nic.was_seen()
+        nic.was_visible()
             && !nic.lost
             && !nic.broken
             && self.suits(nic)
@@ -57,7 +60,7 @@ impl VmNics {
 
     /// Plugs spare NICs until there are enough.
     pub(super) fn refill(&mut self, context: &mut Context<'_>, out: &mut Outcome) {
-        if !self.can_show() || context.now_ms < self.hold_until_ms {
+        if !self.expects_nics() || context.now_ms < self.hold_until_ms {
             return;
         }
         loop {
@@ -78,7 +81,7 @@ impl VmNics {
                 mac,
                 mtu: self.limits.mtu,
                 goal: Goal::Spare,
-                held: Held::default(),
+                purpose: Purpose::default(),
                 quarantined: false,
             };
             self.insert(record, out);
@@ -92,27 +95,28 @@ impl VmNics {
         self.set_goal(id, Goal::Remove, out);
     }
 
-    /// The guest could show a NIC now: it runs, and its agent has spoken since it last booted.
-    fn can_show(&self) -> bool {
+    /// A NIC that is plugged now can be expected to become visible: the guest runs, and its agent has spoken since it last
+    /// booted.
+    fn expects_nics(&self) -> bool {
         self.boot.is_some() && self.state == VmState::Running && !self.unheard
     }
 
-    /// The guest could not show anything before now.
+    /// No NIC could become visible before now.
     pub(super) fn restart_deadlines(&mut self, now_ms: u64) {
         for nic in self.nics.values_mut() {
             nic.plugged_at_ms = now_ms;
         }
     }
 
-    /// Spare NICs that the guest never showed.
-    pub(super) fn unseen_spares(&self, now_ms: u64) -> Vec<NicId> {
-        if !self.can_show() {
+    /// Spare NICs that never became visible.
+    pub(super) fn invisible_spares(&self, now_ms: u64) -> Vec<NicId> {
+        if !self.expects_nics() {
             return Vec::new();
         }
         self.nics
             .values()
             .filter(|nic| nic.record.goal == Goal::Spare && nic.plugged && !nic.visible && !nic.lost)
-            .filter(|nic| now_ms.saturating_sub(nic.plugged_at_ms) >= SHOW_DEADLINE_MS)
+            .filter(|nic| now_ms.saturating_sub(nic.plugged_at_ms) >= VISIBLE_DEADLINE_MS)
             .map(|nic| nic.record.nic)
             .collect()
     }

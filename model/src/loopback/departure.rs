@@ -29,37 +29,41 @@ pub enum Farewell {
     },
 }
 
-pub(super) enum Fate {
-    Stays,
-    Goes(Option<Farewell>),
+impl Group {
+    /// Lets an endpoint go, and says what to tell the others. Nothing happens when it is not there.
+    pub fn leave(&mut self, leaver: Place) -> Vec<Farewell> {
+        let was = self.clone();
+        self.members = self.members.without(leaver);
+        let mut farewells = Vec::new();
+        for (tuple, flow) in &was.flows {
+            if let Some(farewell) = farewell(&was, tuple, flow, leaver) {
+                self.flows.remove(tuple);
+                farewells.extend(farewell);
+            }
+        }
+        farewells
+    }
 }
 
 /// What to do with a row of `group`, in which `leaver` still is: `None` to leave it alone, else to remove it, and to
 /// send what is inside.
 pub fn farewell(group: &Group, tuple: &Tuple, flow: &Flow, leaver: Place) -> Option<Option<Farewell>> {
-    match fate(group, tuple, flow, leaver) {
-        Fate::Stays => None,
-        Fate::Goes(farewell) => Some(farewell),
-    }
-}
-
-pub(super) fn fate(group: &Group, tuple: &Tuple, flow: &Flow, leaver: Place) -> Fate {
     let back = tuple.reversed();
     let asker_leaves = flow.asker == leaver;
     match flow.state {
-        State::Asked { .. } if asker_leaves => Fate::Goes(None),
+        State::Asked { .. } if asker_leaves => Some(None),
         State::Asked { kind, waiting, epoch } => {
             let missing = waiting.and(group.since(epoch)).without(leaver);
             if !waiting.contains(leaver) || !missing.is_empty() {
-                return Fate::Stays;
+                return None;
             }
-            Fate::Goes(Some(Farewell::Refuse { to: flow.asker, tuple: back, kind, number: flow.number }))
+            Some(Some(Farewell::Refuse { to: flow.asker, tuple: back, kind, number: flow.number }))
         }
-        State::Bound { answerer, .. } if !asker_leaves && answerer != leaver => Fate::Stays,
-        State::Bound { .. } if tuple.protocol == Protocol::Udp => Fate::Goes(None),
+        State::Bound { answerer, .. } if !asker_leaves && answerer != leaver => None,
+        State::Bound { .. } if tuple.protocol == Protocol::Udp => Some(None),
         State::Bound { answerer, .. } if asker_leaves => {
-            Fate::Goes(Some(Farewell::Provoke { to: answerer, tuple: *tuple }))
+            Some(Some(Farewell::Provoke { to: answerer, tuple: *tuple }))
         }
-        State::Bound { .. } => Fate::Goes(Some(Farewell::Provoke { to: flow.asker, tuple: back })),
+        State::Bound { .. } => Some(Some(Farewell::Provoke { to: flow.asker, tuple: back })),
     }
 }

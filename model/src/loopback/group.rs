@@ -1,7 +1,6 @@
 //! Who is in a group, and what the group remembers.
 
 use super::{
-    departure::{Farewell, Fate, fate},
     flow::{Flow, MAX_FRACTIONS, Place, Places},
     packet::{FragmentId, Tuple},
 };
@@ -22,7 +21,7 @@ pub(super) struct Course {
 /// A loopback group. The table of rows is without limit here; [`Group::evict`] plays the limit.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    members: Places,
+    pub(super) members: Places,
     /// Counts joins; wraps.
     epoch: u8,
     /// The epoch that each place's endpoint came with.
@@ -42,23 +41,6 @@ impl Group {
         self.lives[place.index()] = self.epoch;
         self.members = self.members.with(place);
         Ok(place)
-    }
-
-    /// Lets an endpoint go, and says what to tell the others. Nothing happens when it is not there.
-    pub fn leave(&mut self, leaver: Place) -> Vec<Farewell> {
-        let was = self.clone();
-        self.members = self.members.without(leaver);
-        let mut farewells = Vec::new();
-        for (tuple, flow) in &was.flows {
-            match fate(&was, tuple, flow, leaver) {
-                Fate::Stays => {}
-                Fate::Goes(farewell) => {
-                    self.flows.remove(tuple);
-                    farewells.extend(farewell);
-                }
-            }
-        }
-        farewells
     }
 
     /// Forgets a row, as the in-kernel table may at any moment.

@@ -2,7 +2,7 @@
 //!
 //! Two things run out, and the second one first:
 //!
-//! 1. *Places.* A bridge with hot-plug slots cannot be hot-plugged itself, so every place must exist at boot. A
+//! 1. *Slots.* A bridge with hot-plug slots cannot be hot-plugged itself, so every slot must exist at boot. A
 //!    `pcie-pci-bridge` (q35) or `pci-bridge` (pc) has 31 usable slots and is driven by ACPI; one root port per NIC
 //!    would do as well, but 120 of them cost 20 seconds of boot time.
 //! 2. *Interrupt vectors of the guest.* Linux on x86 has about 200 a vCPU. A NIC takes three (configuration, receive,
@@ -91,15 +91,15 @@ pub struct Topology {
 
 /// Where one NIC is plugged: `device_add virtio-net-pci,bus=BUS,addr=SLOT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Slot {
     /// Device id of the bridge, which is the name of its bus.
     pub bus: String,
     /// 1 to 31.
-    pub slot: u8,
+    pub number: u8,
 }
 
 impl Topology {
-    /// Plans the places and the vectors for `demand`.
+    /// Plans the slots and the vectors for `demand`.
     ///
     /// # Errors
     /// When no VM of that shape can take so many NICs; the error says what to change.
@@ -116,10 +116,10 @@ impl Topology {
         Ok(Self { machine, bridges, nics, vectors: VectorPlan::new(nics, vcpus, queues) })
     }
 
-    /// Every place, in the order they are filled: all slots of the first bridge come first. There may be more places
+    /// Every slot, in the order they are filled: all of the first bridge come first. There may be more slots
     /// than NICs were asked for; [`Topology::nics`] is the limit.
-    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.bridges.iter().flat_map(|bus| (1..=31).map(move |slot| Place { bus: bus.clone(), slot }))
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.bridges.iter().flat_map(|bus| (1..=31).map(move |number| Slot { bus: bus.clone(), number }))
     }
 }
 
@@ -202,11 +202,11 @@ mod tests {
         #[test]
         fn enough_places_and_none_twice(nics in 1..=MAX_NICS, vcpus in 2u32..64) {
             let topology = Topology::plan(demand(nics, vcpus)).unwrap();
-            let places: Vec<_> = topology.places().map(|p| (p.bus, p.slot)).collect();
-            let distinct: std::collections::BTreeSet<_> = places.iter().collect();
-            prop_assert!(places.len() >= nics as usize);
-            prop_assert!(places.len() < nics as usize + SLOTS_PER_BRIDGE as usize);
-            prop_assert_eq!(distinct.len(), places.len());
+            let slots: Vec<_> = topology.slots().map(|slot| (slot.bus, slot.number)).collect();
+            let distinct: std::collections::BTreeSet<_> = slots.iter().collect();
+            prop_assert!(slots.len() >= nics as usize);
+            prop_assert!(slots.len() < nics as usize + SLOTS_PER_BRIDGE as usize);
+            prop_assert_eq!(distinct.len(), slots.len());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Offer;
 use super::file::read_toml;
-use nestless_model::placement::Price;
+use nestless_placement::Price;
 
 const FILES: [(&str, &str); 11] = [
     ("m5", include_str!("../../catalogues/m5.toml")),
@@ -39,7 +39,7 @@ pub fn known_price(size: &str) -> Option<Price> {
 mod tests {
     use super::*;
     use crate::catalogue::Reserve;
-    use nestless_model::placement::Resources;
+    use nestless_placement::Resources;
 
     #[test]
     fn every_one_is_dated_sourced_and_usable() {

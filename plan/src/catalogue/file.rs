@@ -2,8 +2,8 @@
 
 use super::{CatalogueError, Hosts, Offer};
 use crate::read::{Problem, Quantity, cpu_milli, memory_bytes};
-use nestless_model::placement::constraint::{Labels, Taint};
-use nestless_model::placement::{Price, Resources, VmSize};
+use nestless_placement::constraint::{Labels, Taint};
+use nestless_placement::{Price, Resources, VmSize};
 use serde::Deserialize;
 use std::io::Read;
 use std::sync::Arc;

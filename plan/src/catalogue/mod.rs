@@ -9,7 +9,7 @@ pub use file::{read_csv, read_toml};
 pub use reserve::Reserve;
 
 use crate::read::Problem;
-use nestless_model::placement::{Catalogue, HostModel, PlacementError, Pod, Price, Resources, VmSize};
+use nestless_placement::{Catalogue, HostModel, PlacementError, Pod, Price, Resources, VmSize};
 use std::sync::Arc;
 
 /// A price list: sizes, and where their figures come from.

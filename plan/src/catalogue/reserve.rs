@@ -1,6 +1,6 @@
 //! What a VM keeps of itself: kubelet, system daemons, and the memory below which the kubelet evicts.
 
-use nestless_model::placement::{Resources, VmSize};
+use nestless_placement::{Resources, VmSize};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -92,7 +92,7 @@ fn shares(mut amount: u64, steps: &[(u64, u64)]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nestless_model::placement::Price;
+    use nestless_placement::Price;
 
     #[test]
     fn as_the_providers_document_it() {

@@ -1,15 +1,15 @@
 //! Alibaba's `openb_pod_list` (alibaba/clusterdata, cluster-trace-gpu-v2023): one row a pod, each of one container.
 //! CPU is in thousandths of a vCPU, memory in MiB, times are in seconds. GPUs are counted as a request that is not planned.
 
-use super::amount::{self, shorten};
+use super::amount;
 use super::fault::{Fault, Ledger, Problem, Skip};
+use super::input::Lines;
+use super::shorten;
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Pod, Resources};
+use nestless_placement::{Pod, Resources};
 use std::io::BufRead;
 use std::str::FromStr;
 use std::sync::Arc;
-
-use super::input::Lines;
 
 const COLUMNS: [&str; 11] = [
     "name",

@@ -2,6 +2,7 @@
 
 use super::fault::Problem;
 use super::quantity::Quantity;
+use super::shorten;
 
 /// A million vCPUs: over a thousand times the largest machine there is.
 const MAX_CPU_MILLI: u64 = 1_000_000_000;
@@ -42,11 +43,6 @@ fn checked(
     convert(nonnegative(text)?)
         .filter(|&value| value <= most)
         .ok_or_else(|| Problem::Absurd { text: shorten(text), limit })
-}
-
-/// The first 40 characters: hostile text does not fill the terminal.
-pub(crate) fn shorten(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]

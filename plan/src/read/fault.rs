@@ -1,7 +1,8 @@
 //! What is wrong with an input, where, and what was left out of it.
 
-use super::amount::shorten;
 use super::quantity::QuantityError;
+use super::shorten;
+use nestless_support::error_chain::in_full;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -90,13 +91,7 @@ pub enum Problem {
 impl Fault {
     /// The fault and its cause in one line.
     pub fn sentence(&self) -> String {
-        let mut sentence = format!("{self}: {}", self.problem);
-        let mut cause = std::error::Error::source(&self.problem);
-        while let Some(error) = cause {
-            sentence.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        sentence
+        format!("{self}: {}", in_full(&self.problem))
     }
 }
 

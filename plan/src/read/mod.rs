@@ -17,3 +17,8 @@ pub use input::decompressed;
 pub use quantity::{Quantity, QuantityError};
 
 pub(crate) use amount::{cpu_milli, memory_bytes};
+
+/// The first 40 characters: hostile text does not fill the terminal.
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -4,6 +4,7 @@
 //! decimal (`n u m k M G T P E`), binary (`Ki Mi Gi Ti Pi Ei`) or an exponent (`e3`, `E-3`). What is finer than a
 //! nano is rounded up; what is larger than 2^63 - 1 is refused here, where Kubernetes would cap it.
 
+use super::shorten;
 use std::fmt;
 use std::str::FromStr;
 
@@ -142,11 +143,6 @@ fn scaled(mantissa: u128, exponent: i32, shift: u32) -> Option<i128> {
         10_u128.checked_pow(exponent.unsigned_abs()).map_or(1, |divisor| product.div_ceil(divisor))
     };
     i128::try_from(value).ok()
-}
-
-/// Hostile text does not fill the terminal.
-fn shorten(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 impl fmt::Display for Quantity {

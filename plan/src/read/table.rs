@@ -4,10 +4,11 @@
 //! `replicas`, `kind` (`app`, `sidecar`, `init`), `together` (containers of a pod with the same word stay together),
 //! `arrives_s` and `departs_s` (seconds, for simulation). Rows of one pod follow each other.
 
-use super::amount::{self, shorten};
+use super::amount;
 use super::fault::{Fault, Ledger, Problem};
+use super::shorten;
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Container, ContainerKind, Pod, Resources};
+use nestless_placement::{Container, ContainerKind, Pod, Resources};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;

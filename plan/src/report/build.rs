@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::limits::{Homeless, HostsNeeded};
 use crate::read::Ledger;
 use crate::today::Today;
-use nestless_model::placement::{Catalogue, Plan, Resources};
+use nestless_placement::{Catalogue, Plan, Resources};
 use std::collections::BTreeMap;
 
 /// The Hostlo paper's result for this trace.
@@ -128,7 +128,7 @@ fn input(inputs: &Inputs<'_>) -> Input {
 }
 
 fn catalogue_used(offer: &Offer, catalogue: &Catalogue) -> CatalogueUsed {
-    let size = |size: &nestless_model::placement::VmSize| Size {
+    let size = |size: &nestless_placement::VmSize| Size {
         name: size.name.clone(),
         usd_per_hour: size.price.dollars(),
         cpu_milli: size.capacity.cpu_milli,

@@ -3,6 +3,7 @@
 use super::money::{counted, dollars, percent};
 use super::terminal::{by_saving, left_out};
 use super::{Costs, Report, present};
+use nestless_page::{Table, left, markdown::escaped, right};
 use std::fmt::Write as _;
 
 const LISTED: usize = 25;
@@ -20,20 +21,17 @@ pub fn markdown(report: &Report) -> String {
         counted(input.pods, "pod"),
         counted(input.containers, "container"),
         input.format,
-        cell(&report.catalogue.name)
+        escaped(&report.catalogue.name)
     );
     if !report.catalogue.as_of.is_empty() {
         let _ = write!(out, ", {}, prices of {}", report.catalogue.region, report.catalogue.as_of);
     }
-    let _ = write!(out, ".\n\n| | an hour | over the bound |\n|---|---:|---:|\n");
+    let mut numbers = Table::new([left(""), right("an hour"), right("over the bound")]);
     for (name, cost) in four(totals) {
-        let _ = writeln!(
-            out,
-            "| {name} | {} | {:.2} % |",
-            dollars(cost),
-            percent(cost - totals.bound, totals.bound)
-        );
+        let over = format!("{:.2} %", percent(cost - totals.bound, totals.bound));
+        numbers.add_row([name.to_owned(), dollars(cost), over]);
     }
+    let _ = write!(out, ".\n\n{}", numbers.markdown());
     let _ = write!(
         out,
         "\n- Better packing saves {} ({:.2} %).\n- Splitting saves {} more ({:.2} %), for {}; proven for {}; at \
@@ -50,37 +48,36 @@ pub fn markdown(report: &Report) -> String {
         report.clients.len(),
     );
     for sentence in present::sentences(report) {
-        let _ = writeln!(out, "- {}", cell(&sentence));
+        let _ = writeln!(out, "- {}", escaped(&sentence));
     }
     if let Some(paper) = &report.paper {
-        let _ = write!(
-            out,
-            "\n| scheduler, then Hostlo as a pass over it | clients that pay less | most that one saves |\n|---|---:|---:|\n\
-             | the paper | over {:.0} % | {:.0} % |\n| here | {:.1} % | {:.1} % |\n",
-            paper.clients_cheaper_percent,
-            paper.most_percent,
-            paper.ours_clients_cheaper_percent,
-            paper.ours_most_percent,
-        );
+        let mut beside = Table::new([
+            left("scheduler, then Hostlo as a pass over it"),
+            right("clients that pay less"),
+            right("most that one saves"),
+        ]);
+        let share = format!("over {:.0} %", paper.clients_cheaper_percent);
+        beside.add_row(["the paper".to_owned(), share, format!("{:.0} %", paper.most_percent)]);
+        let ours = [paper.ours_clients_cheaper_percent, paper.ours_most_percent];
+        let [share, most] = ours.map(|percent| format!("{percent:.1} %"));
+        beside.add_row(["here".to_owned(), share, most]);
+        let _ = write!(out, "\n{}", beside.markdown());
     }
-    let _ = write!(
-        out,
-        "\n| client | pods | as it is | whole | split | bound | split pods |\n|---|---:|---:|---:|---:|---:|---:|\n"
-    );
+    let figures = ["pods", "as it is", "whole", "split", "bound", "split pods"].map(right);
+    let mut clients = Table::new([left("client")].into_iter().chain(figures));
     for client in by_saving(&report.clients).into_iter().take(LISTED) {
         let [(_, as_is), (_, whole), (_, split), (_, bound)] = four(&client.costs);
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
-            cell(&client.name),
-            client.pods,
+        clients.add_row([
+            client.name.clone(),
+            client.pods.to_string(),
             dollars(as_is),
             dollars(whole),
             dollars(split),
             dollars(bound),
-            client.split_pods
-        );
+            client.split_pods.to_string(),
+        ]);
     }
+    let _ = write!(out, "\n{}", clients.markdown());
     list(out, "Left out", &left_out(report));
     list(out, "Assumptions", &report.assumptions);
     list(out, "Caveats", &report.caveats);
@@ -101,21 +98,7 @@ fn list(out: &mut String, title: &str, lines: &[String]) {
     if !lines.is_empty() {
         let _ = write!(out, "\n## {title}\n\n");
         lines.iter().for_each(|line| {
-            let _ = writeln!(out, "- {}", cell(line.trim()));
+            let _ = writeln!(out, "- {}", escaped(line.trim()));
         });
     }
-}
-
-/// Names come from the input: nothing in them may end a cell or begin a tag.
-fn cell(text: &str) -> String {
-    text.chars().fold(String::new(), |mut escaped, letter| {
-        match letter {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' => escaped.extend(['\\', letter]),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            letter if letter.is_control() => escaped.push(' '),
-            letter => escaped.push(letter),
-        }
-        escaped
-    })
 }

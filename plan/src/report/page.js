@@ -1,45 +1,14 @@
-"use strict";
-const report = JSON.parse(document.getElementById("figures").textContent);
-const byId = (id) => document.getElementById(id);
+const report = figures;
 const usd = (amount, digits = 2) =>
   "$" + amount.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const number = (value) => value.toLocaleString("en-US");
 const percent = (part, whole, digits = 1) => (whole > 0 ? (100 * part) / whole : 0).toFixed(digits) + " %";
 const EPSILON = 5e-7;
 
-/** An element with text or children; text is never parsed as HTML. */
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-function draw(name, attributes, text) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function tile(title, value, note, colour) {
-  const style = colour ? { style: `--colour: var(--${colour})` } : {};
-  return make("div", { class: "tile", ...style }, make("small", {}, title), make("b", {}, value), make("small", {}, note));
-}
-
-function table(element, head, rows) {
-  const line = (cell, cells) => make("tr", {}, ...cells.map((text) => make(cell, {}, String(text))));
-  element.replaceChildren(make("thead", {}, line("th", head)), make("tbody", {}, ...rows.map((row) => line("td", row))));
-}
-
-/** Room that a chart has, in pixels: drawn one to one, so that letters keep their size on every screen. */
-const widthOf = (id) => Math.max(280, byId(id).clientWidth);
-
 const KINDS = [
-  ["as_is", "scheduler as it is", "as-is"],
-  ["whole", "best whole-pod plan", "whole"],
-  ["split", "best split plan", "split"],
-  ["bound", "proven lower bound", "bound"],
+  ["as_is", "scheduler as it is", "grey"],
+  ["whole", "best whole-pod plan", "blue"],
+  ["split", "best split plan", "orange"],
+  ["bound", "proven lower bound", "green"],
 ];
 
 function subject() {
@@ -78,34 +47,12 @@ function numbers() {
 /** Costs against the bound, which is a line through all bars. */
 function bars() {
   const { totals } = report;
-  const rows = [
-    ["as_is", "as it is", "as-is"],
-    ["as_is_hostlo", "as it is, then Hostlo", "as-is"],
-    ["whole", "whole pods", "whole"],
-    ["split", "split pods", "split"],
-  ];
-  const width = widthOf("bars");
-  const wide = width > 560;
-  const [left, right, step] = wide ? [150, 80, 30] : [0, 80, 46];
-  const most = Math.max(...rows.map(([key]) => totals[key]), totals.bound, EPSILON);
-  const scale = (width - left - right) / most;
-  const height = rows.length * step + 22;
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Cost of each way to place, against the proven bound" });
-  rows.forEach(([key, name, colour], index) => {
-    const top = index * step + (wide ? 0 : 18);
-    const title = wide ? { x: left - 8, y: top + 16, "text-anchor": "end" } : { x: 0, y: top - 4 };
-    svg.append(
-      draw("text", title, name),
-      draw("rect", { x: left, y: top, width: Math.max(1, totals[key] * scale), height: 22, rx: 2, fill: `var(--${colour})` }),
-      draw("text", { x: left + totals[key] * scale + 6, y: top + 16, class: "value" }, usd(totals[key], 0)),
-    );
+  const row = ([key, name, colour]) => ({ name, bars: [{ value: totals[key], text: usd(totals[key], 0), colour }] });
+  barChart(byId("bars"), {
+    label: "Cost of each way to place, against the proven bound",
+    rows: [["as_is", "as it is", "grey"], ["as_is_hostlo", "as it is, then Hostlo", "grey"], ["whole", "whole pods", "blue"], ["split", "split pods", "orange"]].map(row),
+    line: { value: totals.bound, text: `bound ${usd(totals.bound, 0)}`, colour: "green" },
   });
-  const x = left + totals.bound * scale;
-  svg.append(
-    draw("line", { x1: x, x2: x, y1: 0, y2: height - 18, stroke: "var(--bound)", "stroke-width": 2, "stroke-dasharray": "4 3" }),
-    draw("text", { x, y: height - 3, "text-anchor": "end" }, `bound ${usd(totals.bound, 0)}`),
-  );
-  byId("bars").replaceChildren(svg);
 }
 
 function histogram() {
@@ -118,40 +65,24 @@ function histogram() {
     counts[bin] += 1;
   }
   const names = ["none", ...edges.map((edge, index) => (index + 1 < edges.length ? `${edge}–${edges[index + 1]} %` : `> ${edge} %`))];
-  const rows = names.map((name, index) => [name, counts[index]]).filter(([, count], index) => count > 0 || index < 6);
-  const [width, left, step] = [widthOf("histogram"), 70, 24];
-  const most = Math.max(...counts, 1);
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${rows.length * step}`, role: "img", "aria-label": "Clients by share saved" });
-  rows.forEach(([name, count], index) => {
-    const long = ((width - left - 110) * count) / most;
-    const top = index * step;
-    svg.append(
-      draw("text", { x: left - 8, y: top + 14, "text-anchor": "end" }, name),
-      draw("rect", { x: left, y: top, width: Math.max(count ? 2 : 0, long), height: 18, rx: 2, fill: index ? "var(--split)" : "var(--as-is)" }),
-      draw("text", { x: left + long + 6, y: top + 14, class: "value" }, `${number(count)} (${percent(count, report.clients.length)})`),
-    );
-  });
-  byId("histogram").replaceChildren(svg);
+  const row = (name, index) => {
+    const value = counts[index];
+    const text = `${number(value)} (${percent(value, report.clients.length)})`;
+    return { name, bars: [{ value, text, colour: index ? "orange" : "grey" }] };
+  };
+  const rows = names.map(row).filter((_, index) => counts[index] > 0 || index < 6);
+  barChart(byId("histogram"), { label: "Clients by share saved", rows });
 }
 
 const PLANS = { "as-is": "as it is", "as-is-hostlo": "then Hostlo", whole: "whole pods", split: "split pods" };
 
 function stranded() {
-  const [width, left, step] = [widthOf("stranded"), 90, 46];
-  const most = Math.max(1, ...report.stranded.flatMap((plan) => [plan.cpu_percent, plan.memory_percent]));
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${report.stranded.length * step}`, role: "img", "aria-label": "Stranded CPU and memory by plan" });
-  report.stranded.forEach((plan, index) => {
-    const top = index * step;
-    svg.append(draw("text", { x: left - 8, y: top + 23, "text-anchor": "end" }, PLANS[plan.plan]));
-    [["CPU", plan.cpu_percent, "cpu"], ["memory", plan.memory_percent, "memory"]].forEach(([name, value, colour], part) => {
-      const long = ((width - left - 130) * value) / most;
-      svg.append(
-        draw("rect", { x: left, y: top + part * 19, width: Math.max(1, long), height: 16, rx: 2, fill: `var(--${colour})` }),
-        draw("text", { x: left + long + 6, y: top + part * 19 + 13, class: "value" }, `${value.toFixed(1)} % ${name}`),
-      );
-    });
+  const bar = (value, name, colour) => ({ value, text: `${value.toFixed(1)} % ${name}`, colour });
+  barChart(byId("stranded"), {
+    label: "Stranded CPU and memory by plan",
+    rows: report.stranded.map(({ plan, cpu_percent, memory_percent }) => (
+      { name: PLANS[plan], bars: [bar(cpu_percent, "CPU", "indigo"), bar(memory_percent, "memory", "plum")] })),
   });
-  byId("stranded").replaceChildren(svg);
   const rows = report.stranded.flatMap((plan) =>
     plan.sizes.map((size) => [size.size, PLANS[plan.plan], number(size.vms), size.cpu.toFixed(1), size.memory_gib.toFixed(1)]));
   table(byId("sizes"), ["size", "plan", "VMs", "vCPU left", "GiB left"], rows);
@@ -188,10 +119,10 @@ function whatIf() {
   }
   const asIs = report.totals.as_is * factor;
   byId("what-if").replaceChildren(
-    tile("as it is", usd(asIs * hours, 0), "a month", "as-is"),
-    tile("better packing saves", usd((asIs - whole) * hours, 0), `a month; ${percent(asIs - whole, asIs, 2)}`, "whole"),
-    tile("splitting saves", usd((whole - split) * hours, 0), `a month more; ${percent(whole - split, whole, 2)}`, "split"),
-    tile("clients that should split", number(pays), `of ${number(report.clients.length)}`, "split"),
+    tile("as it is", usd(asIs * hours, 0), "a month", "grey"),
+    tile("better packing saves", usd((asIs - whole) * hours, 0), `a month; ${percent(asIs - whole, asIs, 2)}`, "blue"),
+    tile("splitting saves", usd((whole - split) * hours, 0), `a month more; ${percent(whole - split, whole, 2)}`, "orange"),
+    tile("clients that should split", number(pays), `of ${number(report.clients.length)}`, "orange"),
   );
 }
 
@@ -233,18 +164,12 @@ function notes() {
   );
 }
 
-function charts() {
-  bars();
-  histogram();
-  stranded();
-}
-
 subject();
 numbers();
-charts();
+bars();
+histogram();
+stranded();
 clients();
 whatIf();
 notes();
 for (const id of ["discount", "hours", "fraction"]) byId(id).addEventListener("input", whatIf);
-addEventListener("resize", charts);
-document.documentElement.dataset.ready = "yes";

@@ -2,6 +2,7 @@
 
 use super::money::{counted, dollars, percent, thousands};
 use super::{ClientCosts, Report, present};
+use nestless_page::{Table, left, right};
 use std::fmt::Write as _;
 
 /// Clients that are listed; all of them are in the JSON.
@@ -64,13 +65,18 @@ fn four_numbers(out: &mut String, report: &Report) {
         ("best split plan", totals.split, vms(2)),
         ("proven lower bound", totals.bound, String::new()),
     ];
-    let _ = writeln!(out, "{:<22}{:>14}{:>10}{:>14}", "", "an hour", "VMs", "over bound");
+    let mut table = Table::new([
+        left("").at_least(22),
+        right("an hour").at_least(12),
+        right("VMs").at_least(8),
+        right("over bound").at_least(12),
+    ]);
     for (name, cost, vms) in rows {
         let over = format!("{:.2} %", percent(cost - totals.bound, totals.bound));
         let over = if name.starts_with("proven") { String::new() } else { over };
-        let line = format!("{name:<22}{:>14}{vms:>10}{over:>14}", dollars(cost));
-        let _ = writeln!(out, "{}", line.trim_end());
+        table.add_row([name.to_owned(), dollars(cost), vms, over]);
     }
+    out.push_str(&table.terminal());
 }
 
 fn meaning(out: &mut String, report: &Report) {
@@ -121,26 +127,32 @@ pub(super) fn by_saving(clients: &[ClientCosts]) -> Vec<&ClientCosts> {
 }
 
 fn clients(out: &mut String, clients: &[ClientCosts]) {
-    let _ = writeln!(
-        out,
-        "\n{:<16}{:>7}{:>12}{:>12}{:>12}{:>12}{:>9}{:>8}",
-        "client", "pods", "as it is", "whole", "split", "bound", "saved", "split"
-    );
+    let mut table = Table::new([
+        left("client").at_least(16),
+        right("pods").at_least(5),
+        right("as it is").at_least(10),
+        right("whole").at_least(10),
+        right("split").at_least(10),
+        right("bound").at_least(10),
+        right("saved").at_least(7),
+        right("split").at_least(6),
+    ]);
     for client in by_saving(clients).into_iter().take(LISTED) {
         let costs = &client.costs;
         let saved = format!("{:.1} %", percent(costs.whole - costs.split, costs.whole));
-        let name: String = client.name.chars().take(15).collect();
-        let _ = writeln!(
-            out,
-            "{name:<16}{:>7}{:>12}{:>12}{:>12}{:>12}{saved:>9}{:>8}",
-            client.pods,
+        table.add_row([
+            client.name.chars().take(15).collect(),
+            client.pods.to_string(),
             dollars(costs.as_is),
             dollars(costs.whole),
             dollars(costs.split),
             dollars(costs.bound),
-            client.split_pods,
-        );
+            saved,
+            client.split_pods.to_string(),
+        ]);
     }
+    out.push('\n');
+    out.push_str(&table.terminal());
     if clients.len() > LISTED {
         let _ = writeln!(out, "... and {} more: --json has all of them", clients.len() - LISTED);
     }

@@ -5,33 +5,16 @@
 //! spread over the room that VMs have left, and a new VM is bought for the rest only, where that is cheaper.
 //! A pod never moves.
 
+mod bill;
 mod pool;
 
+pub use bill::{Bill, Billing};
+
 use crate::fleet::{Fleet, Lifetime};
-use nestless_model::placement::{Catalogue, Client, Constraints, Resources};
+use bill::{HOUR_US, SECOND_US};
+use nestless_placement::{Catalogue, Client, Constraints, Resources};
 use pool::{Pool, Slot};
 use rayon::prelude::*;
-
-const SECOND_US: u64 = 1_000_000;
-const HOUR_US: u64 = 3600 * SECOND_US;
-
-/// The unit VMs are paid by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Billing {
-    /// Begun hours are paid, and an empty VM is kept to the end of its hour.
-    Hour,
-    /// Begun seconds are paid, and an empty VM is given back at once.
-    Second,
-}
-
-impl Billing {
-    fn unit_us(self) -> u64 {
-        match self {
-            Self::Hour => HOUR_US,
-            Self::Second => SECOND_US,
-        }
-    }
-}
 
 /// Why there is no replay.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -46,17 +29,6 @@ pub enum SimulationError {
         /// The pod.
         pod: String,
     },
-}
-
-/// One side's bill.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bill {
-    /// In dollars.
-    pub usd: f64,
-    /// VMs bought, one after another or at the same time.
-    pub bought: u64,
-    /// The most at once, summed over clients.
-    pub at_once: u64,
 }
 
 /// What a replay found, over all clients.
@@ -118,14 +90,6 @@ pub fn simulate(
         sum.refused += whole.refused;
     }
     Ok(sum)
-}
-
-impl Bill {
-    fn add(&mut self, other: Self) {
-        self.usd += other.usd;
-        self.bought += other.bought;
-        self.at_once += other.at_once;
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! One client's VMs at a moment.
 
-use super::{Bill, HOUR_US};
-use nestless_model::placement::{Catalogue, Pod, Resources};
+use super::bill::{Bill, HOUR_US};
+use nestless_placement::{Catalogue, Pod, Price, Resources};
 use std::cmp::Reverse;
 
 /// Where a pod, or a fraction of one, runs.
@@ -153,12 +153,7 @@ type Spread = (Vec<(usize, Resources)>, Option<(usize, Resources)>);
 impl Pool<'_> {
     /// The pod in the room that VMs have left, the largest units first, each into the fullest VM that holds it; what is left
     /// over needs a new VM. `None` when that VM is not cheaper than `limit`, the price of one for the whole pod.
-    fn spread(
-        &self,
-        pod: &Pod,
-        max_fractions: u32,
-        limit: Option<nestless_model::placement::Price>,
-    ) -> Option<Spread> {
+    fn spread(&self, pod: &Pod, max_fractions: u32, limit: Option<Price>) -> Option<Spread> {
         let mut units = pod.units();
         if units.len() < 2 {
             return None;

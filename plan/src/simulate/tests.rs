@@ -1,5 +1,7 @@
+//! Fleets of a few pods over hours.
+
 use super::*;
-use nestless_model::placement::{Pod, Price, VmSize};
+use nestless_placement::{Pod, Price, VmSize};
 use proptest::prelude::*;
 
 const HOUR: u64 = HOUR_US;

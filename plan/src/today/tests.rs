@@ -1,7 +1,9 @@
+//! Clusters of a few nodes, and what is left of them.
+
 use super::*;
 use crate::read::Ledger;
 use crate::read::kubernetes::{Cluster, Objects, Payer};
-use nestless_model::placement::{Terms, compare};
+use nestless_placement::{Terms, compare};
 
 /// Three nodes of one kind. `web` is on the first, `api` on the second, and the two containers of `job` have the third
 /// for themselves, though each of the others has room for one of them.

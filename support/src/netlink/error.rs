@@ -1,6 +1,6 @@
 //! What was tried, on what, and why it failed.
 
-use super::{AddressGeneration, HardwareAddress};
+use super::link_value::{AddressGeneration, HardwareAddress};
 use crate::netns::NamespaceError;
 use ipnet::IpNet;
 use std::{fmt, io};

@@ -1,7 +1,7 @@
 //! Links as the kernel shows them.
 
 use super::{
-    Netlink, NetlinkError, Operation,
+    AddressGeneration, HardwareAddress, Netlink, NetlinkError, Operation,
     error::{Cause, at},
 };
 use futures_util::StreamExt as _;
@@ -16,7 +16,6 @@ use rtnetlink::{
         },
     },
 };
-use std::fmt;
 
 /// NLM_F_DUMP_INTR of include/uapi/linux/netlink.h: the listing was overtaken by a change.
 const DUMP_INTERRUPTED: u16 = 0x10;
@@ -67,22 +66,6 @@ pub struct BridgeSettings {
     pub forward_delay_cs: u32,
 }
 
-/// Six bytes of Ethernet address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HardwareAddress(pub [u8; 6]);
-
-impl fmt::Display for HardwareAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map(|byte| format!("{byte:02x}")).join(":"))
-    }
-}
-
-impl fmt::Debug for HardwareAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// Whether traffic flows (RFC 2863, ifOperStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperState {
@@ -96,27 +79,6 @@ pub enum OperState {
     LowerLayerDown,
     /// Anything else: dormant, testing, not present.
     Other,
-}
-
-/// How a link makes its IPv6 link-local address (net.ipv6.conf.LINK.addr_gen_mode).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressGeneration {
-    /// From the MAC address: the kernel's default.
-    Eui64,
-    /// Not at all: the link stays without any, and sends no router solicitation.
-    None,
-    /// In a way that hides the MAC address.
-    Private,
-}
-
-impl fmt::Display for AddressGeneration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eui64 => "eui64",
-            Self::None => "none",
-            Self::Private => "stable-privacy",
-        })
-    }
 }
 
 impl Netlink {

@@ -9,6 +9,7 @@ mod error;
 mod link;
 mod link_change;
 mod link_create;
+mod link_value;
 mod monitor;
 mod neighbour;
 mod route;
@@ -16,8 +17,9 @@ mod rule;
 
 pub use address::{Address, NewAddress};
 pub use error::{Cause, NetlinkError, Operation};
-pub use link::{AddressGeneration, BridgeSettings, HardwareAddress, Link, OperState};
+pub use link::{BridgeSettings, Link, OperState};
 pub use link_create::VethEnd;
+pub use link_value::{AddressGeneration, HardwareAddress};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use route::Route;
 pub use rule::SourceRule;

@@ -1,7 +1,7 @@
 //! The two tasks of a connection, and the table of commands that wait for their answers.
 
 use super::{
-    LostReason,
+    error::LostReason,
     wire::{Event, Lines, Message},
 };
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -27,19 +27,19 @@ pub(super) struct Order {
     pub(super) command: &'static str,
     pub(super) arguments: Value,
     pub(super) descriptor: Option<OwnedFd>,
-    pub(super) reply: oneshot::Sender<Result<Value, Refusal>>,
+    pub(super) reply: oneshot::Sender<Result<Value, QemuError>>,
 }
 
 /// QEMU's error.
-pub(super) struct Refusal {
+pub(super) struct QemuError {
     pub(super) class: String,
     pub(super) desc: String,
 }
 
-type Answers = BTreeMap<u64, oneshot::Sender<Result<Value, Refusal>>>;
+type Answers = BTreeMap<u64, oneshot::Sender<Result<Value, QemuError>>>;
 
-/// What both tasks share.
-struct Shared {
+/// What goes on between QEMU and those who wait: both tasks have it.
+struct Exchange {
     socket: UnixStream,
     /// `None` once the connection is lost: then nobody may begin to wait.
     answers: Mutex<Option<Answers>>,
@@ -51,7 +51,7 @@ pub(super) struct Connection {
     orders: mpsc::Sender<Order>,
     /// Holds no sender of its own, so that receivers learn when the reader ends.
     events: Mutex<broadcast::WeakSender<Event>>,
-    shared: Arc<Shared>,
+    exchange: Arc<Exchange>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -62,12 +62,12 @@ impl Connection {
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let (greeted, greeting) = oneshot::channel();
         let weak = events.downgrade();
-        let shared =
-            Arc::new(Shared { socket, answers: Mutex::new(Some(Answers::new())), lost: OnceLock::new() });
-        let reader = tokio::spawn(read(Arc::clone(&shared), events, greeted));
-        let writer = tokio::spawn(write(Arc::clone(&shared), inbox));
+        let exchange =
+            Arc::new(Exchange { socket, answers: Mutex::new(Some(Answers::new())), lost: OnceLock::new() });
+        let reader = tokio::spawn(read(Arc::clone(&exchange), events, greeted));
+        let writer = tokio::spawn(write(Arc::clone(&exchange), inbox));
         let tasks = [reader, writer].map(AbortOnDropHandle::new);
-        (Self { orders, events: Mutex::new(weak), shared, _tasks: tasks }, greeting)
+        (Self { orders, events: Mutex::new(weak), exchange, _tasks: tasks }, greeting)
     }
 
     pub(super) async fn send(&self, order: Order) -> Result<(), mpsc::error::SendError<Order>> {
@@ -81,11 +81,11 @@ impl Connection {
     }
 
     pub(super) fn lost_reason(&self) -> Option<Arc<LostReason>> {
-        self.shared.lost.get().cloned()
+        self.exchange.lost.get().cloned()
     }
 }
 
-impl Shared {
+impl Exchange {
     fn answers(&self) -> MutexGuard<'_, Option<Answers>> {
         self.answers.lock().expect("nothing panics while it holds the answers")
     }
@@ -97,7 +97,7 @@ impl Shared {
         let _ = nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Both);
     }
 
-    fn answer(&self, id: Option<u64>, result: Result<Value, Refusal>) {
+    fn answer(&self, id: Option<u64>, result: Result<Value, QemuError>) {
         let waiting = id.and_then(|id| self.answers().as_mut()?.remove(&id));
         if let Some(reply) = waiting {
             // Whoever asked may have given up.
@@ -106,12 +106,13 @@ impl Shared {
     }
 }
 
-async fn read(shared: Arc<Shared>, events: broadcast::Sender<Event>, greeted: oneshot::Sender<()>) {
+async fn read(exchange: Arc<Exchange>, events: broadcast::Sender<Event>, greeted: oneshot::Sender<()>) {
     let mut greeted = Some(greeted);
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 * 1024];
     let reason = 'lost: loop {
-        let read = shared.socket.async_io(Interest::READABLE, || shared.socket.try_read(&mut buffer)).await;
+        let read =
+            exchange.socket.async_io(Interest::READABLE, || exchange.socket.try_read(&mut buffer)).await;
         let length = match read {
             Ok(0) => break LostReason::Socket(io::ErrorKind::UnexpectedEof.into()),
             Ok(length) => length,
@@ -122,18 +123,18 @@ async fn read(shared: Arc<Shared>, events: broadcast::Sender<Event>, greeted: on
                 Ok(Message::Greeting { .. }) => {
                     greeted.take().map(|greeted| greeted.send(()));
                 }
-                Ok(Message::Return { id, value }) => shared.answer(id, Ok(value)),
-                Ok(Message::Error { id, class, desc }) => shared.answer(id, Err(Refusal { class, desc })),
+                Ok(Message::Return { id, value }) => exchange.answer(id, Ok(value)),
+                Ok(Message::Error { id, class, desc }) => exchange.answer(id, Err(QemuError { class, desc })),
                 // Without a receiver nobody cares.
                 Ok(Message::Event(event)) => drop(events.send(event)),
                 Err(malformed) => break 'lost LostReason::Malformed(malformed),
             }
         }
     };
-    shared.lose(reason);
+    exchange.lose(reason);
 }
 
-async fn write(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
+async fn write(exchange: Arc<Exchange>, mut orders: mpsc::Receiver<Order>) {
     let mut id = 0;
     while let Some(order) = orders.recv().await {
         // Nobody waits for it any more, and it has not been begun.
@@ -141,7 +142,7 @@ async fn write(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             continue;
         }
         id += 1;
-        match shared.answers().as_mut() {
+        match exchange.answers().as_mut() {
             Some(answers) => {
                 answers.retain(|_, reply| !reply.is_closed());
                 answers.insert(id, order.reply)
@@ -151,8 +152,8 @@ async fn write(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
         let mut line =
             json!({ "execute": order.command, "arguments": order.arguments, "id": id }).to_string();
         line.push('\n');
-        if let Err(error) = send(&shared.socket, line.as_bytes(), order.descriptor).await {
-            return shared.lose(LostReason::Socket(error));
+        if let Err(error) = send(&exchange.socket, line.as_bytes(), order.descriptor).await {
+            return exchange.lose(LostReason::Socket(error));
         }
     }
 }

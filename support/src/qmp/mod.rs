@@ -9,8 +9,10 @@
 //! The first malformed line ends the connection: what follows it cannot be trusted to be in step.
 
 mod connection;
+mod error;
 mod wire;
 
+pub use error::{LostReason, QmpError};
 /// Commands and their results, generated from QEMU's schema.
 pub use qapi_qmp as schema;
 /// What [`schema`]'s commands have in common.
@@ -20,7 +22,6 @@ pub use wire::{Event, MAX_LINE, MalformedLine, Message, parse_line};
 use connection::{Connection, Order};
 use serde_json::Value;
 use std::{
-    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,98 +38,6 @@ pub struct QmpClient {
     path: PathBuf,
     deadline: Duration,
     connection: Arc<Connection>,
-}
-
-/// A command that was not carried out, as far as is known.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QmpError {
-    /// Nobody listens.
-    #[error("connect to the QMP socket {path}")]
-    Connect {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Connected, and no greeting came: QEMU serves one client at a time.
-    #[error(
-        "no QMP greeting from {path} within {waited:?}: does another client, such as libvirt, hold the socket?"
-    )]
-    NoGreeting {
-        /// The socket.
-        path: PathBuf,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// QEMU said no.
-    #[error("QEMU refuses {command}: {desc} ({class})")]
-    Refused {
-        /// The command.
-        command: &'static str,
-        /// QEMU's error class.
-        class: String,
-        /// In QEMU's words.
-        desc: String,
-    },
-    /// The result is not what the schema says.
-    #[error("QEMU answered {command} in an unknown shape")]
-    Answer {
-        /// The command.
-        command: &'static str,
-        /// What is wrong.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// No answer; the command may still be carried out.
-    #[error("QEMU did not answer {command} within {waited:?}")]
-    Timeout {
-        /// The command.
-        command: &'static str,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// The connection ended before the answer; the command may have been carried out.
-    #[error("the QMP connection {path} was lost before the answer to {command}")]
-    Lost {
-        /// The socket.
-        path: PathBuf,
-        /// The command.
-        command: &'static str,
-        /// What ended it: the other end, or a line that is no QMP.
-        #[source]
-        source: Option<Arc<LostReason>>,
-    },
-}
-
-/// What ended a connection.
-#[derive(Debug, thiserror::Error)]
-pub enum LostReason {
-    /// The socket failed, or its other end closed it (`UnexpectedEof`).
-    #[error("the socket failed")]
-    Socket(#[source] io::Error),
-    /// QEMU sent what is no QMP.
-    #[error("the other end does not speak QMP")]
-    Malformed(#[source] MalformedLine),
-}
-
-impl QmpError {
-    /// Whether QEMU said that the object of the command does not exist.
-    pub fn is_not_found(&self) -> bool {
-        match self {
-            Self::Refused { class, desc, .. } => {
-                class == "DeviceNotFound"
-                    || (desc.starts_with("File descriptor named") && desc.ends_with("not found"))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether there is no connection any more, or never was.
-    pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::NoGreeting { .. } | Self::Lost { .. })
-    }
 }
 
 impl QmpClient {
@@ -191,10 +100,10 @@ impl QmpClient {
             .await
             .map_err(|_| QmpError::Timeout { command: C::NAME, waited: self.deadline })?
             .ok_or_else(|| self.lost(C::NAME))?;
-        let value: Value = answer.map_err(|refusal| QmpError::Refused {
+        let value: Value = answer.map_err(|error| QmpError::Refused {
             command: C::NAME,
-            class: refusal.class,
-            desc: refusal.desc,
+            class: error.class,
+            desc: error.desc,
         })?;
         serde_json::from_value(value).map_err(|source| QmpError::Answer { command: C::NAME, source })
     }

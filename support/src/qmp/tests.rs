@@ -1,5 +1,7 @@
+//! Against a QEMU that the test plays.
+
 use super::*;
-use std::os::fd::AsRawFd as _;
+use std::{io, os::fd::AsRawFd as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},

@@ -16,20 +16,21 @@
 pub mod frame;
 mod outbox;
 mod session;
+mod stream;
 mod virtio_port;
 
+pub use stream::SerialStream;
 pub use virtio_port::{VirtioPort, VirtioPortError};
 
 use outbox::Outbox;
 use session::{Pump, Request};
 use std::{
     io,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     sync::{mpsc, oneshot},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -107,35 +108,6 @@ async fn run(
         error = outbox.write_to(writer) => error,
     };
     let _ = failure.set(error);
-}
-
-/// One session. Reads give the end of the stream, and writes `BrokenPipe`, when it is superseded or reset. Either end's
-/// shutdown ends both directions, once what was written before it has arrived.
-#[derive(Debug)]
-pub struct SerialStream(DuplexStream);
-
-impl AsyncRead for SerialStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SerialStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

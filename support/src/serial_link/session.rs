@@ -1,9 +1,9 @@
 //! The reading side of a link: sessions begin and end here.
 
 use super::{
-    SerialStream,
     frame::{Decoder, Frame, Kind},
     outbox::{Outbox, Source, read_some},
+    stream::SerialStream,
 };
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},

@@ -1,3 +1,5 @@
+//! Both ends of a link, over channels that lose and repeat bytes.
+
 use super::*;
 use crate::serial_link::frame::{Decoder, Frame, Kind};
 use proptest::prelude::*;

@@ -18,7 +18,9 @@ pub(crate) fn attack(bytes: &[u8]) {
         b'h' => check(message, input::hello),
         b'j' => check(message, input::join_request),
         b'k' => check(message, |request: CheckRequest| input::attachment_id(request.attachment)),
+        b'l' => check(message, input::release),
         b'r' => check(message, input::report),
+        b's' => check(message, input::reserve),
         _ => {}
     }
 }

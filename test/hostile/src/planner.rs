@@ -1,8 +1,6 @@
 //! What the planner reads: traces, tables, Kubernetes objects, price lists.
 
-use nestless_model::placement::{
-    BestFit, Effort, Hostlo, Kubernetes, Rules, Strategy, Task, lower_bound, verify,
-};
+use nestless_placement::{BestFit, Effort, Hostlo, Kubernetes, Rules, Strategy, Task, lower_bound, verify};
 use nestless_plan::Fleet;
 use nestless_plan::catalogue::{Reserve, builtin, read_csv, read_toml};
 use nestless_plan::read::google::{LargeJobs, Tasks, Window, read_task_events};

@@ -24,6 +24,7 @@ use nestless_model::{
     loopback::{Flow, GroupSize, Place, Tuple},
 };
 use nestless_support::{
+    error_chain::in_full,
     netlink::{HardwareAddress, Netlink, VethEnd},
     netns::Namespace,
 };
@@ -134,7 +135,7 @@ impl Fractions {
         let ports = PortSlice::of_place(place, self.size).expect("a place of the group's");
         let endpoint = LoopbackEndpoint { nic_mac: nic, mtu: self.mtu, ports };
         let joined = loopback_endpoint::join(&self.parking, &sandbox.namespace, &endpoint).await;
-        joined.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error)));
+        joined.unwrap_or_else(|error| panic!("{}", in_full(&error)));
         Fraction { sandbox, group, place, nic, link }
     }
 
@@ -185,10 +186,7 @@ impl Fractions {
             .on_host(|loopback| loopback.leave(fraction.group, fraction.place))
             .expect("the host lets go");
         let there = loopback_endpoint::leave(&self.parking, &fraction.sandbox.namespace, fraction.nic).await;
-        assert!(
-            there.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error))),
-            "the NIC was there"
-        );
+        assert!(there.unwrap_or_else(|error| panic!("{}", in_full(&error))), "the NIC was there");
         (fraction.sandbox, told)
     }
 
@@ -262,7 +260,7 @@ impl Drop for Fractions {
 
 fn open(host: &Namespace, pins: PathBuf) -> Arc<Loopback> {
     let opened = host.run_blocking(|| Loopback::open(&pins)).expect("the host's namespace");
-    Arc::new(opened.unwrap_or_else(|error| panic!("{}", crate::census::chain(&error))))
+    Arc::new(opened.unwrap_or_else(|error| panic!("{}", in_full(&error))))
 }
 
 /// The host ends' own IPv6 chatter would be counted as foreign at the other ends.

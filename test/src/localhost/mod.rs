@@ -11,9 +11,10 @@ pub mod transfer;
 pub mod urgent;
 
 use anyhow::Result;
+use nestless_lab::image::Program;
 
-/// The name of the program, for [`nestless_lab::LabBuilder::own_program`].
-pub const PROGRAM: &str = "nestless-test-localhost";
+/// For [`nestless_lab::LabBuilder::own_program`].
+pub const PROGRAM: Program = Program::TestLocalhost;
 
 /// What holds between a server and an asker.
 #[derive(Clone, Copy, Debug)]

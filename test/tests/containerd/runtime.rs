@@ -1,6 +1,6 @@
 //! containerd in a lab's VM, and its Container Runtime Interface as kubelet uses it.
 
-use crate::image;
+use super::image;
 use hyper_util::rt::TokioIo;
 use nestless_lab::{Exec, Lab};
 use nestless_test::eventually;
@@ -220,7 +220,7 @@ async fn connect(lab: &Lab, vm: &str) -> RuntimeServiceClient<Channel> {
     let endpoint = Endpoint::from_static("http://containerd");
     let channel = eventually("containerd", || async {
         let connecting = endpoint.connect_with_connector(connector.clone()).await;
-        connecting.map_err(|error| nestless_test::census::chain(&error))
+        connecting.map_err(|error| nestless_support::error_chain::in_full(&error))
     });
     RuntimeServiceClient::new(channel.await)
 }

@@ -1,7 +1,11 @@
 //! A lab whose daemon dies, again and again, and what must be true each time it is back.
 
 use nestless_lab::{DaemonError, GuestClient, LabBuilder, LabError, Vmm};
-use nestless_test::{Call, Failure, PATIENCE, Site, agree, cni, eventually, fault::Faults, operator};
+use nestless_test::{
+    Call, Failure, PATIENCE, Site, agree, cni,
+    fault::Faults,
+    operator::{self, confirmed, is_over},
+};
 use serde_json::Value;
 
 /// The pod that lives through everything.
@@ -71,13 +75,6 @@ impl<G: Given> Drill<G> {
     fn next(&mut self) -> String {
         self.containers += 1;
         format!("c{}", self.containers)
-    }
-
-    async fn is_gone(&self, container: &str) {
-        eventually("the attachment's end", || async {
-            operator::nic_of(&self.site, container).await.map_or(Ok(()), |nic| Err(format!("{nic:?}")))
-        })
-        .await;
     }
 
     /// What a runtime does. A sandbox is there before an ADD, and goes after a DEL.
@@ -158,7 +155,7 @@ impl<G: Given> Drill<G> {
             Operation::Detach => {
                 // DEL succeeds whatever the host is doing.
                 first.unwrap_or_else(|failure| panic!("{step}: {failure}"));
-                self.is_gone(&container).await;
+                is_over(&self.site, &container).await;
                 if let Some(tie) = tie {
                     self.given.is_untied(tie).await;
                 }
@@ -184,7 +181,7 @@ impl<G: Given> Drill<G> {
         let status = agree(&self.site).await;
         assert_eq!(status.vms[0].in_use, 2, "{step}: {status:?}");
         self.operate(Operation::Detach, container).await.unwrap();
-        self.is_gone(container).await;
+        is_over(&self.site, container).await;
     }
 
     pub(crate) async fn every_step_of_a_first_start(&mut self) {
@@ -243,14 +240,6 @@ pub(crate) async fn join<G: Given>(site: &Site, vm: &str, container: &str) {
     cni::sandbox(site, vm, container).await.unwrap();
     G::call("ADD", container).insist(site, vm).await.unwrap();
     confirmed(site, container).await;
-}
-
-async fn confirmed(site: &Site, container: &str) {
-    eventually("a confirmed NIC", || async {
-        let nic = operator::nic_of(site, container).await;
-        nic.filter(|nic| nic.phase == "InUse").map(drop).ok_or_else(|| format!("no NIC of {container}"))
-    })
-    .await;
 }
 
 pub(crate) async fn calling(client: GuestClient, call: Call) -> Result<Value, Failure> {

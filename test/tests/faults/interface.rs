@@ -1,6 +1,6 @@
 //! Pods with an interface of their own, on the host's bridge.
 
-use crate::drill::{Given, RESIDENT};
+use super::drill::{Given, RESIDENT};
 use nestless_lab::{LabBuilder, Vmm};
 use nestless_test::{
     Call, Site, lab,

@@ -1,8 +1,8 @@
 //! Fractions of a pod in two VMs, which talk over its localhost.
 
-use crate::drill::{Given, RESIDENT, join};
-use nestless_lab::{Exec, LabBuilder, Vmm};
-use nestless_test::{Call, Conversation, Echo, End, Serving, Site, cni, lab, operator};
+use super::drill::{Given, RESIDENT, join};
+use nestless_lab::{LabBuilder, Vmm};
+use nestless_test::{Call, Conversation, Echo, End, Serving, Site, cni, echo, lab, operator};
 use serde_json::json;
 
 const GROUP: &str = "shop";
@@ -15,7 +15,6 @@ const SERVED: u16 = 7000;
 const VISITED: u16 = 7001;
 const TALKING: u16 = 7002;
 const TIED: u16 = 7003;
-const BOTH: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// Those that live through everything.
 pub(crate) struct Localhost {
@@ -46,9 +45,9 @@ impl Given for Localhost {
     }
 
     async fn serves(&mut self, site: &Site, container: &str) {
-        is_answered(site, container, SERVED).await;
+        echo::answers_at_home(site, "vm1", container, SERVED).await;
         let visited = Echo::serve(site, "vm1", container, VISITED, VISITED).await;
-        is_answered(site, RESIDENT, VISITED).await;
+        echo::answers_at_home(site, "vm1", RESIDENT, VISITED).await;
         visited.end().await;
         is_whole(site, &[(RESIDENT, "vm1"), (SERVER, "vm2"), (VISITOR, "vm1")]).await;
     }
@@ -64,10 +63,10 @@ impl Given for Localhost {
 
     async fn lives_on(&mut self, site: &Site) {
         self.talk.goes_on().await;
-        is_answered(site, RESIDENT, SERVED).await;
+        echo::answers_at_home(site, "vm1", RESIDENT, SERVED).await;
         operator::settled(site).await;
         // Everybody in the group has refused it, so nobody is in it who is not there.
-        is_refused(site, RESIDENT, VISITED).await;
+        echo::refuses_at_home(site, "vm1", RESIDENT, VISITED).await;
         is_whole(site, &[(RESIDENT, "vm1"), (SERVER, "vm2")]).await;
     }
 
@@ -76,27 +75,6 @@ impl Given for Localhost {
         self.server.end().await;
         Self::call("DEL", SERVER).insist(site, "vm2").await.unwrap();
         cni::drop_sandbox(site, "vm2", SERVER).await.unwrap();
-    }
-}
-
-async fn asks(site: &Site, container: &str, address: &str, port: u16) -> nestless_lab::Output {
-    let line = format!("busybox nc -w 20 {address} {port} </dev/null");
-    site.pod_exec("vm1", container, Exec::shell(line)).await.unwrap()
-}
-
-async fn is_answered(site: &Site, container: &str, port: u16) {
-    for address in BOTH {
-        let output = asks(site, container, address, port).await;
-        let said = output.success(format!("{container} asks {address} at {port}"));
-        assert_eq!(said.unwrap_or_else(|error| panic!("{error}")).text(), address);
-    }
-}
-
-async fn is_refused(site: &Site, container: &str, port: u16) {
-    for address in BOTH {
-        let output = asks(site, container, address, port).await;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("Connection refused"), "{container}, {address}: {} {said}", output.exit);
     }
 }
 

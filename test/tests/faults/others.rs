@@ -1,6 +1,6 @@
 //! The agent dies at random moments, and QEMU while pods come.
 
-use crate::drill::calling;
+use super::drill::calling;
 use nestless_lab::{Exec, Pod, Vmm};
 use nestless_test::{
     Call, PATIENCE, Site, agree, cni, eventually, lab, operator,

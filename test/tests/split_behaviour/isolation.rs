@@ -87,7 +87,7 @@ pub(super) async fn localhost_ends_at_the_group(web: &Fraction<'_>) {
     let _on_host = site.host().run_blocking(bind).unwrap();
     let mut servers = vec![other.serves_as(other.name, PORT).await];
     for vm in site.vms() {
-        let exec = Exec::new([localhost::PROGRAM, "serve-as", "vm", &PORT.to_string()]);
+        let exec = Exec::new([localhost::PROGRAM.name(), "serve-as", "vm", &PORT.to_string()]);
         servers.push(Serving::start(site, vm.name().as_str(), exec).await);
     }
     web.meets_nobody(PORT).await;

@@ -1,6 +1,9 @@
 //! Who serves a port: two at once, one that moves, one that comes late.
 
-use nestless_lab::{Exec, image::Programs};
+use nestless_lab::{
+    Exec,
+    image::{Program, Programs},
+};
 use nestless_test::{
     cni, eventually,
     split::{self, Fraction, GROUP},
@@ -60,7 +63,7 @@ async fn clashes(of: &Fraction<'_>) -> u64 {
 
 /// The command names the counter, which is not zero.
 async fn is_shown(of: &Fraction<'_>, counter: &str) {
-    let program = Programs::locate().find("nestless").unwrap().display().to_string();
+    let program = Programs::locate().find(Program::Nestless).unwrap().display().to_string();
     let socket = of.site.operator_socket().display().to_string();
     let show = Exec::new([&program, "loopback", "show", GROUP, "--socket", &socket].map(str::to_owned));
     let shown = of.site.host_exec(&show).await.unwrap().success("nestless loopback show").unwrap().text();

@@ -4,8 +4,9 @@ use super::PATIENCE;
 use nestless_proto::{
     AttachRequest, AttachResponse, Attachment, AttachmentId, CapacityRequest, CapacityResponse, CheckRequest,
     CheckResponse, ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest,
-    HelloResponse, JoinRequest, JoinResponse, ListRequest, ListResponse, Membership, Refusal, ReportRequest,
-    ReportResponse, Route,
+    HelloResponse, JoinRequest, JoinResponse, ListRequest, ListResponse, Membership, Refusal,
+    ReleaseAddressRequest, ReleaseAddressResponse, ReportRequest, ReportResponse, ReserveAddressRequest,
+    ReserveAddressResponse, Route,
     guest_server::{Guest, GuestServer},
     refusal::Reason,
 };
@@ -77,6 +78,10 @@ impl FakeHost {
         if let Some(runtime) = self.server.lock().unwrap().take() {
             runtime.shutdown_background();
         }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.server.lock().unwrap().is_some()
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -274,6 +279,20 @@ impl Guest for FakeHost {
             state.detached.push(id);
         });
         Ok(Response::new(DetachResponse { existed: attachment.is_some() }))
+    }
+
+    async fn reserve_address(
+        &self,
+        _: Request<ReserveAddressRequest>,
+    ) -> Result<Response<ReserveAddressResponse>, Status> {
+        Err(Status::unimplemented("nobody asks this host"))
+    }
+
+    async fn release_address(
+        &self,
+        _: Request<ReleaseAddressRequest>,
+    ) -> Result<Response<ReleaseAddressResponse>, Status> {
+        Err(Status::unimplemented("nobody asks this host"))
     }
 
     async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {

@@ -1,5 +1,4 @@
 //! A VM made of network namespaces, a host that plugs veths into it, and the real agent and plugin between them.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod fake_host;
 
@@ -16,10 +15,9 @@ use nix::{
 use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::Duration,
 };
 use tokio::runtime::Runtime;
@@ -61,8 +59,9 @@ impl World {
         self.directory.path().join("run")
     }
 
-    /// Starts the agent, and returns when it serves.
+    /// Starts the agent, and returns when it serves, and has found the host if there is one.
     pub(crate) fn start_agent(&mut self) {
+        let hellos = self.host.state().hellos;
         let channel = format!("unix:{}", self.directory.path().join("channel.sock").display());
         let (run_dir, nic_deadline_ms) = (self.run_dir(), self.nic_deadline_ms.to_string());
         let mut child = self
@@ -75,7 +74,7 @@ impl World {
                         "--nic-deadline-ms",
                         &nic_deadline_ms,
                         "--host-wait-ms",
-                        "1500",
+                        "5000",
                         "--run-dir",
                     ])
                     .arg(&run_dir)
@@ -97,6 +96,9 @@ impl World {
         });
         self.agent = Some(child);
         ready.recv_timeout(PATIENCE).expect("the agent does not serve");
+        if self.host.is_up() {
+            self.host.until("the agent says Hello", |state| state.hellos > hellos);
+        }
     }
 
     pub(crate) fn agent_pid(&self) -> u32 {
@@ -250,10 +252,6 @@ impl Caller {
         };
         Outcome { success: finished.status.success(), output }
     }
-
-    pub(crate) fn agent_answers(&self) -> bool {
-        UnixStream::connect(&self.agent_socket).is_ok()
-    }
 }
 
 /// The plugin beside the agent; cargo builds the binaries of other packages only when told to.
@@ -262,5 +260,3 @@ fn plugin() -> PathBuf {
     assert!(path.exists(), "{} is missing: run `cargo build -p nestless-cni` first", path.display());
     path
 }
-
-pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

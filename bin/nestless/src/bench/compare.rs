@@ -1,9 +1,12 @@
 //! `nestless bench compare`
 
-use super::{number, quantity};
 use crate::output;
 use anyhow::Context as _;
-use nestless_bench::{Comparison, Report, compare};
+use nestless_bench::{
+    Comparison, Report, compare,
+    report::{number, quantity},
+};
+use nestless_page::Table;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -40,7 +43,7 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 }
 
 fn render(comparison: &Comparison) -> String {
-    let mut table = output::table(&["METRIC", "SIDE", "BEFORE", "AFTER", "RATIO", "BEYOND NOISE"]);
+    let mut table = Table::new(["METRIC", "SIDE", "BEFORE", "AFTER", "RATIO", "BEYOND NOISE"]);
     for change in &comparison.changes {
         table.add_row([
             change.metric.clone(),
@@ -52,5 +55,5 @@ fn render(comparison: &Comparison) -> String {
         ]);
     }
     let cautions = comparison.cautions.iter().map(|caution| format!("not alike: {caution}\n"));
-    output::render(&table) + &cautions.collect::<String>()
+    table.terminal() + &cautions.collect::<String>()
 }

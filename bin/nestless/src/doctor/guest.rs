@@ -1,9 +1,8 @@
 //! What a guest needs.
 
 use super::{
-    Check,
-    helpers::{self, Helper},
-    kernel_at_least,
+    bpf_helpers::{self, Helper},
+    check::{Check, kernel_at_least},
 };
 
 /// A guest as [`super::look`] found it.
@@ -22,7 +21,7 @@ pub(super) struct Facts {
     pub(super) cni_plugin: bool,
     /// Network services that run here and have no drop-in of ours.
     pub(super) meddlers: Vec<&'static str>,
-    /// As [`helpers::lacking`] says.
+    /// As [`bpf_helpers::lacking`] says.
     pub(super) lacking_helpers: Option<Vec<Helper>>,
 }
 
@@ -68,7 +67,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
             let found = format!("{} would configure hot-plugged NICs", facts.meddlers.join(", "));
             Check::missing("drop-ins", found, "install the drop-ins of deploy/guest")
         },
-        helpers::check("steer", facts.lacking_helpers.as_deref()),
+        bpf_helpers::check("steer", facts.lacking_helpers.as_deref()),
     ]
 }
 
@@ -86,7 +85,7 @@ fn channel(facts: &Facts) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::check::Verdict;
     use super::*;
 
     type Spoil = fn(&mut Facts);

@@ -1,9 +1,8 @@
 //! What a host needs.
 
 use super::{
-    Check,
-    helpers::{self, Helper},
-    kernel_at_least,
+    bpf_helpers::{self, Helper},
+    check::{Check, kernel_at_least},
 };
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -29,7 +28,7 @@ pub(super) struct Facts {
     pub(super) kvm_runs: Option<bool>,
     pub(super) vhost_net: bool,
     pub(super) vhost_vsock: bool,
-    /// As [`helpers::lacking`] says.
+    /// As [`bpf_helpers::lacking`] says.
     pub(super) lacking_helpers: Option<Vec<Helper>>,
     /// net.bridge.bridge-nf-call-iptables
     pub(super) bridge_netfilter: bool,
@@ -59,7 +58,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         faster("vhost-net", "/dev/vhost-net", facts.vhost_net, "modprobe vhost_net"),
         faster("vhost-vsock", "/dev/vhost-vsock", facts.vhost_vsock, "modprobe vhost_vsock"),
         forwarding(facts),
-        helpers::check("the reflector", facts.lacking_helpers.as_deref()),
+        bpf_helpers::check("the reflector", facts.lacking_helpers.as_deref()),
     ]
 }
 
@@ -151,7 +150,7 @@ fn faster(name: &'static str, path: &str, there: bool, mend: &str) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::check::Verdict;
     use super::*;
 
     type Spoil = fn(&mut Facts);

@@ -1,6 +1,6 @@
 //! Gathers facts about this machine. What cannot be read counts as not there.
 
-use super::{guest, helpers, host};
+use super::{bpf_helpers, guest, host};
 use std::{
     fs,
     io::Write as _,
@@ -26,7 +26,7 @@ pub(super) fn host() -> host::Facts {
         kvm_device,
         vhost_net: openable("/dev/vhost-net"),
         vhost_vsock: openable("/dev/vhost-vsock"),
-        lacking_helpers: helpers::lacking(&helpers::REFLECTOR),
+        lacking_helpers: bpf_helpers::lacking(&bpf_helpers::REFLECTOR),
         bridge_netfilter: read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         forward_drops: forward_drops(&stdout("nft", &["--json", "list", "chains"]).unwrap_or_default()),
     }
@@ -54,7 +54,7 @@ pub(super) fn guest() -> guest::Facts {
             .filter(|(_, running, drop_in)| Path::new(running).exists() && !Path::new(drop_in).exists())
             .map(|(name, ..)| name)
             .collect(),
-        lacking_helpers: helpers::lacking(&helpers::STEER),
+        lacking_helpers: bpf_helpers::lacking(&bpf_helpers::STEER),
     }
 }
 
@@ -148,6 +148,6 @@ mod tests {
 
     #[test]
     fn this_process_has_a_kernel_under_it() {
-        assert!(super::super::kernel_at_least(&host().kernel, (3, 0)));
+        assert!(super::super::check::kernel_at_least(&host().kernel, (3, 0)));
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! [`look`] gathers facts and judges nothing; [`host`] and [`guest`] judge and look at nothing else.
 
+mod bpf_helpers;
+mod check;
 mod guest;
-mod helpers;
 mod host;
 mod look;
 
+pub(crate) use check::Report;
+
 use crate::output;
-use schemars::JsonSchema;
-use serde::Serialize;
 use std::process::ExitCode;
 
 /// Show what this host or guest lacks, and the command that mends it.
@@ -26,79 +27,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// `nestless doctor --json`
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Report {
-    /// "host" or "guest"
-    role: String,
-    /// Whether everything needed is there.
-    ok: bool,
-    checks: Vec<Check>,
-}
-
-/// One thing looked at.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Check {
-    /// Short and stable: "tun", "kvm", ...
-    name: &'static str,
-    verdict: Verdict,
-    /// What was found.
-    found: String,
-    /// What to do about it; empty when there is nothing to do.
-    mend: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Works without, but slower or with less.
-    Optional,
-    /// Nestless cannot work so.
-    Missing,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Ok, found: found.into(), mend: String::new() }
-    }
-
-    fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Missing, found: found.into(), mend: mend.into() }
-    }
-
-    fn optional(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Optional, found: found.into(), mend: mend.into() }
-    }
-}
-
-impl Report {
-    fn new(role: &str, checks: Vec<Check>) -> Self {
-        let ok = checks.iter().all(|check| check.verdict != Verdict::Missing);
-        Self { role: role.to_owned(), ok, checks }
-    }
-
-    fn render(&self) -> String {
-        let line = |check: &Check| {
-            let word = match check.verdict {
-                Verdict::Ok => "ok     ",
-                Verdict::Optional => "without",
-                Verdict::Missing => "MISSING",
-            };
-            let mend =
-                if check.mend.is_empty() { String::new() } else { format!("        -> {}\n", check.mend) };
-            format!("{word} {}: {}\n{mend}", check.name, check.found)
-        };
-        let missing = self.checks.iter().filter(|check| check.verdict == Verdict::Missing).count();
-        let end = match missing {
-            0 => format!("this {} has what it needs\n", self.role),
-            n => format!("this {} lacks {n} of the things it needs\n", self.role),
-        };
-        self.checks.iter().map(line).chain([end]).collect()
-    }
-}
-
 impl Args {
     /// Exit code 1 when something needed is missing.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
@@ -112,38 +40,6 @@ impl Args {
         } else {
             output::print(&report.render())?;
         }
-        Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-/// A kernel release's major and minor number.
-fn kernel_at_least(release: &str, wanted: (u32, u32)) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernel_releases() {
-        assert!(kernel_at_least("6.1.0-37-cloud-amd64", (6, 1)));
-        assert!(kernel_at_least("6.18.44", (6, 6)));
-        assert!(!kernel_at_least("5.15.0", (6, 1)));
-        assert!(!kernel_at_least("", (6, 1)));
-    }
-
-    #[test]
-    fn a_report_ends_with_its_verdict() {
-        let report =
-            Report::new("host", vec![Check::ok("tun", "there"), Check::missing("nft", "no", "install it")]);
-        assert!(!report.ok);
-        assert_eq!(
-            report.render(),
-            "ok      tun: there\nMISSING nft: no\n        -> install it\n\
-             this host lacks 1 of the things it needs\n"
-        );
-        assert!(Report::new("host", vec![Check::optional("kvm", "no", "use TCG")]).ok);
+        Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

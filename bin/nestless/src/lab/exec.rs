@@ -1,6 +1,6 @@
 //! `nestless lab exec`
 
-use super::Which;
+use super::which::Which;
 use anyhow::Context as _;
 use nestless_lab::{Exec, Exit, HOST, Lab, Piece};
 use std::{
@@ -48,8 +48,7 @@ async fn on_host(lab: &Lab, exec: &Exec) -> anyhow::Result<ExitCode> {
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     let status =
         command.status().await.with_context(|| format!("run `{}` on the lab's host", exec.line()))?;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    Ok(code(status.code().map_or(Exit::Signal(signal.unwrap_or_default()), Exit::Code)))
+    Ok(code(status.into()))
 }
 
 /// As a shell reports it: 128 and the signal's number.

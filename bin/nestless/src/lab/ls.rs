@@ -2,6 +2,7 @@
 
 use crate::output;
 use nestless_lab::Listed;
+use nestless_page::Table;
 use std::process::ExitCode;
 
 /// List the labs of this machine.
@@ -19,11 +20,11 @@ impl Args {
             output::print_json(&labs)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = output::table(&["LAB", "VMM", "CONDITION", "VMS"]);
+        let mut table = Table::new(["LAB", "VMM", "CONDITION", "VMS"]);
         for lab in &labs {
             table.add_row(row(lab));
         }
-        output::print(&output::render(&table))?;
+        output::print(&table.terminal())?;
         Ok(ExitCode::SUCCESS)
     }
 }

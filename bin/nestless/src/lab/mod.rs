@@ -6,11 +6,11 @@ mod exec;
 mod ls;
 mod pod;
 mod up;
+mod which;
 
 pub(crate) use demo::{Demo, SplitDemo};
 
 use clap::Subcommand;
-use nestless_lab::LabName;
 use std::process::ExitCode;
 
 /// One subcommand a variant, one module each.
@@ -38,12 +38,4 @@ impl Command {
             Self::Pod(command) => command.run().await,
         }
     }
-}
-
-/// Which lab.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Which {
-    /// The lab's name.
-    #[arg(long, value_name = "LAB", default_value = "lab")]
-    pub(crate) name: LabName,
 }

@@ -1,6 +1,6 @@
 //! `nestless lab up`
 
-use super::Which;
+use super::which::Which;
 use crate::{bench::VmmName, output, progress::Display, shutdown::Shutdown};
 use nestless_lab::Lab;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 mod report;
 mod table;
 
-pub(crate) use report::{Groups, Shown};
+pub(crate) use report::{GroupFlows, Groups};
 
 use crate::{
     operator::{Daemon, refused},
@@ -68,11 +68,11 @@ impl Show {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let mut client = self.daemon.connect().await?;
         let request = ShowGroupRequest { name: self.group };
-        let shown = Shown::from(client.show_group(request).await.map_err(refused)?.into_inner());
+        let answer = GroupFlows::from(client.show_group(request).await.map_err(refused)?.into_inner());
         if self.json {
-            output::print_json(&shown)?;
+            output::print_json(&answer)?;
         } else {
-            output::print(&table::shown(&shown))?;
+            output::print(&table::group_flows(&answer))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -17,7 +17,8 @@ pub(crate) struct Groups {
 
 /// `nestless loopback show --json`
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Shown {
+#[schemars(rename = "Shown")]
+pub(crate) struct GroupFlows {
     pub(crate) group: Group,
     /// The first 4096.
     pub(crate) flows: Vec<Flow>,
@@ -91,7 +92,7 @@ impl From<proto::ListGroupsResponse> for Groups {
     }
 }
 
-impl From<proto::ShowGroupResponse> for Shown {
+impl From<proto::ShowGroupResponse> for GroupFlows {
     fn from(p: proto::ShowGroupResponse) -> Self {
         let flow = |f: proto::Flow| Flow {
             protocol: f.protocol,

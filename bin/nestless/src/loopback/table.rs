@@ -1,7 +1,7 @@
 //! Groups and flows for people.
 
-use super::report::{Counters, Fraction, Group, Groups, Shown};
-use crate::output;
+use super::report::{Counters, Fraction, Group, GroupFlows, Groups};
+use nestless_page::{Table, or_dash};
 
 /// Judgements after which a packet went on.
 const PASSED: [&str; 5] = ["forwarded", "asked", "answered", "refused", "alone"];
@@ -16,9 +16,9 @@ pub(super) fn groups(groups: &Groups) -> String {
     fractions(&groups.groups)
 }
 
-pub(super) fn shown(shown: &Shown) -> String {
-    let mut text = fractions(std::slice::from_ref(&shown.group));
-    let counters = &shown.group.counters;
+pub(super) fn group_flows(answer: &GroupFlows) -> String {
+    let mut text = fractions(std::slice::from_ref(&answer.group));
+    let counters = &answer.group.counters;
     let told: Vec<String> = PASSED
         .iter()
         .chain(&KEPT)
@@ -31,24 +31,24 @@ pub(super) fn shown(shown: &Shown) -> String {
         "\npackets: {}\n",
         if told.is_empty() { "none".to_owned() } else { told.join(", ") }
     ));
-    if shown.flows.is_empty() {
+    if answer.flows.is_empty() {
         return text;
     }
-    let mut flows = output::table(&["PROTOCOL", "FROM", "TO", "ASKER", "ANSWERER", "STATE", "WAITING FOR"]);
-    for flow in &shown.flows {
+    let mut flows = Table::new(["PROTOCOL", "FROM", "TO", "ASKER", "ANSWERER", "STATE", "WAITING FOR"]);
+    for flow in &answer.flows {
         flows.add_row([
             flow.protocol.clone(),
             flow.source.clone(),
             flow.destination.clone(),
-            dash(&flow.asker),
-            dash(&flow.answerer),
+            or_dash(&flow.asker),
+            or_dash(&flow.answerer),
             flow.state.clone(),
-            dash(&flow.waiting.join(",")),
+            or_dash(flow.waiting.join(",")),
         ]);
     }
     text.push('\n');
-    text.push_str(&output::render(&flows));
-    let more = shown.flow_count as usize - shown.flows.len().min(shown.flow_count as usize);
+    text.push_str(&flows.terminal());
+    let more = answer.flow_count as usize - answer.flows.len().min(answer.flow_count as usize);
     if more > 0 {
         text.push_str(&format!("and {more} more\n"));
     }
@@ -56,7 +56,7 @@ pub(super) fn shown(shown: &Shown) -> String {
 }
 
 fn fractions(groups: &[Group]) -> String {
-    let mut table = output::table(&[
+    let mut table = Table::new([
         "GROUP",
         "FRACTION",
         "PLACE",
@@ -90,7 +90,7 @@ fn fractions(groups: &[Group]) -> String {
             ]);
         }
     }
-    output::render(&table)
+    table.terminal()
 }
 
 fn sum(counters: &Counters, names: &[&str]) -> String {
@@ -103,10 +103,6 @@ fn who(fraction: &Fraction) -> String {
         (_, Some(id)) => id.container_id.chars().take(12).collect(),
         _ => "-".to_owned(),
     }
-}
-
-fn dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -155,7 +151,7 @@ mod tests {
         };
         let flows = vec![flow("bound", "database", &[]), flow("opening", "", &["database"])];
         let answer = proto::ShowGroupResponse { group: Some(group()), flows, flow_count: 3 };
-        insta::assert_snapshot!(shown(&answer.into()), @r"
+        insta::assert_snapshot!(group_flows(&answer.into()), @r"
         GROUP  FRACTION  PLACE   VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
         shop   web       0 of 2  vm1  web-01234567  InUse                nl0   13      2          3        4200
         shop   database  1 of 2  vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200

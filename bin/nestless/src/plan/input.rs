@@ -2,7 +2,7 @@
 
 use super::progress;
 use anyhow::Context as _;
-use nestless_model::placement::{Pod, Rules};
+use nestless_placement::{Pod, Rules};
 use nestless_plan::read::google::{LargeJobs, Tasks, Window, read_task_events};
 use nestless_plan::read::kubernetes::{Node, Objects, Payer};
 use nestless_plan::read::{Fault, Ledger, Problem, alibaba, decompressed, table};

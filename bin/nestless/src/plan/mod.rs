@@ -1,28 +1,28 @@
 //! `nestless plan`: how many VMs, at what cost, with and without split pods.
 
-mod bench;
 mod fetch;
 mod input;
 mod progress;
 mod purchase;
+mod strategy;
+mod timing;
 
-pub(crate) use bench::Report as BenchReport;
+pub(crate) use timing::Report as TimingReport;
 
 use crate::output;
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use input::{Input, Sources};
-use nestless_model::placement::{
-    Catalogue, HostModel, Rules, Splitting, Strategy, Terms, strategies, strategy,
-};
+use nestless_placement::{Catalogue, HostModel, Rules, Splitting, Terms};
 use nestless_plan::analysis::{Outcome, Question, analyse, use_threads};
 use nestless_plan::limits::{self, Homeless, HostsNeeded};
 use nestless_plan::report::{self, Inputs, Report, Simulation};
 use nestless_plan::simulate::{Billing, simulate};
 use purchase::{Bought, Purchase};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use strategy::Only;
 
 /// Plan how many VMs a cluster or a trace needs, and what splitting pods over VMs saves.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,8 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Fetch(fetch::Args),
-    Bench(bench::Args),
+    #[command(name = "bench")]
+    Timing(timing::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,9 +47,8 @@ struct Run {
     sources: Sources,
     #[command(flatten)]
     purchase: Purchase,
-    /// Place with one strategy instead of the best of all.
-    #[arg(long, value_name = "NAME", value_parser = known_strategy)]
-    strategy: Option<String>,
+    #[command(flatten)]
+    only: Only,
     /// The most VMs one pod may be over.
     #[arg(long, value_name = "COUNT")]
     max_fractions: Option<NonZeroU32>,
@@ -65,10 +65,10 @@ struct Run {
     #[arg(long)]
     json: bool,
     /// Write a page for a browser.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::destination)]
     html: Option<PathBuf>,
     /// Write Markdown.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output::destination)]
     markdown: Option<PathBuf>,
 }
 
@@ -82,7 +82,7 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Some(Command::Fetch(args)) => args.run(),
-            Some(Command::Bench(args)) => args.run(),
+            Some(Command::Timing(args)) => args.run(),
             None => self.run.run(),
         }
     }
@@ -101,10 +101,10 @@ impl Run {
         let bought = self.purchase.decide(offer, &mut input)?;
         let report = self.report(&input, &bought)?;
         if let Some(file) = &self.html {
-            write(file, &report::html(&report)?)?;
+            output::write(file, &report::html(&report)?)?;
         }
         if let Some(file) = &self.markdown {
-            write(file, &report::markdown(&report))?;
+            output::write(file, &report::markdown(&report))?;
         }
         if self.json {
             output::print_json(&report)?
@@ -118,7 +118,7 @@ impl Run {
         let Bought { offer, catalogue, hosts } = bought;
         let host_model = hosts.map_or(HostModel::OnePerClient, |hosts| HostModel::Sized(hosts.size));
         let max_fractions = self.max_fractions.map(NonZeroU32::get);
-        let chosen: Option<Box<dyn Strategy>> = self.strategy.as_deref().and_then(strategy);
+        let chosen = self.only.strategy();
         let question = Question {
             catalogue,
             terms: Terms { hosts: host_model, max_fractions, ..Terms::default() },
@@ -148,7 +148,7 @@ impl Run {
         if let Some(most) = max_fractions {
             assumptions.push(format!("a pod is over at most {most} VMs"));
         }
-        if let Some(name) = &self.strategy {
+        if let Some(name) = self.only.name() {
             assumptions.push(format!("only the strategy {name} was used; the best plans may be cheaper"));
         }
         Ok(report::build(Inputs {
@@ -198,11 +198,6 @@ fn limits_kept(
     }
 }
 
-fn known_strategy(name: &str) -> Result<String, String> {
-    let known: Vec<_> = strategies().iter().map(|strategy| strategy.name()).collect();
-    if known.contains(&name) { Ok(name.to_owned()) } else { Err(format!("known are {}", known.join(", "))) }
-}
-
 fn replay(
     input: &Input,
     catalogue: &Catalogue,
@@ -230,8 +225,4 @@ fn replay(
         vms_at_once: [replay.as_is.at_once, replay.split.at_once],
         refused: replay.refused,
     })
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(file, text).with_context(|| format!("write {}", file.display()))
 }

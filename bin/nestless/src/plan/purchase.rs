@@ -3,7 +3,7 @@
 use super::input::Input;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use nestless_model::placement::{Catalogue, Resources};
+use nestless_placement::{Catalogue, Resources};
 use nestless_plan::catalogue::{
     CatalogueError, Hosts, Offer, Reserve, ZONE, builtin, names, read_csv, read_toml,
 };

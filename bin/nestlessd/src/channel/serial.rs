@@ -1,7 +1,7 @@
 //! A virtio-serial port: the hypervisor listens on a unix socket, and the bytes that pass have no connections of their
 //! own; `support::serial_link` gives them some.
 
-use super::Entrance;
+use super::entrance::Entrance;
 use nestless_model::identity::VmName;
 use nestless_support::serial_link::SerialLink;
 use std::{path::PathBuf, time::Duration};

@@ -1,7 +1,7 @@
 //! TCP with mutual TLS: the last resort, for a host that shares nothing else with its VMs. The name in the agent's
 //! certificate is the VM's identity.
 
-use super::Entrance;
+use super::entrance::Entrance;
 use crate::config::Tls;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;

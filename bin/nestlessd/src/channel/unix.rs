@@ -1,6 +1,6 @@
 //! A unix socket of the VM's own, as hybrid vsock gives (Cloud Hypervisor, Firecracker, vhost-device-vsock).
 
-use super::Entrance;
+use super::entrance::Entrance;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
 use std::{os::unix::fs::PermissionsExt as _, path::Path};

@@ -1,6 +1,6 @@
 //! AF_VSOCK: the kernel vouches for the caller's context id.
 
-use super::Entrance;
+use super::entrance::Entrance;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
 use std::collections::BTreeMap;

@@ -2,12 +2,16 @@
 
 use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
-use nestless_host::vm::{RequestError, VmHandle};
-use nestless_model::{loopback::JoinWish, refusal::Reason};
+use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
+use nestless_model::{
+    attachment::{Granted, Reservation},
+    refusal::Reason,
+};
 use nestless_proto::{
     AttachRequest, AttachResponse, CapacityRequest, CapacityResponse, CheckRequest, CheckResponse,
     ConfirmRequest, ConfirmResponse, DetachRequest, DetachResponse, HelloRequest, HelloResponse, JoinRequest,
-    JoinResponse, ListRequest, ListResponse, ReportRequest, ReportResponse, guest_server::Guest,
+    JoinResponse, ListRequest, ListResponse, ReleaseAddressRequest, ReleaseAddressResponse, ReportRequest,
+    ReportResponse, ReserveAddressRequest, ReserveAddressResponse, guest_server::Guest,
 };
 use nestless_support::telemetry::TraceParent;
 use std::{sync::Arc, time::Instant};
@@ -52,6 +56,26 @@ impl GuestService {
     }
 }
 
+impl Caller<'_> {
+    /// A NIC, whatever for.
+    async fn attach(&self, order: Order) -> Result<Granted, Status> {
+        let (vm, trace) = (self.handle.vm(), &self.trace);
+        let (id, pod, wish) = (order.id.clone(), order.pod.clone(), order.wish.clone());
+        let began = Instant::now();
+        match self.handle.attach(order).await {
+            Ok(granted) => {
+                let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                Ok(granted)
+            }
+            Err(error) => {
+                info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
+                Err(status(error))
+            }
+        }
+    }
+}
+
 fn status(error: RequestError) -> Status {
     refusal(&error).into()
 }
@@ -70,51 +94,22 @@ impl Guest for GuestService {
             vm: vm.to_string(),
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             warm_pool: limits.warm_pool,
-            networks: self.host.shared.networks().map(|network| network.name.to_string()).collect(),
+            networks: self.host.pools.networks().map(|network| network.name.to_string()).collect(),
             default_network: limits.default_network.to_string(),
         }))
     }
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let order = input::attach_request(request.into_inner())?;
-        let (id, pod) = (order.id.clone(), order.pod.clone());
-        let began = Instant::now();
-        let result = caller.handle.attach(order).await;
-        let vm = caller.handle.vm();
-        match result {
-            Ok(granted) => {
-                let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                info!(%vm, %id, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.addresses, trace = caller.trace, "attached");
-                let network = self.host.shared.network(&granted.network);
-                Ok(Response::new(translate::attach_response(&granted, network)))
-            }
-            Err(error) => {
-                info!(%vm, %id, pod.namespace, pod.name, trace = caller.trace, "not attached: {error}");
-                Err(status(error))
-            }
-        }
+        let granted = caller.attach(input::attach_request(request.into_inner())?).await?;
+        let network = self.host.pools.network(&granted.network);
+        Ok(Response::new(translate::attach_response(&granted, network)))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let caller = self.caller(&request)?;
-        let order = input::join_request(request.into_inner())?;
-        let (id, pod) = (order.id.clone(), order.pod.clone());
-        let wish = order
-            .loopback
-            .clone()
-            .ok_or_else(|| Status::internal("a join without a group; this is a bug"))?;
-        let (vm, JoinWish { group, fraction, .. }) = (caller.handle.vm(), wish);
-        match caller.handle.attach(order).await {
-            Ok(granted) => {
-                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, trace = caller.trace, "joined");
-                Ok(Response::new(translate::join_response(&granted)))
-            }
-            Err(error) => {
-                info!(%vm, %id, %group, %fraction, pod.namespace, pod.name, trace = caller.trace, "not joined: {error}");
-                Err(status(error))
-            }
-        }
+        let granted = caller.attach(input::join_request(request.into_inner())?).await?;
+        Ok(Response::new(translate::join_response(&granted)))
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
@@ -132,6 +127,36 @@ impl Guest for GuestService {
         Ok(Response::new(DetachResponse { existed }))
     }
 
+    async fn reserve_address(
+        &self,
+        request: Request<ReserveAddressRequest>,
+    ) -> Result<Response<ReserveAddressResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let vm = caller.handle.vm();
+        match caller.handle.reserve(input::reserve(request.into_inner())?).await {
+            Ok(reservation) => {
+                let Reservation { network, address, .. } = &reservation;
+                info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                Ok(Response::new(translate::reservation(&reservation, self.host.pools.network(network))))
+            }
+            Err(error) => {
+                info!(%vm, trace = caller.trace, "not reserved: {error}");
+                Err(status(error))
+            }
+        }
+    }
+
+    async fn release_address(
+        &self,
+        request: Request<ReleaseAddressRequest>,
+    ) -> Result<Response<ReleaseAddressResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let (network, address) = input::release(request.into_inner())?;
+        let existed = caller.handle.unreserve(network, address).await.map_err(status)?;
+        info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        Ok(Response::new(ReleaseAddressResponse { existed }))
+    }
+
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = input::attachment_id(request.into_inner().attachment)?;
@@ -145,9 +170,7 @@ impl Guest for GuestService {
         let attachments = snapshot
             .nics
             .iter()
-            .filter_map(|(record, _)| {
-                translate::attachment(record, self.host.shared.network(&record.network))
-            })
+            .filter_map(|(record, _)| translate::attachment(record, self.host.pools.network(&record.network)))
             .collect();
         Ok(Response::new(ListResponse { attachments }))
     }
@@ -166,7 +189,7 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let asked = input::capacity(request.into_inner())?;
         let network = asked.unwrap_or_else(|| self.host.limits[caller.handle.vm()].default_network.clone());
-        if self.host.shared.network(&network).is_none() {
+        if self.host.pools.network(&network).is_none() {
             return Err(Refusal::new(
                 Reason::UnknownNetwork,
                 format!("there is no network {network} on this host"),
@@ -175,7 +198,7 @@ impl Guest for GuestService {
         }
         let vm = caller.handle.vm();
         let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
-        let free_addresses = self.host.shared.free_addresses(&network);
+        let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
             let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
             Some(Refusal::new(Reason::NoCapacity, text))

@@ -2,12 +2,12 @@
 //! nothing panics.
 
 use super::Refusal;
-use nestless_host::vm::AttachRequest;
+use nestless_host::vm::{AttachRequest, ReserveRequest};
 use nestless_model::{
-    address::AddressRequest,
-    attachment::PodRef,
+    address::{AddressRequest, Family, ReservationWish},
+    attachment::{PodRef, Wish},
     guard::RateLimit,
-    identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName},
+    identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName, RequestId},
     loopback::{GroupSize, JoinWish},
     refusal::Reason,
 };
@@ -40,14 +40,14 @@ pub fn attachment_id(id: Option<proto::AttachmentId>) -> Result<AttachmentId, Re
 /// # Errors
 /// With the field and what was expected.
 pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Refusal> {
-    let network = (!request.network.is_empty()).then(|| NetworkName::new(request.network)).transpose();
     let mac = (!request.mac.is_empty()).then(|| request.mac.parse::<Mac>()).transpose();
     let mac = mac.map_err(|e| invalid("mac", e))?;
     if let Some(mac) = mac {
         check_mac(mac)?;
     }
     nestless_model::address::check_requested(request.addresses.len()).map_err(|e| invalid("addresses", e))?;
-    let addresses = request.addresses.iter().map(|text| static_address(text)).collect::<Result<_, _>>()?;
+    let addresses =
+        request.addresses.iter().map(|text| static_address("addresses", text)).collect::<Result<_, _>>()?;
     let id = attachment_id(request.attachment)?;
     if id.interface.as_str() == ENDPOINT_INTERFACE {
         let why = format!("{ENDPOINT_INTERFACE} is the name of loopback endpoints; choose another");
@@ -56,9 +56,8 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
     Ok(AttachRequest {
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id,
-        network: network.map_err(|e| invalid("network", e))?,
-        addresses: AddressRequest { addresses, mac },
-        loopback: None,
+        network: network(request.network)?,
+        wish: Wish::Pod(AddressRequest { addresses, mac }),
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
         sandbox: text("sandbox", request.sandbox)?,
@@ -81,8 +80,7 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id: AttachmentId::of_endpoint(container),
         network: None,
-        addresses: AddressRequest::default(),
-        loopback: Some(wish),
+        wish: Wish::Endpoint(wish),
         egress: None,
         ingress: None,
         sandbox: text("sandbox", request.sandbox)?,
@@ -92,6 +90,33 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
 
 fn group_size(number: u32) -> Result<Option<GroupSize>, Refusal> {
     (number != 0).then(|| number.try_into()).transpose().map_err(|e| invalid("size", e))
+}
+
+/// Which address to keep.
+///
+/// # Errors
+/// With the field and what was expected.
+pub fn reserve(request: proto::ReserveAddressRequest) -> Result<ReserveRequest, Refusal> {
+    let any = if request.ipv6 { Family::V6 } else { Family::V4 };
+    let wish = if request.address.is_empty() {
+        ReservationWish::Any(any)
+    } else {
+        ReservationWish::This(static_address("address", &request.address)?)
+    };
+    Ok(ReserveRequest {
+        request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
+        network: network(request.network)?,
+        wish,
+    })
+}
+
+/// Which address to keep no more.
+///
+/// # Errors
+/// With the field and what was expected.
+pub fn release(request: proto::ReleaseAddressRequest) -> Result<(Option<NetworkName>, IpAddr), Refusal> {
+    RequestId::try_from(request.request_id).map_err(|e| invalid("request_id", e))?;
+    Ok((network(request.network)?, static_address("address", &request.address)?))
 }
 
 /// Which run of the VM calls, and the agent's version as text for people.
@@ -130,8 +155,7 @@ pub fn report(request: proto::ReportRequest) -> Result<BTreeSet<Mac>, Refusal> {
 /// # Errors
 /// With the field and what was expected.
 pub fn capacity(request: proto::CapacityRequest) -> Result<Option<NetworkName>, Refusal> {
-    let named = (!request.network.is_empty()).then(|| NetworkName::new(request.network));
-    named.transpose().map_err(|e| invalid("network", e))
+    network(request.network)
 }
 
 /// Which loopback group.
@@ -162,11 +186,16 @@ fn check_mac(mac: Mac) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn static_address(text: &str) -> Result<IpAddr, Refusal> {
+/// Empty: the VM's default.
+fn network(name: String) -> Result<Option<NetworkName>, Refusal> {
+    (!name.is_empty()).then(|| NetworkName::new(name)).transpose().map_err(|e| invalid("network", e))
+}
+
+fn static_address(field: &str, text: &str) -> Result<IpAddr, Refusal> {
     let address = text.split_once('/').map_or(text, |(address, _)| address);
     address.parse().map_err(|_| {
         let shown: String = text.chars().take(MAX_SHOWN).collect();
-        invalid("addresses", format!("{shown:?} is not an IP address"))
+        invalid(field, format!("{shown:?} is not an IP address"))
     })
 }
 
@@ -219,10 +248,9 @@ mod tests {
 
     #[test]
     fn a_pod_cannot_ask_for_an_address_that_may_be_someone_else_s() {
-        assert_eq!(
-            with_mac("02:00:5e:10:00:01").unwrap().addresses.mac.unwrap().to_string(),
-            "02:00:5e:10:00:01"
-        );
+        let mac = "02:00:5e:10:00:01";
+        let wish = Wish::Pod(AddressRequest { addresses: vec![], mac: Some(mac.parse().unwrap()) });
+        assert_eq!(with_mac(mac).unwrap().wish, wish);
         for (mac, why) in [
             ("4e:4c:00:01:00:05", "begins like the NICs' own addresses"),
             ("00:00:5e:00:01:07", "locally administered, such as 02:00:5e:10:00:01"),

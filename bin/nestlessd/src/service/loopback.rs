@@ -47,7 +47,7 @@ pub(super) async fn list(host: &Host) -> Result<ListGroupsResponse, Status> {
     let groups = endpoints(host).await?;
     let attached = attached(host)?;
     let groups = groups.iter().map(|(name, endpoints)| group(host, name, endpoints, &attached));
-    let strangers = host.ports.loopback().strangers().map_err(failed)?;
+    let strangers = host.host_ends.loopback().strangers().map_err(failed)?;
     Ok(ListGroupsResponse {
         groups: groups.collect::<Result<_, _>>()?,
         strangers: Some(wire_counters(&strangers)),
@@ -66,7 +66,7 @@ pub(super) async fn show(host: &Host, name: &GroupName) -> Result<ShowGroupRespo
         endpoints.iter().map(|e| (e.membership.place, e.membership.fraction.as_str())).collect();
     let mut flows = Vec::new();
     for id in ids(endpoints) {
-        let found = host.ports.loopback().flows(id).map_err(failed)?;
+        let found = host.host_ends.loopback().flows(id).map_err(failed)?;
         flows.extend(found.iter().map(|(tuple, flow)| wire_flow(tuple, flow, &names)));
     }
     let flow_count = u32::try_from(flows.len()).unwrap_or(u32::MAX);
@@ -96,7 +96,7 @@ pub(super) async fn reflector_hops(host: &Host, from: &Membership, kind: &str) -
     let groups = endpoints(host).await?;
     let endpoints = groups.get(&from.group).map(Vec::as_slice).unwrap_or_default();
     let group = group(host, &from.group, endpoints, &attached(host)?)?;
-    let flows = host.ports.loopback().flows(from.id).map_err(failed)?;
+    let flows = host.host_ends.loopback().flows(from.id).map_err(failed)?;
     let bound_to = |place: u32| {
         let between = |flow: &Flow| match flow.state {
             State::Bound { answerer, .. } => {
@@ -138,7 +138,7 @@ pub(super) async fn reflector_hops(host: &Host, from: &Membership, kind: &str) -
 
 /// Where the reflector hangs, of all groups.
 fn attached(host: &Host) -> Result<BTreeSet<(GroupId, Place)>, Status> {
-    let groups = host.ports.loopback().observe().map_err(failed)?;
+    let groups = host.host_ends.loopback().observe().map_err(failed)?;
     let places = groups.into_iter().flat_map(|group| {
         let attached = group.members.into_iter().filter(|member| member.attached);
         attached.map(move |member| (group.group, member.place))
@@ -152,7 +152,7 @@ fn group(
     endpoints: &[Endpoint],
     attached: &BTreeSet<(GroupId, Place)>,
 ) -> Result<Group, Status> {
-    let loopback = host.ports.loopback();
+    let loopback = host.host_ends.loopback();
     let mut counters = Counters::default();
     for id in ids(endpoints) {
         counters.add(&loopback.counters(id, None).map_err(failed)?);

@@ -47,6 +47,7 @@ impl OperatorService {
             spare: snapshot.capacity.spare,
             quarantined: snapshot.capacity.quarantined,
             warm_pool: limits.warm_pool,
+            reserved_addresses: u32::try_from(snapshot.reserved).unwrap_or(u32::MAX),
             nics: snapshot.nics.iter().map(|(record, phase)| self.nic_status(record, *phase)).collect(),
         }
     }
@@ -62,7 +63,7 @@ impl OperatorService {
             network: record.network.to_string(),
             attachment: served.map(|served| translate::wire_id(&served.id)),
             pod: served.map(|served| translate::wire_pod(&served.pod)),
-            addresses: record.held.addresses.iter().map(ToString::to_string).collect(),
+            addresses: record.purpose.addresses().iter().map(ToString::to_string).collect(),
             pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
             guard: self.counters(record),
             membership: record.membership().map(translate::wire_membership),
@@ -71,7 +72,7 @@ impl OperatorService {
 
     fn counters(&self, record: &NicRecord) -> Option<GuardCounters> {
         // A NIC that is just going has none; that is no failure of the status.
-        let counters = self.host.ports.counters(&record.nic.link_name()).ok()??;
+        let counters = self.host.host_ends.counters(&record.nic.link_name()).ok()??;
         Some(GuardCounters {
             passed: counters.passed,
             passed_bytes: counters.passed_bytes,
@@ -86,9 +87,9 @@ impl Operator for OperatorService {
         let mut vms = Vec::new();
         for (vm, handle) in &self.host.vms {
             let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
-            vms.push(self.vm_status(vm, handle.hypervisor(), &snapshot));
+            vms.push(self.vm_status(vm, handle.hypervisor().name, &snapshot));
         }
-        let networks = self.host.shared.networks().map(|network| NetworkStatus {
+        let networks = self.host.pools.networks().map(|network| NetworkStatus {
             name: network.name.to_string(),
             bridge: network.bridge.to_string(),
             uplink: match &network.uplink {
@@ -99,7 +100,7 @@ impl Operator for OperatorService {
             mtu_bytes: network.mtu.bytes(),
             subnets: self
                 .host
-                .shared
+                .pools
                 .subnets(&network.name)
                 .into_iter()
                 .map(|subnet| SubnetStatus {
@@ -140,7 +141,7 @@ impl Operator for OperatorService {
 
     async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {
         let (mut repairs, mut failures) = (Vec::new(), Vec::new());
-        match self.host.ports.fabric().up().await {
+        match self.host.host_ends.fabric().up().await {
             Ok(steps) => repairs.extend(steps.iter().map(|step| format!("fabric: {step}"))),
             Err(failure) => failures.push(format!("fabric: {:#}", anyhow::Error::new(failure))),
         }

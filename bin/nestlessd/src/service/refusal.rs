@@ -3,7 +3,7 @@
 use nestless_host::vm::RequestError;
 use nestless_model::{
     address::ClaimError,
-    attachment::{Refusal as Refused, StepFailure},
+    attachment::{AttachRefusal as Refused, StepFailure},
     loopback::JoinError,
     refusal::{Kind, Reason},
 };
@@ -64,11 +64,14 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Claim(claim) => match claim {
             ClaimError::Exhausted { .. } => Reason::NoFreeAddress,
             ClaimError::Restless { .. } => Reason::RateLimited,
-            ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } => Reason::AddressInUse,
-            ClaimError::MacInUse { .. } => Reason::MacInUse,
-            ClaimError::Reserved { .. } | ClaimError::Outside { .. } | ClaimError::TwoOfOneSubnet { .. } => {
-                Reason::Invalid
+            ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } | ClaimError::Reserved { .. } => {
+                Reason::AddressInUse
             }
+            ClaimError::MacInUse { .. } => Reason::MacInUse,
+            ClaimError::NotForPods { .. }
+            | ClaimError::Outside { .. }
+            | ClaimError::NoSubnet { .. }
+            | ClaimError::TwoOfOneSubnet { .. } => Reason::Invalid,
         },
         RequestError::Join(refused) => match refused {
             JoinError::Full { .. } => Reason::GroupFull,
@@ -78,11 +81,12 @@ fn reason(error: &RequestError) -> Reason {
         },
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,
-            Refused::NoCapacity { .. } => Reason::NoCapacity,
+            Refused::NoCapacity { .. } | Refused::ReservedEnough { .. } => Reason::NoCapacity,
+            Refused::AddressInUse { .. } => Reason::AddressInUse,
             Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,
             Refused::StepFailed { failure, .. } => match failure {
-                StepFailure::NoPort(_) => Reason::NoCapacity,
+                StepFailure::NoSlot(_) => Reason::NoCapacity,
                 StepFailure::VmDown(_) => Reason::VmNotReady,
                 StepFailure::UnplugTimeout(_) => Reason::NicTimeout,
                 StepFailure::Hypervisor(_) => Reason::Hypervisor,

@@ -55,20 +55,20 @@ fn is(record: &NicRecord, wanted: &str) -> bool {
     (!pod.name.is_empty() && (wanted == pod.name || wanted == format!("{}/{}", pod.namespace, pod.name)))
         || (wanted.len() >= 4 && served.id.container.as_str().starts_with(wanted))
         || wanted == served.id.container.as_str()
-        || record.held.ips().iter().any(|ip| ip.to_string() == wanted)
+        || record.purpose.ips().iter().any(|ip| ip.to_string() == wanted)
 }
 
 async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<Hop>, Status> {
-    let look = host
-        .ports
-        .look()
+    let fabric = host
+        .host_ends
+        .view()
         .await
         .map_err(|e| Status::internal(format!("look at the links: {:#}", anyhow::Error::new(e))))?;
     let served = record.attachment().ok_or_else(|| Status::internal("a NIC without a pod was traced"))?;
-    let network = host.shared.network(&record.network);
+    let network = host.pools.network(&record.network);
     let faults = handle.check(served.id.clone()).await.unwrap_or_else(|e| vec![e.to_string()]);
     let plugged = !faults.iter().any(|fault| fault.contains("plugged") || fault.contains("hypervisor"));
-    let namespace = handle.hypervisor() == "namespace";
+    let kind = handle.hypervisor();
     let link = record.nic.link_name();
     let mut hops = Vec::new();
     if let Some(membership) = record.membership() {
@@ -78,26 +78,24 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     hops.push(Hop {
         place: "pod".into(),
         device: served.id.interface.to_string(),
-        kind: if namespace { "veth" } else { "virtio-net" }.into(),
+        kind: kind.device.unwrap_or(kind.host_end).into(),
         detail: addressed,
         seen: served.confirmed,
     });
-    if !namespace {
+    if let Some(device) = kind.device {
         hops.push(Hop {
             place: "hypervisor".into(),
             device: record.nic.device_name(),
-            kind: "virtio-net".into(),
-            detail: format!("plugged into VM {} by {}", handle.vm(), handle.hypervisor()),
+            kind: device.into(),
+            detail: format!("plugged into VM {} by {}", handle.vm(), kind.name),
             seen: plugged,
         });
     }
     if let Some(membership) = record.membership() {
-        hops.extend(
-            loopback::reflector_hops(host, membership, if namespace { "veth" } else { "tap" }).await?,
-        );
+        hops.extend(loopback::reflector_hops(host, membership, kind.host_end).await?);
         return Ok(hops);
     }
-    let counters = host.ports.counters(&link).ok().flatten();
+    let counters = host.host_ends.counters(&link).ok().flatten();
     let guard = counters.map_or("no guard".to_owned(), |counters| {
         format!(
             "guard passed {}, dropped {}",
@@ -108,9 +106,9 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
     hops.push(Hop {
         place: "host".into(),
         device: link.to_string(),
-        kind: if namespace { "veth" } else { "tap" }.into(),
+        kind: kind.host_end.into(),
         detail: format!("{guard}; mtu {}", record.mtu.bytes()),
-        seen: look.link_is_joined(record.nic),
+        seen: fabric.is_enslaved(record.nic),
     });
     if let Some(network) = network {
         hops.push(Hop {
@@ -118,7 +116,7 @@ async fn hops(host: &Host, handle: &VmHandle, record: &NicRecord) -> Result<Vec<
             device: network.bridge.to_string(),
             kind: "bridge".into(),
             detail: format!("network {}; mtu {}", network.name, network.mtu.bytes()),
-            seen: look.bridge_is_up(&network.bridge),
+            seen: fabric.bridge_is_up(&network.bridge),
         });
         hops.extend(uplink(network));
     }
@@ -143,7 +141,7 @@ fn uplink(network: &Network) -> Option<Hop> {
 }
 
 fn addresses(record: &NicRecord) -> String {
-    record.held.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    record.purpose.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn at_pci(address: &str) -> String {

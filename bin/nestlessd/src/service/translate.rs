@@ -1,7 +1,7 @@
 //! From the model to the wire.
 
 use nestless_model::{
-    attachment::{Granted, NicRecord, PodRef},
+    attachment::{Granted, NicRecord, PodRef, Reservation},
     identity::AttachmentId,
     loopback::Membership,
     network::Network,
@@ -13,7 +13,7 @@ pub(super) fn attach_response(granted: &Granted, network: Option<&Network>) -> p
         nic_id: granted.nic.0,
         nic_mac: granted.nic_mac.to_string(),
         pod_mac: granted.pod_mac.to_string(),
-        addresses: granted.addresses.iter().map(ToString::to_string).collect(),
+        addresses: granted.purpose.addresses().iter().map(ToString::to_string).collect(),
         routes: network.map(default_routes).unwrap_or_default(),
         mtu_bytes: granted.mtu.bytes(),
         dns_servers: network.map(|n| n.dns.iter().map(ToString::to_string).collect()).unwrap_or_default(),
@@ -41,7 +41,23 @@ pub(super) fn join_response(granted: &Granted) -> proto::JoinResponse {
         nic_mac: granted.nic_mac.to_string(),
         mtu_bytes: granted.mtu.bytes(),
         warm: granted.warm,
-        membership: granted.loopback.as_ref().map(wire_membership),
+        membership: granted.purpose.membership().map(wire_membership),
+    }
+}
+
+pub(super) fn reservation(
+    reservation: &Reservation,
+    network: Option<&Network>,
+) -> proto::ReserveAddressResponse {
+    let address = reservation.address.addr();
+    let gateway = network.and_then(|network| {
+        let subnet = network.subnets.iter().find(|subnet| subnet.prefix.contains(&address))?;
+        network.gateway(subnet)
+    });
+    proto::ReserveAddressResponse {
+        address: reservation.address.to_string(),
+        gateway: gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        network: reservation.network.to_string(),
     }
 }
 

@@ -1,23 +1,14 @@
 //! Whoever calls the daemon.
 
-use hyper_util::rt::TokioIo;
 use nestless_proto::{
-    HelloRequest, StatusRequest, StatusResponse, guest_client::GuestClient, operator_client::OperatorClient,
+    HelloRequest, StatusRequest, StatusResponse, connection, guest_client::GuestClient,
+    operator_client::OperatorClient,
 };
 use std::path::Path;
-use tokio::net::UnixStream;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, transport::Channel};
 
 pub(crate) async fn unix(path: &Path) -> Channel {
-    let path = path.to_owned();
-    let connector = tower::service_fn(move |_| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://nestlessd").connect_with_connector(connector).await.unwrap()
+    connection::channel(path).await.unwrap()
 }
 
 /// Which VM the daemon takes the caller for.

@@ -1,5 +1,4 @@
 //! The real daemon in a network namespace of the test's own, with namespaces for VMs.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod authority;
 pub(crate) mod client;

@@ -1,7 +1,7 @@
 //! Restarts, upgrades, and links that come and go.
 
 use super::world::{World, ifindex, ip, link, rules};
-use crate::PinError;
+use crate::EbpfError;
 use crate::guard::{Guard, GuardError, LinkState, clsact, clsact::Hook, entry::entry, tables};
 use nestless_model::guard::GuardRules;
 use std::path::Path;
@@ -113,7 +113,7 @@ fn bad_rules_change_nothing() {
     assert!(matches!(guard.protect(&link("nl1"), &bad), Err(GuardError::Rules { .. })));
     let row = tables::entry(&guard.pinned(), index).unwrap().unwrap();
     assert_eq!(row, entry(&rules(), row.generation).unwrap());
-    assert!(matches!(guard.protect(&link("nl9"), &rules()), Err(GuardError::NoLink { .. })));
+    assert!(matches!(guard.protect(&link("nl9"), &rules()), Err(GuardError::Ebpf(EbpfError::NoLink { .. }))));
 }
 
 #[test]
@@ -136,7 +136,10 @@ fn an_ebpf_file_system_is_mounted_where_it_belongs_and_nowhere_else() {
     let _ = nix::mount::umount2("/sys/fs/bpf", nix::mount::MntFlags::MNT_DETACH);
     assert_eq!(std::fs::read_dir("/sys/fs/bpf").unwrap().count(), 0);
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(Guard::open(&dir.path().join("x")), Err(GuardError::Pins(PinError::FileSystem { .. }))));
+    assert!(matches!(
+        Guard::open(&dir.path().join("x")),
+        Err(GuardError::Ebpf(EbpfError::FileSystem { .. }))
+    ));
     let pins = Path::new("/sys/fs/bpf/nestless-test/instance");
     Guard::open(pins).unwrap().remove().unwrap();
     assert!(!pins.exists());

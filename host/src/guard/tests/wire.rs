@@ -21,9 +21,9 @@ fn mark() -> Vec<u8> {
 }
 
 /// A packet socket on one link.
-pub(crate) struct Port(OwnedFd);
+pub(crate) struct WireEnd(OwnedFd);
 
-impl Port {
+impl WireEnd {
     #[allow(unsafe_code, reason = "nix has no way to make a packet socket's address")]
     pub(crate) fn open(name: &str) -> Self {
         let all = Some(SockProtocol::EthAll);
@@ -92,7 +92,7 @@ fn only_what_the_rules_allow_arrives_and_the_rest_is_counted() {
     bridge();
     let guard = world.guard();
     guard.protect(&link("nl1"), &rules()).unwrap();
-    let (sender, receiver) = (Port::open("pod1"), Port::open("pod2"));
+    let (sender, receiver) = (WireEnd::open("pod1"), WireEnd::open("pod2"));
     let mut passed = 0;
     for (name, frame, reason) in cases() {
         let before = guard.counters(&link("nl1")).unwrap().unwrap();
@@ -124,7 +124,7 @@ fn a_closed_link_sends_nothing_and_still_receives() {
     let guard = world.guard();
     guard.close(&link("nl2")).unwrap();
     guard.protect(&link("nl1"), &rules()).unwrap();
-    let (first, second) = (Port::open("pod1"), Port::open("pod2"));
+    let (first, second) = (WireEnd::open("pod1"), WireEnd::open("pod2"));
     second.send(&ethernet([2, 0, 0, 0, 0, 2], 0x0800, &mark()[14..]));
     first.send(&mark());
     // The packet socket on pod2 sees only what arrives there, not what it sent itself.

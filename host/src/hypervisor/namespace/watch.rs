@@ -1,9 +1,6 @@
 //! Tells when the namespace comes and goes, and when a NIC does.
 
-use super::{
-    super::{VmEvent, directory_watch::DirectoryWatch},
-    nic_of,
-};
+use crate::hypervisor::{HypervisorEvent, alias::nic_of, directory_watch::DirectoryWatch};
 use nestless_model::identity::{NicId, VmName};
 use nestless_support::{
     netlink::{Link, LinkEvent, LinkMonitor, NetlinkError},
@@ -21,7 +18,7 @@ pub(super) fn start(
     path: PathBuf,
     vm: VmName,
     made: Arc<Mutex<BTreeSet<NicId>>>,
-    events: mpsc::Sender<VmEvent>,
+    events: mpsc::Sender<HypervisorEvent>,
 ) -> Result<AbortOnDropHandle<()>, NetlinkError> {
     let links = LinkMonitor::here()?;
     // The directory may come later, and that of a process (/proc/PID/ns) tells nothing: links that go still do.
@@ -41,7 +38,7 @@ struct Watch {
 
 impl Watch {
     /// Until nobody listens, or the links cannot be watched any more.
-    async fn run(mut self, events: mpsc::Sender<VmEvent>) {
+    async fn run(mut self, events: mpsc::Sender<HypervisorEvent>) {
         loop {
             for event in self.look() {
                 if events.send(event).await.is_err() {
@@ -62,7 +59,7 @@ impl Watch {
                 () = events.closed() => return,
             };
             if let Some(nic) = gone
-                && events.send(VmEvent::NicGone(nic)).await.is_err()
+                && events.send(HypervisorEvent::NicGone(nic)).await.is_err()
             {
                 return;
             }
@@ -76,14 +73,14 @@ impl Watch {
     }
 
     /// Compares the namespace with the one that was there. A path may be bound to another namespace in between.
-    fn look(&mut self) -> Vec<VmEvent> {
+    fn look(&mut self) -> Vec<HypervisorEvent> {
         let found = identify(&self.path);
         let before = std::mem::replace(&mut self.current, found);
         match (before, found) {
             (before, found) if before == found => Vec::new(),
-            (Some(_), Some(_)) => vec![VmEvent::Down, VmEvent::Up],
-            (Some(_), None) => vec![VmEvent::Down],
-            (None, _) => vec![VmEvent::Up],
+            (Some(_), Some(_)) => vec![HypervisorEvent::Down, HypervisorEvent::Up],
+            (Some(_), None) => vec![HypervisorEvent::Down],
+            (None, _) => vec![HypervisorEvent::Up],
         }
     }
 }

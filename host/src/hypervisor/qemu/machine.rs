@@ -4,9 +4,9 @@
 //! not which bus takes hot-plug. The object model shows both, and hot-pluggable buses by their handler.
 //!
 //! A device says the same of itself for as long as it exists, so each is asked once: a plug costs the two lists of devices,
-//! not five commands for every port. QEMU refuses a place that is taken all the same, and then everything is asked anew.
+//! not five commands for every root port. QEMU refuses a slot that is taken all the same, and then everything is asked anew.
 
-use super::places::{Bus, BusKind, Layout};
+use super::slots::{Bus, BusKind, Layout};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nestless_model::identity::NicId;
 use nestless_support::qmp::{QmpClient, QmpError, schema};
@@ -27,7 +27,7 @@ type Properties = Vec<schema::ObjectPropertyInfo>;
 
 /// QOM path and type.
 type Device = (String, String);
-/// QOM path of the bus, and slot.
+/// QOM path of the bus, and number of the slot.
 type Seat = (String, u8);
 
 /// The bus that a device opens, and where it sits itself.
@@ -119,7 +119,7 @@ async fn examine(client: &QmpClient, device: Device) -> Result<(Device, Found), 
 /// The bus that a device opens, if it takes NICs.
 async fn bus_of(client: &QmpClient, path: &str, kind: &str) -> Result<Option<Bus>, QmpError> {
     let kind = match kind {
-        "pcie-root-port" | "ioh3420" | "xio3130-downstream" => BusKind::Port,
+        "pcie-root-port" | "ioh3420" | "xio3130-downstream" => BusKind::ExpressPort,
         "pcie-pci-bridge" | "pci-bridge" => BusKind::Bridge,
         _ => return Ok(None),
     };

@@ -1,10 +1,13 @@
 //! Plugging, and taking back what a refused plug has left.
 
 use super::{
-    super::{HypervisorError, NicSpec, config::VectorLimits},
-    MAX_QUEUES, Machine, Qemu, descriptor_names, effect, effect_if_any, netdev_name,
-    places::{Layout, Place},
+    command::{MAX_QUEUES, descriptor_names, effect, effect_if_any, netdev_name},
+    config::VectorLimits,
+    machine::Machine,
+    slots::{Layout, Slot},
+    vm::Qemu,
 };
+use crate::hypervisor::{HypervisorError, NicSpec};
 use nestless_model::identity::{Mtu, NicId};
 use nestless_support::{
     crash_point,
@@ -14,8 +17,8 @@ use nestless_support::{
 use serde_json::{Map, Value, json};
 use std::os::fd::OwnedFd;
 
-/// How often another client may take the place that was chosen before it counts as a refusal.
-const PLACE_ATTEMPTS: usize = 3;
+/// How often another client may take the slot that was chosen before it counts as a refusal.
+const SLOT_ATTEMPTS: usize = 3;
 
 /// A plug that QEMU was not even asked for, or that failed beside QMP.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +45,8 @@ impl Qemu {
         if layout.nics().contains(&nic) {
             return Err(refused(nic)(PlugError::Present));
         }
-        if layout.free_places().next().is_none() {
-            return Err(HypervisorError::NoPort { nic });
+        if layout.free_slots().next().is_none() {
+            return Err(HypervisorError::NoSlot { nic });
         }
         let vhost = tap::open_vhost(spec.queues).map_err(|error| refused(nic)(PlugError::Vhost(error)))?;
         let plugged = match attach_back_end(client, nic, queues, vhost).await {
@@ -78,11 +81,11 @@ impl Qemu {
         let nic = spec.nic;
         let mut attempt = 1;
         loop {
-            let place = layout.free_places().next().ok_or(HypervisorError::NoPort { nic })?;
+            let slot = layout.free_slots().next().ok_or(HypervisorError::NoSlot { nic })?;
             let vectors = vectors(self.vectors, layout.nics().len(), spec.queues);
-            match effect(machine.client(), &device_add(spec, &place, vectors)).await {
+            match effect(machine.client(), &device_add(spec, &slot, vectors)).await {
                 Ok(_) => return Ok(()),
-                Err(error) if attempt < PLACE_ATTEMPTS && is_taken(&error) => attempt += 1,
+                Err(error) if attempt < SLOT_ATTEMPTS && is_taken(&error) => attempt += 1,
                 Err(error) => return Err(self.failure(error, refused(nic))),
             }
             machine.forget();
@@ -135,13 +138,13 @@ async fn remove_back_end(client: &QmpClient, nic: NicId) -> Result<(), QmpError>
     Ok(())
 }
 
-fn device_add(spec: &NicSpec, place: &Place, vectors: Option<u16>) -> schema::device_add {
+fn device_add(spec: &NicSpec, slot: &Slot, vectors: Option<u16>) -> schema::device_add {
     let mut arguments = Map::new();
     let mut set = |name: &str, value: Value| arguments.insert(name.to_owned(), value);
     set("netdev", json!(netdev_name(spec.nic)));
     set("mac", json!(spec.mac.to_string()));
     // QEMU reads it as hexadecimal (set_pci_devfn in hw/core/qdev-properties-system.c).
-    set("addr", json!(format!("{:x}", place.slot)));
+    set("addr", json!(format!("{:x}", slot.number)));
     // Modern only: a legacy device asks for I/O ports, which run out after about ten.
     set("disable-legacy", json!("on"));
     // No boot ROM: the firmware would load one for each NIC.
@@ -157,7 +160,7 @@ fn device_add(spec: &NicSpec, place: &Place, vectors: Option<u16>) -> schema::de
     schema::device_add {
         driver: "virtio-net-pci".into(),
         id: Some(spec.nic.device_name()),
-        bus: Some(place.bus.clone()),
+        bus: Some(slot.bus.clone()),
         arguments,
     }
 }

@@ -4,10 +4,8 @@
 //! absent --socket appears, greeting--> connected (Up) --connection lost--> absent (Down)
 //! ```
 
-use super::{
-    super::{HypervisorError, VmEvent, directory_watch::DirectoryWatch},
-    machine::Machine,
-};
+use super::machine::Machine;
+use crate::hypervisor::{HypervisorError, HypervisorEvent, directory_watch::DirectoryWatch};
 use nestless_model::identity::NicId;
 use nestless_support::qmp::{self, Event, QmpClient, QmpError};
 use std::{
@@ -38,7 +36,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn keep(path: PathBuf, events: mpsc::Sender<VmEvent>) -> Self {
+    pub(super) fn keep(path: PathBuf, events: mpsc::Sender<HypervisorEvent>) -> Self {
         let (current, connection) = watch::channel(Connection::Untried);
         let task = tokio::spawn(run(path.clone(), current, events));
         Self { path, connection, _task: AbortOnDropHandle::new(task) }
@@ -69,18 +67,18 @@ impl Session {
 }
 
 /// Ends with the session; without a receiver of events the connection is still kept.
-async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Sender<VmEvent>) {
+async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Sender<HypervisorEvent>) {
     loop {
         let client = connect(&path, &current).await;
         let mut received = client.events();
         current.send_replace(Connection::Live(Arc::new(Machine::new(client))));
         tracing::info!(socket = %path.display(), "QEMU answers");
-        let _ = events.send(VmEvent::Up).await;
+        let _ = events.send(HypervisorEvent::Up).await;
         loop {
             let event = match received.recv().await {
                 Ok(event) => translate(&event),
                 // Some were lost: whoever acts on events must look again.
-                Err(RecvError::Lagged(_)) => Some(VmEvent::Up),
+                Err(RecvError::Lagged(_)) => Some(HypervisorEvent::Up),
                 Err(RecvError::Closed) => break,
             };
             if let Some(event) = event {
@@ -89,7 +87,7 @@ async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Se
         }
         current.send_replace(Connection::Absent);
         tracing::info!(socket = %path.display(), "QEMU is gone");
-        let _ = events.send(VmEvent::Down).await;
+        let _ = events.send(HypervisorEvent::Down).await;
     }
 }
 
@@ -119,10 +117,10 @@ async fn connect(path: &Path, current: &watch::Sender<Connection>) -> QmpClient 
     }
 }
 
-fn translate(event: &Event) -> Option<VmEvent> {
+fn translate(event: &Event) -> Option<HypervisorEvent> {
     match event.name.as_str() {
-        "RESET" => Some(VmEvent::Reset),
-        "DEVICE_DELETED" => device(event).map(VmEvent::NicGone),
+        "RESET" => Some(HypervisorEvent::Reset),
+        "DEVICE_DELETED" => device(event).map(HypervisorEvent::NicGone),
         // SHUTDOWN is none: QEMU ends the connection when it exits, and with -no-shutdown it keeps the NICs.
         _ => None,
     }

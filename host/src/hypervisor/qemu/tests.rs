@@ -1,11 +1,16 @@
 //! The sequence of commands, against a QEMU that is scripted and keeps a record.
 
 use super::*;
-use crate::hypervisor::VmEvent;
-use nestless_model::identity::{Mac, Mtu};
+use crate::hypervisor::{
+    BackEnd as _, Connected, Hypervisor as _, HypervisorError, HypervisorEvent, NicSpec,
+};
+use nestless_model::identity::{Mac, Mtu, NicId, VmName};
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex as StdMutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -37,7 +42,7 @@ enum Misbehaviour {
 struct Scripted {
     _dir: tempfile::TempDir,
     socket: std::path::PathBuf,
-    record: Arc<StdMutex<Vec<String>>>,
+    record: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
@@ -55,10 +60,10 @@ impl Scripted {
         Self { _dir: dir, socket, record }
     }
 
-    async fn connect(&self) -> Connected {
-        let mut connected =
-            Qemu::connect(QemuConfig { qmp: self.socket.clone(), vectors: VectorLimits::default() });
-        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+    async fn connect(&self) -> Connected<Qemu> {
+        let config = QemuConfig { qmp: self.socket.clone(), vectors: VectorLimits::default() };
+        let mut connected = QemuBackEnd.connect(&VmName::new("vm").unwrap(), &config).unwrap();
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::Up));
         connected
     }
 
@@ -68,7 +73,7 @@ impl Scripted {
     }
 }
 
-async fn serve(socket: UnixStream, script: &[Misbehaviour], record: &StdMutex<Vec<String>>) {
+async fn serve(socket: UnixStream, script: &[Misbehaviour], record: &Mutex<Vec<String>>) {
     let mut socket = BufReader::new(socket);
     socket.write_all(GREETING.as_bytes()).await.unwrap();
     let mut line = String::new();
@@ -119,7 +124,7 @@ fn spec() -> NicSpec {
     NicSpec { nic: NicId(1), mac: Mac::of_nic(1, NicId(1)), mtu: Mtu::default(), queues: 1 }
 }
 
-async fn plug(connected: &Connected) -> Result<(), HypervisorError> {
+async fn plug(connected: &Connected<Qemu>) -> Result<(), HypervisorError> {
     let end = connected.hypervisor.create_host_end(&spec()).await.unwrap();
     connected.hypervisor.plug(&spec(), end).await
 }
@@ -181,8 +186,8 @@ fn a_connection_lost_half_way_is_a_vm_that_is_down() {
         let mut connected = qemu.connect().await;
         assert!(matches!(plug(&connected).await, Err(HypervisorError::Down { .. })));
         // Told in order, and connected again at once.
-        assert_eq!(connected.events.recv().await, Some(VmEvent::Down));
-        assert_eq!(connected.events.recv().await, Some(VmEvent::Up));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::Down));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::Up));
     });
 }
 
@@ -197,7 +202,7 @@ fn an_answer_of_the_guest_that_comes_before_qemus_is_not_missed() {
             qemu.effects(),
             "device_del {\"id\":\"nestless-1\"}\nnetdev_del {\"id\":\"nestless-1-net\"}"
         );
-        assert_eq!(connected.events.recv().await, Some(VmEvent::NicGone(NicId(1))));
+        assert_eq!(connected.events.recv().await, Some(HypervisorEvent::NicGone(NicId(1))));
     });
 }
 

@@ -1,6 +1,12 @@
 //! Unplugging: ask, wait for the guest, then remove what stands behind the device.
 
-use super::{super::HypervisorError, Machine, Qemu, effect, effect_if_any, netdev_name, session::device};
+use super::{
+    command::{effect, effect_if_any, netdev_name},
+    machine::Machine,
+    session::device,
+    vm::Qemu,
+};
+use crate::hypervisor::HypervisorError;
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::{
     qmp::{Event, QmpError, schema},

@@ -6,7 +6,7 @@ use super::{
     site::{Site, group},
 };
 use crate::{
-    PinError,
+    EbpfError,
     guard::tests::world::{World, ifindex, ip, link},
 };
 use aya::maps::MapData;
@@ -61,7 +61,7 @@ fn all_places_are_taken_and_given_back_and_a_missing_link_changes_nothing() {
     }
     let before = site.loopback.observe().unwrap();
     let nobody = site.loopback.join(group(2), Place::new(0).unwrap(), &link("nl99")).unwrap_err();
-    assert!(matches!(nobody, LoopbackError::NoLink { .. }), "{nobody}");
+    assert!(matches!(nobody, LoopbackError::Ebpf(EbpfError::NoLink { .. })), "{nobody}");
     assert_eq!(site.loopback.observe().unwrap(), before);
     // A full group takes one in when another has left, and when a link has gone.
     site.loopback.leave(one, Place::new(7).unwrap()).unwrap();
@@ -242,7 +242,7 @@ fn a_place_without_an_ebpf_file_system_is_named() {
     let world = World::enter();
     let dir = tempfile::tempdir().unwrap();
     let error = Loopback::open(&dir.path().join("pins")).unwrap_err();
-    assert!(matches!(error, LoopbackError::Pins(PinError::FileSystem { .. })), "{error}");
+    assert!(matches!(error, LoopbackError::Ebpf(EbpfError::FileSystem { .. })), "{error}");
     let words = error.to_string();
     assert!(words.contains("eBPF file system") && words.contains("mount -t bpf"), "{words}");
     drop(world);

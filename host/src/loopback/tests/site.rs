@@ -2,7 +2,7 @@
 
 use super::super::{Counters, GroupId, Loopback, inject::Injector, tables};
 use crate::guard::tests::{
-    wire::Port,
+    wire::WireEnd,
     world::{World, ifindex, ip, link},
 };
 use nestless_model::{identity::LinkName, loopback::Place};
@@ -13,7 +13,7 @@ const MARK: [u8; 14] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x
 
 pub(super) struct Site {
     pub(super) loopback: Loopback,
-    ends: Vec<Port>,
+    ends: Vec<WireEnd>,
     indexes: Vec<u32>,
     injector: Injector,
     marks: Cell<u64>,
@@ -29,7 +29,7 @@ impl Site {
             ip(&format!("link set nl{n} up"));
             ip(&format!("link set fr{n} up"));
         }
-        let ends = (0..count).map(|n| Port::open(&format!("fr{n}"))).collect();
+        let ends = (0..count).map(|n| WireEnd::open(&format!("fr{n}"))).collect();
         let indexes = (0..count).map(|n| ifindex(&format!("nl{n}"))).collect();
         let (loopback, injector) = (Loopback::open(&world.pins).unwrap(), Injector::open().unwrap());
         Self { loopback, ends, indexes, injector, marks: Cell::default(), world }

@@ -1,11 +1,14 @@
-//! A hypervisor and ports that do nothing but write down what they are asked, in one common record.
+//! A hypervisor and host ends that do nothing but write down what they are asked, in one common record.
 
 use crate::{
-    hypervisor::{Connected, HostEnd, Hypervisor, HypervisorError, NicSpec, Observation, VmEvent, VmState},
-    vm::{HostEndSeen, PortError, Ports},
+    hypervisor::{
+        Connected, Hypervisor, HypervisorError, HypervisorEvent, Kind, NicSpec, Observation, VmHypervisor,
+    },
+    vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
 use nestless_model::{
+    attachment::VmState,
     guard::GuardRules,
     identity::{LinkName, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
@@ -34,9 +37,9 @@ pub(super) struct World {
 pub(super) struct Fake(pub(super) Arc<Mutex<World>>);
 
 impl Fake {
-    pub(super) fn connect(&self) -> (Connected, mpsc::Sender<VmEvent>) {
+    pub(super) fn connect(&self) -> (Connected<Box<dyn VmHypervisor>>, mpsc::Sender<HypervisorEvent>) {
         let (sender, events) = mpsc::channel(8);
-        (Connected { hypervisor: Box::new(self.clone()), events }, sender)
+        (Connected { hypervisor: self.clone(), events }.erased(), sender)
     }
 
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
@@ -62,11 +65,10 @@ impl Fake {
 
 #[async_trait]
 impl Hypervisor for Fake {
-    fn kind(&self) -> &'static str {
-        "fake"
-    }
+    const KIND: &'static Kind = &Kind { name: "fake", host_end: "fake", device: None, max_queues: 1 };
+    type HostEnd = LinkName;
 
-    async fn create_host_end(&self, spec: &NicSpec) -> Result<HostEnd, HypervisorError> {
+    async fn create_host_end(&self, spec: &NicSpec) -> Result<LinkName, HypervisorError> {
         let (nic, link) = (spec.nic, spec.nic.link_name());
         self.call(format!("create {link} mac {} mtu {}", spec.mac, spec.mtu.bytes()), |world| {
             world.links.insert(nic, HostEndSeen { up: true, ..HostEndSeen::default() });
@@ -76,12 +78,12 @@ impl Hypervisor for Fake {
             link: link.clone(),
             source: source.into(),
         })?;
-        Ok(HostEnd { link, queues: vec![] })
+        Ok(link)
     }
 
-    async fn plug(&self, spec: &NicSpec, end: HostEnd) -> Result<(), HypervisorError> {
+    async fn plug(&self, spec: &NicSpec, link: LinkName) -> Result<(), HypervisorError> {
         let nic = spec.nic;
-        self.call(format!("plug {} on {}", nic.device_name(), end.link), |world| {
+        self.call(format!("plug {} on {link}", nic.device_name()), |world| {
             world.devices.insert(nic);
         })
         .map_err(|source| HypervisorError::Plug { nic, source: source.into() })
@@ -99,7 +101,7 @@ impl Hypervisor for Fake {
         let (seen, gate) = self.with(|world| {
             let state = if world.down { VmState::Down } else { VmState::Running };
             let nics = world.devices.clone();
-            let seen = Observation { state, nics, halves: BTreeSet::new(), capacity: Some(31) };
+            let seen = Observation { state, nics, halves: BTreeSet::new(), slots: Some(31) };
             world.calls.extend(world.gate.is_some().then(|| "look".to_owned()));
             (seen, world.gate.clone())
         });
@@ -110,61 +112,60 @@ impl Hypervisor for Fake {
     }
 }
 
-fn port_error(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> PortError {
+fn failed(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> HostEndError {
     let object = object.to_string();
-    move |source| PortError { operation, object, source: source.into() }
+    move |source| HostEndError { operation, object, source: source.into() }
 }
 
 #[async_trait]
-impl Ports for Fake {
-    async fn close(&self, link: &LinkName) -> Result<(), PortError> {
-        self.call(format!("close guard of {link}"), |world| guard(world, link))
-            .map_err(port_error("guard", link))
+impl HostEnds for Fake {
+    async fn close(&self, link: &LinkName) -> Result<(), HostEndError> {
+        self.call(format!("close guard of {link}"), |world| guard(world, link)).map_err(failed("guard", link))
     }
 
-    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), PortError> {
+    async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), HostEndError> {
         let call = format!("open guard of {link} for {} {:?}", rules.mac, rules.addresses);
-        self.call(call, |world| guard(world, link)).map_err(port_error("guard", link))
+        self.call(call, |world| guard(world, link)).map_err(failed("guard", link))
     }
 
-    async fn join(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), PortError> {
+    async fn enslave(&self, vm: &VmName, nic: NicId, network: &NetworkName) -> Result<(), HostEndError> {
         let link = nic.link_name();
         self.call(format!("join {link} of {vm} to {network}"), |world| {
-            if let Some(port) = world.links.get_mut(&nic) {
-                port.bridge = Some("br0".to_owned());
+            if let Some(end) = world.links.get_mut(&nic) {
+                end.bridge = Some("br0".to_owned());
             }
         })
-        .map_err(port_error("bridge port", &link))
+        .map_err(failed("bridge port", &link))
     }
 
-    async fn isolate(&self, vm: &VmName, nic: NicId, _: Mtu) -> Result<(), PortError> {
+    async fn isolate(&self, vm: &VmName, nic: NicId, _: Mtu) -> Result<(), HostEndError> {
         let link = nic.link_name();
         self.call(format!("isolate {link} of {vm}"), |world| {
-            if let Some(port) = world.links.get_mut(&nic) {
-                port.bridge = None;
+            if let Some(end) = world.links.get_mut(&nic) {
+                end.bridge = None;
             }
         })
-        .map_err(port_error("bridge port", &link))
+        .map_err(failed("bridge port", &link))
     }
 
-    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), PortError> {
+    async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), HostEndError> {
         let Membership { group, fraction, place, .. } = membership;
         self.call(format!("join {link} to {group} as {fraction} at {place}"), |world| {
-            if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
+            if let Some(end) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic))
             {
-                (port.guarded, port.reflected) = (false, true);
+                (end.guarded, end.reflected) = (false, true);
             }
         })
-        .map_err(port_error("loopback group", link))
+        .map_err(failed("loopback group", link))
     }
 
-    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, PortError> {
+    async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError> {
         Ok(self.with(|world| world.links.clone()))
     }
 }
 
 fn guard(world: &mut World, link: &LinkName) {
-    if let Some(port) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
-        (port.guarded, port.reflected) = (true, false);
+    if let Some(end) = NicId::from_link_name(link.as_str()).and_then(|nic| world.links.get_mut(&nic)) {
+        (end.guarded, end.reflected) = (true, false);
     }
 }

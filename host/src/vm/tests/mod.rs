@@ -2,12 +2,12 @@
 
 mod fakes;
 
-use super::{AttachRequest, RequestError, Shared, VmConfig, VmHandle, spawn};
-use crate::{hypervisor::VmEvent, ledger::Ledger};
+use super::{AttachRequest, Pools, RequestError, ReserveRequest, VmConfig, VmHandle, spawn};
+use crate::{hypervisor::HypervisorEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
-    address::AddressRequest,
-    attachment::{Limits, PodRef, Refusal},
+    address::{AddressRequest, Family, ReservationWish},
+    attachment::{AttachRefusal, Limits, PodRef, Wish},
     identity::{AttachmentId, Mtu},
     loopback::{JoinError, JoinWish},
     network::{Network, Subnet, Uplink},
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 struct Daemon {
     handle: VmHandle,
-    events: mpsc::Sender<VmEvent>,
+    events: mpsc::Sender<HypervisorEvent>,
     task: tokio::task::JoinHandle<Result<(), crate::ledger::LedgerError>>,
 }
 
@@ -48,7 +48,7 @@ async fn start(folder: &Path, fake: &Fake, warm_pool: u32) -> Daemon {
 async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network) -> Daemon {
     let ledger = Ledger::open(&folder.join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Arc::new(Shared::new(ledger, 1, vec![network], Default::default(), &contents));
+    let pools = Arc::new(Pools::new(ledger, 1, vec![network], Default::default(), &contents));
     let limits = Limits {
         nic_limit: 4,
         warm_pool,
@@ -58,9 +58,8 @@ async fn start_with(folder: &Path, fake: &Fake, warm_pool: u32, network: Network
     };
     let (connected, events) = fake.connect();
     let config = VmConfig { name: "vm1".parse().unwrap(), limits, queues: 1 };
-    let boot = contents.boots.first().map(|(_, boot)| boot.clone());
-    let (handle, looked, task) =
-        spawn(config, connected, Arc::new(fake.clone()), shared, contents.nics, boot);
+    let remembered = contents.by_vm().remove(&config.name).unwrap_or_default();
+    let (handle, looked, task) = spawn(config, connected, Arc::new(fake.clone()), pools, remembered);
     looked.await.unwrap();
     Daemon { handle, events, task }
 }
@@ -85,8 +84,7 @@ fn request(n: u32) -> AttachRequest {
         request: format!("r{n}").parse().unwrap(),
         id: interface(n),
         network: None,
-        addresses: AddressRequest::default(),
-        loopback: None,
+        wish: Wish::Pod(AddressRequest::default()),
         egress: None,
         ingress: None,
         sandbox: format!("/run/netns/c{n}"),
@@ -100,7 +98,7 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
     let daemon = start(folder.path(), &fake, 0).await;
     daemon.hello().await;
     let granted = daemon.handle.attach(request(1)).await.unwrap();
-    assert_eq!(granted.addresses[0].to_string(), "10.1.0.2/29");
+    assert_eq!(granted.purpose.addresses()[0].to_string(), "10.1.0.2/29");
     insta::assert_snapshot!(fake.calls(), @r"
     create nl1 mac 4e:4c:00:01:00:01 mtu 1500
     open guard of nl1 for 4e:4c:00:01:00:01 [10.1.0.2]
@@ -121,7 +119,7 @@ async fn guard_before_port_before_plug_and_the_reverse_at_the_end() {
 fn endpoint(n: u32) -> AttachRequest {
     let wish =
         JoinWish { group: "shop".parse().unwrap(), fraction: format!("f{n}").parse().unwrap(), size: None };
-    AttachRequest { loopback: Some(wish), ..request(n) }
+    AttachRequest { wish: Wish::Endpoint(wish), ..request(n) }
 }
 
 #[tokio::test]
@@ -131,9 +129,10 @@ async fn an_endpoint_keeps_its_place_over_a_restart() {
     daemon.hello().await;
     daemon.handle.attach(endpoint(1)).await.unwrap();
     let granted = daemon.handle.attach(endpoint(2)).await.unwrap();
-    assert_eq!((granted.addresses.len(), granted.loopback.unwrap().place.number()), (0, 1));
+    let purpose = granted.purpose;
+    assert_eq!((purpose.addresses().len(), purpose.membership().unwrap().place.number()), (0, 1));
     daemon.handle.confirm(interface(2), String::new()).await.unwrap();
-    let double = AttachRequest { loopback: endpoint(2).loopback, ..request(3) };
+    let double = AttachRequest { wish: endpoint(2).wish, ..request(3) };
     let refused = daemon.handle.attach(double).await.unwrap_err();
     assert!(matches!(refused, RequestError::Join(JoinError::Taken { .. })), "{refused}");
     assert!(daemon.handle.detach(interface(1)).await.unwrap());
@@ -153,7 +152,7 @@ async fn an_endpoint_keeps_its_place_over_a_restart() {
     let daemon = start(folder.path(), &fake, 0).await;
     assert!(daemon.handle.check(interface(2)).await.unwrap().is_empty());
     let granted = daemon.handle.attach(endpoint(3)).await.unwrap();
-    assert_eq!(granted.loopback.unwrap().place.number(), 0);
+    assert_eq!(granted.purpose.membership().unwrap().place.number(), 0);
     daemon.stop().await;
     insta::assert_snapshot!(fake.calls(), @r"
     join nl2 to shop as f2 at 1
@@ -178,7 +177,7 @@ async fn a_restart_keeps_what_was_promised_and_changes_nothing_but_the_guard() {
     let other = AttachRequest { request: "other".parse().unwrap(), ..request(1) };
     let refused = daemon.handle.attach(other).await.unwrap_err();
     assert!(
-        matches!(refused, RequestError::Refused { refusal: Refusal::AlreadyAttached { .. }, .. }),
+        matches!(refused, RequestError::Refused { refusal: AttachRefusal::AlreadyAttached { .. }, .. }),
         "{refused}"
     );
     daemon.stop().await;
@@ -216,7 +215,7 @@ async fn a_refused_plug_is_undone_and_its_address_rests() {
     );
     fake.with(|world| world.failing = None);
     let granted = daemon.handle.attach(request(2)).await.unwrap();
-    assert_eq!(granted.addresses[0].to_string(), "10.1.0.3/29", "the first address rests");
+    assert_eq!(granted.purpose.addresses()[0].to_string(), "10.1.0.3/29", "the first address rests");
     daemon.stop().await;
     assert_eq!(fake.with(|world| world.links.len()), 1);
 }
@@ -232,10 +231,10 @@ async fn a_vm_that_dies_takes_its_nics_and_leaves_nothing_in_the_ledger() {
         world.devices.clear();
         world.links.clear();
     });
-    daemon.events.send(VmEvent::Down).await.unwrap();
+    daemon.events.send(HypervisorEvent::Down).await.unwrap();
     daemon.handle.reconcile().await.unwrap();
     let refused = daemon.handle.attach(request(2)).await.unwrap_err();
-    assert!(matches!(refused, RequestError::Refused { refusal: Refusal::VmDown, .. }), "{refused}");
+    assert!(matches!(refused, RequestError::Refused { refusal: AttachRefusal::VmDown, .. }), "{refused}");
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     assert!(ledger.read().unwrap().nics.is_empty());
@@ -267,7 +266,7 @@ async fn a_check_is_not_answered_by_a_look_that_began_before_it() {
     daemon.hello().await;
     let gate = Arc::new(tokio::sync::Notify::new());
     fake.with(|world| world.gate = Some(Arc::clone(&gate)));
-    daemon.events.send(VmEvent::Up).await.unwrap();
+    daemon.events.send(HypervisorEvent::Up).await.unwrap();
     while !fake.with(|world| world.calls.contains(&"look".to_owned())) {
         tokio::task::yield_now().await;
     }
@@ -341,17 +340,50 @@ async fn a_vm_that_is_configured_no_more_keeps_its_addresses_until_it_ends() {
     daemon.stop().await;
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let contents = ledger.read().unwrap();
-    let shared = Shared::new(ledger, 1, vec![network()], Default::default(), &contents);
-    let left = shared.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
+    let pools = Pools::new(ledger, 1, vec![network()], Default::default(), &contents);
+    let left = pools.settle_departed(contents.nics.clone(), |_| true).await.unwrap();
     assert_eq!(left, contents.nics);
-    let in_use = |shared: &Shared| shared.subnets(&"pods".parse().unwrap())[0].count;
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (1, 0));
-    assert_eq!(shared.settle_departed(left, |_| false).await.unwrap(), []);
-    assert_eq!((in_use(&shared).in_use, in_use(&shared).cooling), (0, 1));
-    drop(shared);
+    let in_use = |pools: &Pools| pools.subnets(&"pods".parse().unwrap())[0].count;
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (1, 0));
+    assert_eq!(pools.settle_departed(left, |_| false).await.unwrap(), []);
+    assert_eq!((in_use(&pools).in_use, in_use(&pools).cooling), (0, 1));
+    drop(pools);
     let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
     assert!(contents.nics.is_empty() && contents.boots.is_empty());
     assert_eq!(contents.cooling.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reserved_address_outlasts_its_nics_and_a_restart() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    let any = || ReserveRequest {
+        request: "keep".parse().unwrap(),
+        network: None,
+        wish: ReservationWish::Any(Family::V4),
+    };
+    let booting = daemon.handle.reserve(any()).await.unwrap_err().to_string();
+    assert!(booting.contains("has not said hello since it booted"), "{booting}");
+    daemon.hello().await;
+    let kept = daemon.handle.reserve(any()).await.unwrap();
+    let address = kept.address.addr();
+    let with = |n| {
+        let wish = Wish::Pod(AddressRequest { addresses: vec![address], mac: None });
+        AttachRequest { wish, ..request(n) }
+    };
+    daemon.handle.attach(with(1)).await.unwrap();
+    assert!(daemon.handle.detach(interface(1)).await.unwrap());
+    daemon.stop().await;
+    let daemon = start(folder.path(), &fake, 0).await;
+    assert_eq!(daemon.handle.reserve(any()).await.unwrap(), kept);
+    assert_eq!(daemon.handle.snapshot().await.unwrap().reserved, 1);
+    let granted = daemon.handle.attach(with(2)).await.unwrap();
+    assert_eq!(granted.purpose.addresses(), [kept.address]);
+    assert!(daemon.handle.unreserve(None, address).await.unwrap());
+    assert!(!daemon.handle.unreserve(None, address).await.unwrap());
+    daemon.stop().await;
+    let contents = Ledger::open(&folder.path().join("ledger.redb")).unwrap().read().unwrap();
+    assert_eq!((contents.reservations, contents.cooling), (vec![], vec![]), "a NIC has it");
 }
 
 #[tokio::test]
@@ -359,7 +391,7 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     let (folder, century_s) = (tempfile::tempdir().unwrap(), 3_000_000_000);
     let ledger = Ledger::open(&folder.path().join("ledger.redb")).unwrap();
     let cooling = vec![("pods".parse().unwrap(), "10.1.0.2".parse().unwrap(), 2 * century_s)];
-    let shared = Shared::new(
+    let pools = Pools::new(
         ledger,
         1,
         vec![network()],
@@ -368,6 +400,6 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
     );
     let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
     let refused =
-        shared.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &asked).unwrap().unwrap_err();
+        pools.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &Wish::Pod(asked)).unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");
 }

@@ -1,7 +1,7 @@
 //! Keeps the agent running, unless a test wants it stopped.
 
 use crate::children::{Children, pid};
-use nestless_lab::guest::Channel;
+use nestless_lab::{guest::Channel, image::Program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::{
@@ -138,7 +138,7 @@ async fn wait(wanted: bool, state: State, requests: &mut mpsc::Receiver<Request>
 }
 
 fn command(channel: &Channel) -> Command {
-    let mut command = Command::new("nestless-agent");
+    let mut command = Command::new(Program::Agent.name());
     command.arg("--channel").arg(match channel {
         Channel::Serial => "serial".to_owned(),
         Channel::Unix(path) => format!("unix:{}", path.display()),

@@ -107,8 +107,12 @@ pub(crate) fn command(start: &ExecStart) -> Result<Command, Status> {
         .stderr(Stdio::piped())
         .process_group(0);
     if !start.namespace.is_empty() {
-        let namespace = Namespace::open(Path::new(NAMESPACES).join(&start.namespace))
-            .map_err(|error| Status::not_found(format!("pod {}: {error}", start.namespace)))?;
+        let namespace = Namespace::open(Path::new(NAMESPACES).join(&start.namespace)).map_err(|error| {
+            let pod = &start.namespace;
+            Status::not_found(format!(
+                "pod {pod}: {error}: `nestless lab pod ls` lists the pods that are there"
+            ))
+        })?;
         enter(&mut command, namespace);
     }
     Ok(command)

@@ -13,8 +13,7 @@ const MODULE_ORDER: &str = "/lib/modules/order";
 
 /// Mounts what every program expects.
 pub(crate) fn mount_all() -> Result<()> {
-    let plain = MsFlags::empty();
-    for (kind, at, options) in [
+    mount_each(&[
         ("proc", "/proc", ""),
         ("sysfs", "/sys", ""),
         ("devtmpfs", "/dev", ""),
@@ -24,13 +23,20 @@ pub(crate) fn mount_all() -> Result<()> {
         ("tmpfs", "/tmp", "mode=1777"),
         ("bpf", "/sys/fs/bpf", ""),
         ("cgroup2", "/sys/fs/cgroup", ""),
-    ] {
+    ])?;
+    link_streams()
+}
+
+/// Mounts file systems that have no device: kind, place and options of each.
+pub(crate) fn mount_each(wanted: &[(&str, &str, &str)]) -> Result<()> {
+    for &(kind, at, options) in wanted {
         if !Path::new(at).exists() {
             fs::create_dir_all(at).with_context(|| format!("make {at}"))?;
         }
-        mount(Some(kind), at, Some(kind), plain, Some(options)).with_context(|| format!("mount {at}"))?;
+        mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
+            .with_context(|| format!("mount {at}"))?;
     }
-    link_streams()
+    Ok(())
 }
 
 /// What udev makes elsewhere. Programs open them by name: `nft -f -` does.

@@ -6,7 +6,10 @@
 //!   inner: process 1 of the VM's own PID namespace; with it dies everything that runs in the VM
 //! ```
 
-use crate::power::REBOOT_EXIT;
+use crate::{
+    machine::{mount_each, set_name},
+    power::REBOOT_EXIT,
+};
 use anyhow::{Context as _, Result, bail};
 use nestless_lab::guest::APPLETS;
 use nix::{
@@ -54,7 +57,7 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keep mounts to itself")?;
     let held = fs::File::open(shared).with_context(|| format!("open {}", shared.display()))?;
-    for (kind, at, options) in [
+    mount_each(&[
         ("proc", "/proc", ""),
         ("sysfs", "/sys", ""),
         ("bpf", "/sys/fs/bpf", ""),
@@ -62,10 +65,7 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
         // What a killed database leaves here goes with the VM.
         ("tmpfs", "/dev/shm", "mode=1777"),
         ("tmpfs", "/run", "mode=755"),
-    ] {
-        mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
-            .with_context(|| format!("mount {at}"))?;
-    }
+    ])?;
     fs::create_dir_all(shared).with_context(|| format!("make {}", shared.display()))?;
     let source = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
     mount(Some(&source), shared, none, MsFlags::MS_BIND, none)
@@ -73,7 +73,7 @@ pub(crate) fn inner(shared: &Path, name: &str) -> Result<()> {
     private("etc")?;
     private("var")?;
     install_applets()?;
-    crate::machine::set_name(name)
+    set_name(name)
 }
 
 /// What a QEMU guest's shell can do, this one's can, whatever the host has installed: the lab puts [`APPLETS`] last in

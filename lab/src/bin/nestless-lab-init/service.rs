@@ -7,13 +7,14 @@ use crate::{
     power::Power,
 };
 use nestless_lab::guest::proto::{
-    AgentRequest, AgentResponse, AwaitNicRequest, AwaitNicResponse, DescribeRequest, DescribeResponse,
-    ExecInput, ExecOutput, ListNamespacesRequest, ListNamespacesResponse, MeasureRequest, MeasureResponse,
-    NamespaceRequest, NamespaceResponse, PowerRequest, PowerResponse, WriteFileRequest, WriteFileResponse,
-    agent_request, exec_input, guest_server, power_request,
+    AddNamespaceResponse, AgentRequest, AgentResponse, AwaitNicRequest, AwaitNicResponse, DescribeRequest,
+    DescribeResponse, ExecInput, ExecOutput, ListNamespacesRequest, ListNamespacesResponse, MeasureRequest,
+    MeasureResponse, NamespaceRequest, NamespaceResponse, PowerRequest, PowerResponse, WriteFileRequest,
+    WriteFileResponse, agent_request, exec_input, guest_server, power_request,
 };
 use nestless_model::identity::{ContainerId, Mac};
 use nestless_support::{
+    error_chain::in_full,
     netlink::{LinkEvent, LinkMonitor, Netlink},
     netns::{Namespace, NamespaceError},
 };
@@ -102,13 +103,18 @@ impl guest_server::Guest for Service {
     async fn add_namespace(
         &self,
         request: Request<NamespaceRequest>,
-    ) -> Result<Response<NamespaceResponse>, Status> {
+    ) -> Result<Response<AddNamespaceResponse>, Status> {
         let path = namespace_path(&request.into_inner().name)?;
-        let namespace = Namespace::open_or_create(&path).map_err(|e| namespace_failed(&e))?;
+        let namespace = match Namespace::create(&path) {
+            Err(NamespaceError::Exists { .. }) => {
+                return Ok(Response::new(AddNamespaceResponse { existed: true }));
+            }
+            made => made.map_err(|e| namespace_failed(&e))?,
+        };
         let netlink = Netlink::inside(&namespace).await.map_err(|e| failed("open netlink", &e))?;
         let lo = netlink.link("lo").await.map_err(|e| failed("find lo", &e))?;
         netlink.set_up(&lo).await.map_err(|e| failed("set lo up", &e))?;
-        Ok(Response::new(NamespaceResponse {}))
+        Ok(Response::new(AddNamespaceResponse { existed: false }))
     }
 
     async fn remove_namespace(
@@ -181,11 +187,5 @@ fn write_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// A test reads the message and nothing else, so it holds the whole chain.
 fn failed(operation: &str, error: &dyn std::error::Error) -> Status {
-    let mut text = format!("{operation}: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    Status::internal(text)
+    Status::internal(format!("{operation}: {}", in_full(error)))
 }

@@ -1,5 +1,7 @@
-use super::simulation::{Simulation, failure, interface, limits};
-use crate::attachment::*;
+//! One course of events after the other, as they happen to a NIC.
+
+use super::simulation::{Simulation, failure, interface, limits, network};
+use crate::{address::AddressRequest, attachment::*};
 
 #[test]
 fn a_cold_attach_goes_through_every_phase() {
@@ -61,7 +63,7 @@ fn a_nic_given_back_is_spare_and_its_addresses_rest() {
     s.machine.confirm(&interface(1), "").unwrap();
     s.detach(1);
     s.settle();
-    assert_eq!(s.released, [Held { addresses: granted.addresses.clone(), ..Held::default() }]);
+    assert_eq!(s.released, [granted.purpose.clone()]);
     let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
     assert_eq!(nic.phase(), Phase::Spare);
     assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
@@ -76,8 +78,13 @@ fn the_same_request_again_gets_the_same_answer_and_another_is_refused() {
     assert_eq!(s.answer(first), s.answer(again));
     assert_eq!(s.answer(first), s.answer(third));
     assert_eq!(s.devices.len(), 1);
-    let other = s.machine.admits(&interface(1), &"other".parse().unwrap(), &"pods".parse().unwrap());
-    assert_eq!(other, Err(Refusal::AlreadyAttached { attachment: interface(1) }));
+    let other = s.machine.admits(
+        &interface(1),
+        &"other".parse().unwrap(),
+        &network(),
+        &Wish::Pod(AddressRequest::default()),
+    );
+    assert_eq!(other, Err(AttachRefusal::AlreadyAttached { attachment: interface(1) }));
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn a_failed_step_refuses_and_leaves_nothing() {
         s.step(0, true);
         s.settle();
         assert!(
-            matches!(s.answer(ticket), Some(Answer::Refused(Refusal::StepFailed { .. }))),
+            matches!(s.answer(ticket), Some(Answer::Refused(AttachRefusal::StepFailed { .. }))),
             "step {failing}"
         );
         assert!(s.ledger.is_empty() && s.links.is_empty() && s.devices.is_empty(), "step {failing}");
@@ -220,13 +227,13 @@ fn a_port_that_fell_off_its_bridge_is_put_back_with_its_guard() {
     s.attach(1);
     s.settle();
     for link in s.links.values_mut() {
-        (link.joined, link.guard) = (false, None);
+        (link.enslaved, link.guard) = (false, None);
     }
     assert_eq!(s.observe(), ["nic 1: put back in place on the host"]);
     let steps: Vec<String> = s.queue.iter().map(|order| order.step.to_string()).collect();
     assert_eq!(steps, ["open guard"]);
     s.settle();
-    assert!(s.links.values().all(|link| link.joined));
+    assert!(s.links.values().all(|link| link.enslaved));
 }
 
 #[test]
@@ -244,7 +251,7 @@ fn an_old_observation_says_nothing_about_a_newer_nic() {
     let stale = World {
         as_of: s.machine.generation(),
         state: VmState::Running,
-        ports: None,
+        slots: None,
         plugged: Default::default(),
         halves: Default::default(),
         host_ends: Default::default(),
@@ -270,7 +277,7 @@ fn a_vm_that_died_took_its_pods_along() {
     let world = World {
         as_of: s.machine.generation(),
         state: VmState::Down,
-        ports: None,
+        slots: None,
         plugged: Default::default(),
         halves: Default::default(),
         host_ends: Default::default(),
@@ -283,7 +290,7 @@ fn a_vm_that_died_took_its_pods_along() {
     assert!(s.ledger.is_empty());
     assert_eq!(s.released.len(), 1);
     let ticket = s.attach(2);
-    assert_eq!(s.answer(ticket), Some(&Answer::Refused(Refusal::VmDown)));
+    assert_eq!(s.answer(ticket), Some(&Answer::Refused(AttachRefusal::VmDown)));
 }
 
 #[test]
@@ -296,18 +303,19 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
     let mut s = Simulation::new(limits(8, 0));
     s.attach(1);
     s.settle();
-    let records = s.ledger.values().cloned().collect();
-    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.remembered());
     let silent = World {
         as_of: s.machine.generation(),
         state: VmState::Down,
-        ports: None,
+        slots: None,
         plugged: Default::default(),
         halves: Default::default(),
         host_ends: s
             .links
             .keys()
-            .map(|&nic| (nic, PortSeen { joined: true, isolated: false, guarded: true, reflected: false }))
+            .map(|&nic| {
+                (nic, HostEndState { enslaved: true, isolated: false, guarded: true, reflected: false })
+            })
             .collect(),
     };
     s.decide(|m, c| {
@@ -351,13 +359,15 @@ fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
     let mut world = World {
         as_of: s.machine.generation(),
         state: VmState::Paused,
-        ports: None,
+        slots: None,
         plugged: s.devices.clone(),
         halves: Default::default(),
         host_ends: s
             .links
             .keys()
-            .map(|&nic| (nic, PortSeen { joined: true, isolated: false, guarded: true, reflected: false }))
+            .map(|&nic| {
+                (nic, HostEndState { enslaved: true, isolated: false, guarded: true, reflected: false })
+            })
             .collect(),
     };
     s.decide(|m, _| m.happened(VmEvent::Reset));
@@ -386,11 +396,12 @@ fn room_that_was_made_is_left_to_whoever_needed_it() {
     s.settle();
     s.report();
     let (network, request) = ("blue".parse().unwrap(), "r".parse().unwrap());
-    let full = s.machine.admits(&interface(1), &request, &network);
-    assert!(matches!(full, Err(Refusal::NoCapacity { evicting: true, .. })), "{full:?}");
+    let wish = Wish::Pod(AddressRequest::default());
+    let full = s.machine.admits(&interface(1), &request, &network, &wish);
+    assert!(matches!(full, Err(AttachRefusal::NoCapacity { evicting: true, .. })), "{full:?}");
     s.decide(VmNics::evict);
     s.settle();
-    assert_eq!(s.machine.admits(&interface(1), &request, &network), Ok(Admission::New));
+    assert_eq!(s.machine.admits(&interface(1), &request, &network, &wish), Ok(Admission::New));
 }
 
 #[test]
@@ -431,7 +442,7 @@ fn whoever_waits_for_a_nic_that_is_gone_is_told() {
     s.devices.clear();
     s.links.clear();
     s.observe();
-    let refused = Refusal::AlreadyAttached { attachment: interface(1) };
+    let refused = AttachRefusal::AlreadyAttached { attachment: interface(1) };
     assert_eq!(s.answer(again), Some(&Answer::Refused(refused)));
 }
 
@@ -479,9 +490,8 @@ fn a_back_end_without_its_device_is_no_nic() {
     s.settle();
     assert!(matches!(s.answer(ticket), Some(Answer::Granted(_))));
     // The daemon died between the two commands that plug a NIC, so nothing was answered.
-    let records: Vec<_> = s.ledger.values().cloned().collect();
     s.halves = s.devices.clone();
-    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.boot.clone(), records);
+    s.machine = VmNics::new("vm1".parse().unwrap(), limits(8, 0), s.remembered());
     assert_eq!(s.observe(), ["nic 1: plugged in part only; starting over"]);
     assert_eq!(s.queue.iter().map(|order| &order.step).collect::<Vec<_>>(), [&Step::Unplug]);
     s.settle();
@@ -511,7 +521,7 @@ fn an_endpoint_is_in_no_bridge() {
 
     s.detach(2);
     assert_eq!(steps(&mut s), ["close guard", "join bridge"]);
-    assert_eq!(s.released, [super::simulation::held(2)]);
+    assert_eq!(s.released, [super::simulation::purpose(2)]);
 
     let cold = Simulation::new(limits(8, 0));
     let mut s = cold;
@@ -520,7 +530,7 @@ fn an_endpoint_is_in_no_bridge() {
     // The guest has not let go of the NIC, and the fraction is about to come back.
     s.detach(2);
     s.step(0, false);
-    assert_eq!(s.released, [super::simulation::held(2)]);
+    assert_eq!(s.released, [super::simulation::purpose(2)]);
     assert_eq!(steps(&mut s), ["unplug"]);
     assert_eq!(s.released.len(), 1, "given back twice");
 }

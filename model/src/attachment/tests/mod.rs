@@ -3,4 +3,5 @@
 
 mod lifecycle;
 mod properties;
+mod reserved;
 mod simulation;

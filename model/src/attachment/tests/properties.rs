@@ -1,3 +1,5 @@
+//! What must hold whatever happens, in whatever order, with failures and crashes.
+
 use super::simulation::{Simulation, limits};
 use crate::attachment::*;
 use proptest::prelude::*;
@@ -57,7 +59,7 @@ fn apply(s: &mut Simulation, action: Action, boots: &mut u32) {
 fn check_always(s: &Simulation) {
     let mut holders: BTreeMap<_, _> = BTreeMap::new();
     for record in s.ledger.values() {
-        for ip in record.held.ips() {
+        for ip in record.purpose.ips() {
             // One attachment asks for the same address each time it comes, so two NICs may hold it in turn: the pools,
             // which this test does without, would have kept them apart. One *attachment* has one NIC, though.
             holders
@@ -101,7 +103,7 @@ proptest! {
         let kept: BTreeSet<_> = s.ledger.keys().copied().collect();
         for record in s.ledger.values() {
             prop_assert_ne!(&record.goal, &Goal::Remove);
-            prop_assert!(record.attachment().is_some() || record.held.is_empty());
+            prop_assert!(record.attachment().is_some() || record.purpose.is_empty());
         }
         prop_assert_eq!(&kept, &s.devices);
         prop_assert_eq!(kept, s.links.keys().copied().collect::<BTreeSet<_>>());

@@ -1,25 +1,31 @@
 //! A host and a guest in a few maps, and the daemon's executor in a queue.
 
 use crate::{
+    address::AddressRequest,
     attachment::*,
     identity::{AttachmentId, BootId, Mac, Mtu, NetworkName, NicId, RequestId, VmName},
     loopback::{GroupId, GroupSize, Membership, Place},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 pub(super) const HOST: u16 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
-    pub(super) joined: bool,
+    pub(super) enslaved: bool,
     pub(super) isolated: bool,
     pub(super) guard: Option<Guarding>,
 }
 
 pub(super) struct Simulation {
+    pub(super) vm: VmName,
     pub(super) machine: VmNics,
     pub(super) limits: Limits,
     pub(super) ledger: BTreeMap<NicId, NicRecord>,
+    pub(super) kept: BTreeMap<IpAddr, Reservation>,
     pub(super) boot: Option<BootId>,
     pub(super) links: BTreeMap<NicId, Link>,
     pub(super) devices: BTreeSet<NicId>,
@@ -27,9 +33,10 @@ pub(super) struct Simulation {
     pub(super) halves: BTreeSet<NicId>,
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
-    pub(super) released: Vec<Held>,
+    pub(super) released: Vec<Purpose>,
+    pub(super) unreserved: Vec<IpAddr>,
     pub(super) now_ms: u64,
-    pub(super) places: usize,
+    pub(super) slots: usize,
     next_nic: u32,
     next_ticket: u64,
 }
@@ -39,7 +46,7 @@ pub(super) fn limits(nic_limit: u32, warm_pool: u32) -> Limits {
         nic_limit,
         warm_pool,
         warm_pool_max: warm_pool * 2,
-        default_network: NetworkName::new("pods").unwrap(),
+        default_network: network(),
         mtu: Mtu::default(),
     }
 }
@@ -48,27 +55,34 @@ pub(super) fn interface(n: u32) -> AttachmentId {
     AttachmentId { container: format!("c{n}").parse().unwrap(), interface: "eth0".parse().unwrap() }
 }
 
+pub(super) fn network() -> NetworkName {
+    NetworkName::new("pods").unwrap()
+}
+
+pub(super) fn request(n: u32) -> RequestId {
+    format!("r{n}").parse().unwrap()
+}
+
 /// Every third one is a fraction's endpoint.
-pub(super) fn held(n: u32) -> Held {
+pub(super) fn purpose(n: u32) -> Purpose {
     if n % 3 != 2 {
         let address = format!("10.0.{}.{}/16", n / 256, n % 256);
-        return Held { addresses: vec![address.parse().unwrap()], ..Held::default() };
+        return Purpose::Pod { addresses: vec![address.parse().unwrap()], mac: None };
     }
-    let membership = Membership {
+    Purpose::Endpoint(Membership {
         group: "shop".parse().unwrap(),
         id: GroupId::new(1).unwrap(),
         fraction: format!("f{n}").parse().unwrap(),
         place: Place::new((n % 16) as u8).unwrap(),
         size: GroupSize::MAX,
-    };
-    Held { loopback: Some(membership), ..Held::default() }
+    })
 }
 
 impl Link {
-    fn seen(&self) -> PortSeen {
+    fn seen(&self) -> HostEndState {
         let reflected = matches!(self.guard, Some(Guarding::Reflected(_)));
-        PortSeen {
-            joined: self.joined,
+        HostEndState {
+            enslaved: self.enslaved,
             isolated: self.isolated,
             guarded: self.guard.is_some() && !reflected,
             reflected,
@@ -77,24 +91,25 @@ impl Link {
 
     /// As the record wants it.
     pub(super) fn fits(&self, record: &NicRecord) -> bool {
-        match record.membership() {
-            Some(membership) => self.isolated && self.guard == Some(Guarding::Reflected(membership.clone())),
-            None => {
-                let wanted = record.guard_rules().map_or(Guarding::Closed, Guarding::Open);
-                self.joined && self.guard == Some(wanted)
-            }
-        }
+        let placed = if record.membership().is_some() { self.isolated } else { self.enslaved };
+        placed && self.guard == Some(record.guarding())
     }
 }
 
 impl Simulation {
     /// A VM whose agent has said hello.
     pub(super) fn new(limits: Limits) -> Self {
-        let vm = VmName::new("vm1").unwrap();
+        Self::named("vm1", limits)
+    }
+
+    pub(super) fn named(vm: &str, limits: Limits) -> Self {
+        let vm = VmName::new(vm).unwrap();
         let mut simulation = Self {
-            machine: VmNics::new(vm, limits.clone(), None, vec![]),
+            machine: VmNics::new(vm.clone(), limits.clone(), Remembered::default()),
+            vm,
             limits,
             ledger: BTreeMap::new(),
+            kept: BTreeMap::new(),
             boot: None,
             links: BTreeMap::new(),
             devices: BTreeSet::new(),
@@ -102,8 +117,9 @@ impl Simulation {
             queue: vec![],
             answers: vec![],
             released: vec![],
+            unreserved: vec![],
             now_ms: 0,
-            places: 100,
+            slots: 100,
             next_nic: 1,
             next_ticket: 1,
         };
@@ -125,7 +141,12 @@ impl Simulation {
             match change {
                 Change::Save(record) => drop(self.ledger.insert(record.nic, record)),
                 Change::Erase(nic) => drop(self.ledger.remove(&nic)),
-                Change::Release { held, .. } => self.released.push(held),
+                Change::Release { purpose, .. } => self.released.push(purpose),
+                Change::Reserve(kept) => drop(self.kept.insert(kept.address.addr(), kept)),
+                Change::Unreserve { address, .. } => {
+                    self.kept.remove(&address);
+                    self.unreserved.push(address);
+                }
                 Change::Boot(boot) => self.boot = Some(boot),
             }
         }
@@ -145,31 +166,29 @@ impl Simulation {
 
     pub(super) fn attach(&mut self, n: u32) -> Ticket {
         let ticket = self.ticket();
-        let network = NetworkName::new("pods").unwrap();
-        let request: RequestId = format!("r{n}").parse().unwrap();
-        match self.machine.admits(&interface(n), &request, &network) {
+        let wish = Wish::Pod(AddressRequest::default());
+        match self.machine.admits(&interface(n), &request(n), &network(), &wish) {
             Err(refusal) => self.answers.push((ticket, Answer::Refused(refusal))),
             Ok(Admission::Repeated) => self.decide(|m, _| m.attach_again(ticket, &interface(n))),
-            Ok(Admission::New) => {
-                let order = AttachOrder {
-                    attachment: Attachment {
-                        id: interface(n),
-                        request,
-                        egress: None,
-                        ingress: None,
-                        sandbox: format!("/run/netns/c{n}"),
-                        pod: PodRef::default(),
-                        confirmed: false,
-                        pci_address: String::new(),
-                    },
-                    network,
-                    mtu: Mtu::default(),
-                    held: held(n),
-                };
-                self.decide(|m, c| m.attach(ticket, order, c));
-            }
+            Ok(Admission::New) => self.attach_new(ticket, n, purpose(n)),
         }
         ticket
+    }
+
+    /// What the pools had is given to an attach that was admitted.
+    pub(super) fn attach_new(&mut self, ticket: Ticket, n: u32, purpose: Purpose) {
+        let attachment = Attachment {
+            id: interface(n),
+            request: request(n),
+            egress: None,
+            ingress: None,
+            sandbox: format!("/run/netns/c{n}"),
+            pod: PodRef::default(),
+            confirmed: false,
+            pci_address: String::new(),
+        };
+        let order = AttachOrder { attachment, network: network(), mtu: Mtu::default(), purpose };
+        self.decide(|m, c| m.attach(ticket, order, c));
     }
 
     pub(super) fn detach(&mut self, n: u32) -> Ticket {
@@ -194,7 +213,7 @@ impl Simulation {
         let world = World {
             as_of: self.machine.generation(),
             state: VmState::Running,
-            ports: Some(u32::try_from(self.places).unwrap()),
+            slots: Some(u32::try_from(self.slots).unwrap()),
             plugged: self.devices.clone(),
             halves: self.halves.clone(),
             host_ends: self.links.iter().map(|(&nic, link)| (nic, link.seen())).collect(),
@@ -215,7 +234,7 @@ impl Simulation {
         }
         let order = self.queue.remove(index % self.queue.len());
         let result = if fail { Err(failure(&order.step)) } else { self.effect(&order) };
-        self.decide(|m, c| m.done(order.record.nic, result, c));
+        self.decide(|m, c| m.step_ended(order.record.nic, result, c));
     }
 
     fn effect(&mut self, order: &StepOrder) -> Result<(), StepFailure> {
@@ -228,24 +247,24 @@ impl Simulation {
                 assert!(link.isolated || !reflected, "a bridge would flood to a localhost");
                 link.guard = Some(guarding.clone());
             }
-            Step::Join => {
-                let link = self.links.get_mut(&nic).expect("joined after it was made");
+            Step::Enslave => {
+                let link = self.links.get_mut(&nic).expect("enslaved after it was made");
                 assert!(link.guard.is_some(), "a port without a guard");
                 assert!(
                     !matches!(link.guard, Some(Guarding::Reflected(_))),
                     "a bridge would flood to a localhost"
                 );
-                (link.joined, link.isolated) = (true, false);
+                (link.enslaved, link.isolated) = (true, false);
             }
             Step::Isolate => {
                 let link = self.links.get_mut(&nic).expect("set up after it was made");
-                (link.joined, link.isolated) = (false, true);
+                (link.enslaved, link.isolated) = (false, true);
             }
             Step::Plug => {
                 let link = &self.links[&nic];
-                assert!(link.joined || link.isolated, "plugged before it was a port");
-                if self.devices.len() >= self.places {
-                    return Err(StepFailure::NoPort("no port".into()));
+                assert!(link.enslaved || link.isolated, "plugged before it was a port");
+                if self.devices.len() >= self.slots {
+                    return Err(StepFailure::NoSlot("no slot".into()));
                 }
                 assert!(self.devices.insert(nic), "plugged twice");
             }
@@ -274,10 +293,17 @@ impl Simulation {
         self.queue.clear();
         let devices = &self.devices;
         self.links.retain(|nic, _| devices.contains(nic));
-        let records = self.ledger.values().cloned().collect();
-        self.machine =
-            VmNics::new(VmName::new("vm1").unwrap(), self.limits.clone(), self.boot.clone(), records);
+        self.machine = VmNics::new(self.vm.clone(), self.limits.clone(), self.remembered());
         self.observe();
+    }
+
+    /// What a new daemon reads.
+    pub(super) fn remembered(&self) -> Remembered {
+        Remembered {
+            boot: self.boot.clone(),
+            nics: self.ledger.values().cloned().collect(),
+            reservations: self.kept.values().cloned().collect(),
+        }
     }
 
     pub(super) fn answer(&self, ticket: Ticket) -> Option<&Answer> {

@@ -1,3 +1,5 @@
+//! The rules one by one, and against fractions whose kernels are played.
+
 mod judge;
 mod network;
 mod properties;

@@ -1,3 +1,5 @@
+//! What must hold of a group whatever its fractions send.
+
 use super::{
     network::Network,
     stack::{Socket, Stack},

@@ -3,8 +3,8 @@
 use super::object::{
     Affinity, AffinityTerm, Expression, LabelSelector, PodSpec, Scalar, SpreadSpec, TolerationSpec,
 };
-use nestless_model::placement::Constraints;
-use nestless_model::placement::constraint::{
+use nestless_placement::Constraints;
+use nestless_placement::constraint::{
     Labels, Operator, PodSelector, PodTerm, Requirement, Spread, TaintEffect, Toleration,
 };
 use std::collections::BTreeMap;

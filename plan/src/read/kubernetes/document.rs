@@ -56,7 +56,12 @@ impl Document {
         })
     }
 
-    /// A fault at `field` of this object, at the line where the object begins.
+    /// What is wrong with `field` of this object, at the line where the object begins.
+    pub(super) fn bad(&self, field: impl Into<String>, problem: Problem) -> Fault {
+        Fault { file: Arc::clone(&self.file), line: self.line, field: field.into(), problem }
+    }
+
+    /// As [`bad`](Self::bad), in words.
     pub(super) fn unsupported(&self, field: impl Into<String>, message: impl Into<String>) -> Fault {
         self.fault(self.line, &field.into(), message.into())
     }

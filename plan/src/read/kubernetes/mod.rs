@@ -8,20 +8,21 @@
 mod demand;
 mod document;
 mod json;
+mod node;
 mod object;
 mod pod;
 mod together;
 mod yaml;
 
 pub use demand::NAMESPACE;
+pub use node::Node;
 pub use together::ANNOTATION;
 
 use super::fault::{Fault, Ledger, Problem, Skip};
 use crate::fleet::{Fleet, Lifetime};
 use document::Document;
-use nestless_model::placement::constraint::{Labels, Taint};
-use nestless_model::placement::{Pod, Resources};
-use object::{CronJobSpec, Head, JobSpec, Metadata, NodeObject, Object, PodObject, ReplicaSpec, Template};
+use nestless_placement::{Pod, Resources};
+use object::{CronJobSpec, Head, JobSpec, Metadata, Object, PodObject, ReplicaSpec, Template};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
@@ -40,29 +41,6 @@ pub enum Payer {
     Namespace,
     /// Every value of this label has VMs of its own; pods without it are [`NOBODY`]'s.
     Label(String),
-}
-
-/// A node as it is today.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Name.
-    pub name: String,
-    /// Label `node.kubernetes.io/instance-type`, which names a size of a catalogue.
-    pub instance_type: Option<String>,
-    /// Labels.
-    pub labels: Labels,
-    /// Taints.
-    pub taints: Vec<Taint>,
-    /// All that it has.
-    pub capacity: Resources,
-    /// What pods can have.
-    pub allocatable: Resources,
-    /// What of it static pods take.
-    pub fixed: Resources,
-    /// How many these are.
-    pub fixed_pods: u32,
-    /// The most pods.
-    pub max_pods: Option<u32>,
 }
 
 /// What was read.
@@ -207,7 +185,10 @@ impl Objects {
                 self.daemons.insert((namespace, head.kind, head.metadata.name), pod);
                 Ok(())
             }
-            "Node" => self.node(document),
+            "Node" => {
+                self.nodes.push(Node::read(document)?);
+                Ok(())
+            }
             "" => Err(document.unsupported("kind", "no value: is this a Kubernetes object?")),
             _ => {
                 ledger.skip(Skip::OtherKind, 1);
@@ -269,37 +250,6 @@ impl Objects {
         let client = self.client(&pod, &namespace);
         self.controllers.insert((namespace, head.kind.clone(), head.metadata.name.clone()));
         self.pods.push(Pending { client, pod, replicas, node: None, owners });
-        Ok(())
-    }
-
-    fn node(&mut self, document: &Document) -> Result<(), Fault> {
-        let NodeObject { metadata, spec, status } = document.parse()?;
-        let labels = demand::labels(&metadata.labels);
-        let bad = |field: &'static str, problem: Problem| Fault {
-            file: Arc::clone(&document.file),
-            line: document.line,
-            field: field.to_owned(),
-            problem,
-        };
-        let of = |map: &BTreeMap<String, object::Amount>, field: &'static str| -> Result<Resources, Fault> {
-            let get = |name| map.get(name).map_or("0", |amount: &object::Amount| amount.0.as_str());
-            Ok(Resources {
-                cpu_milli: super::amount::cpu_milli(get("cpu")).map_err(|problem| bad(field, problem))?,
-                memory_bytes: super::amount::memory_bytes(get("memory"))
-                    .map_err(|problem| bad(field, problem))?,
-            })
-        };
-        self.nodes.push(Node {
-            instance_type: labels.get("node.kubernetes.io/instance-type").cloned(),
-            capacity: of(&status.capacity, "status.capacity")?,
-            allocatable: of(&status.allocatable, "status.allocatable")?,
-            fixed: Resources::ZERO,
-            fixed_pods: 0,
-            max_pods: status.allocatable.get("pods").and_then(|pods| pods.0.parse().ok()),
-            name: metadata.name,
-            labels,
-            taints: spec.taints,
-        });
         Ok(())
     }
 

@@ -242,7 +242,7 @@ pub(super) struct LabelSelector {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Expression {
     pub(super) key: String,
-    pub(super) operator: nestless_model::placement::constraint::Operator,
+    pub(super) operator: nestless_placement::constraint::Operator,
     #[serde(default, deserialize_with = "null")]
     pub(super) values: Vec<Scalar>,
 }
@@ -279,7 +279,7 @@ pub(super) struct NodeObject {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct NodeSpec {
     #[serde(default, deserialize_with = "null")]
-    pub(super) taints: Vec<nestless_model::placement::constraint::Taint>,
+    pub(super) taints: Vec<nestless_placement::constraint::Taint>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,9 +6,8 @@ use super::object::{Amount, ContainerSpec, Metadata, PodSpec, ResourceSpec};
 use super::together;
 use crate::read::amount;
 use crate::read::fault::{Fault, Ledger, Problem};
-use nestless_model::placement::{Container, ContainerKind, Pod, Resources};
+use nestless_placement::{Container, ContainerKind, Pod, Resources};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 pub(super) fn namespace(metadata: &Metadata) -> String {
     metadata.namespace.clone().unwrap_or_else(|| "default".to_owned())
@@ -91,12 +90,7 @@ fn resources(
     ledger: &mut Ledger,
 ) -> Result<Resources, Fault> {
     let get = |name: &str| requests.get(name).or_else(|| limits?.get(name)).map(|amount| amount.0.as_str());
-    let at = |name: &str, problem: Problem| Fault {
-        file: Arc::clone(&document.file),
-        line: document.line,
-        field: format!("{field}.requests.{name}"),
-        problem,
-    };
+    let at = |name: &str, problem: Problem| document.bad(format!("{field}.requests.{name}"), problem);
     let names: BTreeSet<&String> =
         requests.keys().chain(limits.into_iter().flat_map(BTreeMap::keys)).collect();
     names.into_iter().filter(|name| *name != "cpu" && *name != "memory").for_each(|name| ledger.ignore(name));

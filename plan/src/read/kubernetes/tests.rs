@@ -1,5 +1,7 @@
+//! Objects as people write them and kubectl prints them.
+
 use super::*;
-use nestless_model::placement::ContainerKind;
+use nestless_placement::ContainerKind;
 use proptest::prelude::*;
 
 const MANIFESTS: &str = r#"

@@ -1,50 +1,30 @@
 //! `nestless lab demo`: two VMs, the same traffic on three ways between them, and what each way costs.
 
+mod args;
 mod picture;
+mod shown_way;
 mod split;
 
+pub(crate) use args::Args;
 pub(crate) use split::SplitDemo;
 
-use crate::{
-    bench::VmmName,
-    output,
-    progress::Display,
-    report::{Hop, Trace},
-    shutdown::Shutdown,
-};
+use crate::report::{Hop, Trace};
 use anyhow::Context as _;
 use nestless_bench::{
     Machine, Metric, Operator, Recorder, attach,
-    nic::{self, Ends, Way},
+    load::{Lengths, Side},
+    nic::{self, Ends},
 };
 use nestless_lab::{Lab, Progress, Vmm};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use shown_way::ShownWay;
+use std::time::{Duration, Instant};
 
 const VMS: [&str; 2] = ["vm1", "vm2"];
-const ROUNDS: usize = 3;
-const TRANSFER: Duration = Duration::from_secs(2);
-const REQUESTS: Duration = Duration::from_millis(200);
-const SERIES: usize = 3;
+const LENGTHS: Lengths =
+    Lengths { rounds: 3, transfer: Duration::from_secs(2), requests: Duration::from_millis(200), series: 3 };
 const ATTACHES: usize = 5;
-
-/// Show what Nestless is for: two VMs, pods on both, traffic between them with and without a second network layer.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// What runs the VMs.
-    #[arg(long, value_enum, default_value_t)]
-    vmm: VmmName,
-    /// Show a split pod instead: a web server, an application and a database in three VMs, on one localhost.
-    #[arg(long)]
-    split: bool,
-    /// Print JSON (`nestless schema demo`, `demo-split`).
-    #[arg(long)]
-    json: bool,
-}
 
 /// `nestless lab demo --json`
 #[derive(Debug, Serialize, JsonSchema)]
@@ -59,63 +39,16 @@ pub(crate) struct Demo {
     pub(crate) metrics: Vec<Metric>,
 }
 
-/// One way out of a VM.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ShownWay {
-    /// "single", "nested", "brfusion"
-    pub(crate) side: String,
-    /// From the pod outwards.
-    pub(crate) hops: Vec<Hop>,
-}
-
-impl Args {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let display = Display::new();
-        let (vmm, progress) = (self.vmm.into(), display.watch());
-        if self.split {
-            let demo = Box::pin(split::show(vmm, progress));
-            return self.present(display, demo, split::draw).await;
-        }
-        let demo = Box::pin(show(vmm, progress));
-        self.present(display, demo, picture::draw).await
-    }
-
-    /// Waits for a demonstration, and shows it.
-    async fn present<D: Serialize>(
-        &self,
-        display: Display,
-        demo: impl Future<Output = anyhow::Result<D>>,
-        draw: impl Fn(&D) -> String,
-    ) -> anyhow::Result<ExitCode> {
-        let mut shutdown = Shutdown::watch()?;
-        let outcome = tokio::select! {
-            outcome = demo => Some(outcome?),
-            () = shutdown.asked() => None,
-        };
-        let Some(demo) = outcome else {
-            display.finish("interrupted: everything was removed");
-            return Ok(Shutdown::exit_code());
-        };
-        display.finish("done: the lab is removed");
-        if self.json {
-            output::print_json(&demo)?;
-        } else {
-            output::print(&draw(&demo))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
     let clock = Instant::now();
     let builder = Lab::builder(format!("demo{}", std::process::id()))
         .progress(progress.clone())
         .vm_names(VMS)
         .further_network(attach::cold_network());
-    let lab = Box::pin(nic::prepare(builder, vmm).vmm(vmm).up()).await?;
+    let lab = Box::pin(nic::furnish(builder, vmm).vmm(vmm).up()).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
-    let ways = measure(&lab, vmm, &progress, &mut recorder).await;
+    let ways = measure(&lab, &progress, &mut recorder).await;
     progress.step("remove the lab");
     lab.down().await?;
     Ok(Demo {
@@ -127,23 +60,17 @@ async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
 }
 
 /// Measures; the ways it measured.
-async fn measure(
-    lab: &Lab,
-    vmm: Vmm,
-    progress: &Progress,
-    recorder: &mut Recorder,
-) -> anyhow::Result<Vec<ShownWay>> {
+async fn measure(lab: &Lab, progress: &Progress, recorder: &mut Recorder) -> anyhow::Result<Vec<ShownWay>> {
     progress.step("attach and detach pods");
-    attach::ready_times(lab, vmm, VMS[0], ATTACHES, recorder).await?;
+    attach::ready_times(lab, VMS[0], ATTACHES, recorder).await?;
     progress.step("connect the pods");
     let (near, far) = (Ends::in_vm(lab, VMS[0]).await?, Ends::in_vm(lab, VMS[1]).await?);
     let pairs = near.stations().into_iter().zip(far.stations());
-    let ways: Vec<Way<'_>> =
-        pairs.map(|((side, inside), (_, outside))| Way { side, inside, outside }).collect();
-    let options =
-        nic::Options { vmm, rounds: ROUNDS, transfer: TRANSFER, requests: REQUESTS, series: SERIES };
-    let tell = |step: &str| progress.step(format!("send traffic between the VMs: {step}"));
-    nic::measure(lab, &ways, &options, &tell, recorder).await?;
+    let sides = pairs.map(|((name, server), (_, asker))| Side { name, asker, server });
+    let mut load = nic::load(lab, sides.collect(), LENGTHS);
+    let told = progress.clone();
+    let progress = Progress::to(move |step| told.step(format!("send traffic between the VMs: {step}")));
+    nestless_bench::measure(&mut load, &progress, recorder).await?;
     look(lab, &near).await
 }
 

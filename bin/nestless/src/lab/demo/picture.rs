@@ -1,14 +1,15 @@
 //! The demonstration on a terminal.
 
-use super::{Demo, ShownWay};
-use crate::{
-    bench::{number, quantity},
-    output,
+use super::{
+    Demo,
+    shown_way::{self, ShownWay},
 };
-use nestless_bench::{Machine, Metric};
+use nestless_bench::{
+    Metric,
+    report::{number, quantity},
+};
+use nestless_page::Table;
 
-const NAMES: [(&str, &str); 3] =
-    [("single", "single layer"), ("nested", "nested NAT"), ("brfusion", "BrFusion")];
 const ROWS: [(&str, &str); 6] = [
     ("throughput-out", "vm1 to vm2"),
     ("throughput-in", "vm2 to vm1"),
@@ -19,52 +20,18 @@ const ROWS: [(&str, &str); 6] = [
 ];
 
 pub(super) fn draw(demo: &Demo) -> String {
-    let ways = demo.ways.iter().map(way).collect::<String>();
+    let ways = demo.ways.iter().map(ShownWay::draw).collect::<String>();
     format!(
         "\nTwo {} on one host. From a pod in vm1 to the host's bridge:\n\n{ways}\n{}\n{}took {:.0} s\n",
-        vms(&demo.machine),
+        shown_way::vms(&demo.machine),
         table(&demo.metrics),
         demo.metrics.iter().find(|metric| metric.name == "add").map(ready).unwrap_or_default(),
         demo.took_s,
     )
 }
 
-/// What plays the VMs.
-pub(super) fn vms(machine: &Machine) -> String {
-    if machine.qemu.is_empty() {
-        "namespaces that play VMs (no figures to judge by: use QEMU for those)".to_owned()
-    } else {
-        format!("VMs (QEMU {} with {})", machine.qemu, machine.accelerator.to_uppercase())
-    }
-}
-
-fn name(side: &str) -> &str {
-    NAMES.iter().find(|(known, _)| *known == side).map_or(side, |(_, name)| name)
-}
-
-/// Runs of devices in the same place are put into brackets: `pod[eth0] > host[nl1 > nestless0]`.
-pub(super) fn way(way: &ShownWay) -> String {
-    let mut text = String::new();
-    let mut place = "";
-    for hop in &way.hops {
-        if hop.place != place {
-            text.push_str(if place.is_empty() { "" } else { " ] -> " });
-            text.push_str(&format!("{} [ ", hop.place));
-        } else {
-            text.push_str(" -> ");
-        }
-        place = &hop.place;
-        text.push_str(&if hop.device.eq_ignore_ascii_case(&hop.kind) {
-            hop.device.clone()
-        } else {
-            format!("{} {}", hop.kind, hop.device)
-        });
-    }
-    format!("  {:<14}{text} ]\n", name(&way.side))
-}
-
 fn table(metrics: &[Metric]) -> String {
-    let mut table = output::table(&["TRAFFIC", "SINGLE LAYER", "NESTED NAT", "", "BRFUSION", ""]);
+    let mut table = Table::new(["TRAFFIC", "SINGLE LAYER", "NESTED NAT", "", "BRFUSION", ""]);
     for (metric, label) in ROWS {
         let Some(metric) = metrics.iter().find(|known| known.name == metric) else { continue };
         let value =
@@ -82,7 +49,7 @@ fn table(metrics: &[Metric]) -> String {
             ratio("brfusion"),
         ]);
     }
-    output::render(&table)
+    table.terminal()
 }
 
 fn ready(add: &Metric) -> String {

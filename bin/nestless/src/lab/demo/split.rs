@@ -1,18 +1,18 @@
 //! `nestless lab demo --split`: one pod, a container in each of three VMs, talking over localhost with the configuration
 //! that Debian's packages bring.
 
-use super::{ShownWay, picture};
+use super::shown_way::{self, ShownWay};
 use crate::report::Trace;
 use anyhow::{Context as _, ensure};
 use nestless_bench::{Machine, Operator};
-use nestless_lab::{Exec, Lab, Pod, PodOptions, Progress, Server, Vmm};
+use nestless_lab::{Exec, Lab, Pod, PodNetwork, PodOptions, Progress, Server, Vmm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 const GROUP: &str = "shop";
 /// VM, fraction, and what runs in it: each asks the next.
-const PLACES: [(&str, &str, Server); 3] = [
+const FRACTIONS: [(&str, &str, Server); 3] = [
     ("vm1", "web", Server::Nginx),
     ("vm2", "application", Server::Gunicorn),
     ("vm3", "database", Server::Postgres),
@@ -69,15 +69,15 @@ pub(super) async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<SplitDe
     let lab = Lab::builder(format!("split{}", std::process::id()))
         .progress(progress.clone())
         .vmm(vmm)
-        .vm_names(PLACES.map(|(vm, ..)| vm))
-        .servers(&PLACES.map(|(.., server)| server));
+        .vm_names(FRACTIONS.map(|(vm, ..)| vm))
+        .servers(&FRACTIONS.map(|(.., server)| server));
     let lab = Box::pin(lab.up()).await?;
     let machine = Machine::look(&lab);
     let shown = visit(&lab, &progress).await;
     progress.step("remove the lab");
     lab.down().await?;
     let (url, answer, way) = shown?;
-    let fractions = PLACES.map(|(vm, name, server)| ShownFraction {
+    let fractions = FRACTIONS.map(|(vm, name, server)| ShownFraction {
         vm: vm.into(),
         name: name.into(),
         server: server.to_string(),
@@ -92,7 +92,7 @@ async fn visit(lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer
     progress.step("put one pod's containers into three VMs");
     let web = split(lab).await?;
     let mut serving = Vec::new();
-    for (vm, name, server) in PLACES.into_iter().rev() {
+    for (vm, name, server) in FRACTIONS.into_iter().rev() {
         progress.step(format!("start {server} in {vm}"));
         serving.push(lab.serve(vm, name, server).await?);
     }
@@ -103,13 +103,13 @@ async fn visit(lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer
         last = Some(ask(lab, &url).await?);
     }
     let answer = last.context("no visit was made")?;
-    let [web, application, database] = PLACES.map(|(vm, ..)| vm);
+    let [web, application, database] = FRACTIONS.map(|(vm, ..)| vm);
     ensure!(
         (answer.web.as_str(), answer.application.as_str(), answer.database.as_str(), answer.visits)
             == (web, application, database, VISITS),
         "the containers of the pod are not where they were put: {answer:?}"
     );
-    let (_, asker, _) = PLACES[1];
+    let (_, asker, _) = FRACTIONS[1];
     let trace = Operator::of(lab).await?.trace(&format!("loopback:{GROUP}/{asker}")).await?;
     drop(serving);
     Ok((url, answer, ShownWay { side: asker.to_owned(), hops: Trace::from(trace).hops }))
@@ -117,9 +117,9 @@ async fn visit(lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer
 
 /// The web server's container has the pod's interface; the others need none.
 async fn split(lab: &Lab) -> anyhow::Result<Pod> {
-    let [(vm, web, _), others @ ..] = PLACES;
-    let pod = lab.pod_add(vm, web, PodOptions::default()).await?;
-    lab.pod_join(&pod, GROUP, web).await?;
+    let [(vm, web, _), others @ ..] = FRACTIONS;
+    let outer = PodOptions { network: PodNetwork::Nestless, ..PodOptions::fraction(GROUP, web) };
+    let pod = lab.pod_add(vm, web, outer).await?;
     for (vm, name, _) in others {
         lab.pod_add(vm, name, PodOptions::fraction(GROUP, name)).await?;
     }
@@ -151,9 +151,9 @@ pub(super) fn draw(demo: &SplitDemo) -> String {
         "\nOne pod in three {}, on one localhost:\n\n{}\n{}\n{}\n  \
          passed on by the web server in {web}, answered by the application in {application},\n  \
          counted by PostgreSQL {database_version} in {database}: {visits} visits\n\ntook {:.0} s\n",
-        picture::vms(&demo.machine),
+        shown_way::vms(&demo.machine),
         fractions.collect::<String>(),
-        picture::way(&demo.way),
+        demo.way.draw(),
         demo.url,
         demo.took_s,
     )

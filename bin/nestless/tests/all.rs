@@ -1,0 +1,4 @@
+//! The command, as its user runs it.
+
+mod bench;
+mod plan;

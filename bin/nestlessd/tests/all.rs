@@ -1,0 +1,5 @@
+//! The daemon, as its guests and its operator meet it.
+
+mod channel;
+mod daemon;
+mod tls;

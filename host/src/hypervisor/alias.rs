@@ -1,0 +1,15 @@
+//! What tells whose a host end is, for people and after a restart.
+
+use nestless_model::identity::{NicId, VmName};
+use nestless_support::netlink::Link;
+
+/// What people read on a host end, and what a back end finds its own links by after a restart.
+pub fn link_alias(vm: &VmName, nic: NicId) -> String {
+    format!("nestless vm={vm} nic={:x}", nic.0)
+}
+
+/// The NIC that a link of the host's is the end of, if it is this VM's.
+pub(super) fn nic_of(vm: &VmName, link: &Link) -> Option<NicId> {
+    let nic = NicId::from_link_name(&link.name)?;
+    (link.alias.as_deref() == Some(&link_alias(vm, nic))).then_some(nic)
+}

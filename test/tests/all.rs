@@ -1,0 +1,18 @@
+//! End to end: labs, and what the programs do in them.
+
+mod cni;
+mod containerd;
+mod corpus;
+mod errors;
+mod faults;
+mod flood;
+mod guard;
+mod guest_lifecycle;
+mod interfaces;
+mod loopback;
+mod older_kernel;
+mod pods_by_hand;
+mod scale;
+mod secure_channel;
+mod split;
+mod split_behaviour;
