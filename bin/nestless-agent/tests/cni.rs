@@ -202,7 +202,7 @@ fn what_is_no_sandbox_is_refused() {
 
 #[test]
 fn a_nic_that_never_shows_up_is_given_back() {
-    let mut world = World::new();
+    let mut world = World::with_nic_deadline_ms(3000);
     let sandbox = world.sandbox("a");
     world.host.change(|state| state.plug_nothing = true);
     assert_eq!(world.cni("ADD", "a", Some(&sandbox), none()).code(), 107);

@@ -30,18 +30,26 @@ pub(crate) struct World {
     pub(crate) vm: Namespace,
     pub(crate) host: FakeHost,
     pub(crate) runtime: Runtime,
+    nic_deadline_ms: u32,
     agent: Option<Child>,
     sandboxes: Vec<PathBuf>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        // The agent's own.
+        Self::with_nic_deadline_ms(20_000)
+    }
+
+    /// For tests in which a NIC does not come.
+    pub(crate) fn with_nic_deadline_ms(nic_deadline_ms: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let vm = Namespace::anonymous().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let host = FakeHost::new(directory.path().join("channel.sock"), vm.clone());
-        let mut world = Self { directory, vm, host, runtime, agent: None, sandboxes: vec![] };
+        let mut world =
+            Self { directory, vm, host, runtime, nic_deadline_ms, agent: None, sandboxes: vec![] };
         world.host.start();
         world.start_agent();
         world
@@ -55,7 +63,7 @@ impl World {
     pub(crate) fn start_agent(&mut self) {
         let hellos = self.host.state().hellos;
         let channel = format!("unix:{}", self.directory.path().join("channel.sock").display());
-        let run_dir = self.run_dir();
+        let (run_dir, nic_deadline_ms) = (self.run_dir(), self.nic_deadline_ms.to_string());
         let mut child = self
             .vm
             .run_blocking(|| {
@@ -64,7 +72,7 @@ impl World {
                         "--channel",
                         &channel,
                         "--nic-deadline-ms",
-                        "3000",
+                        &nic_deadline_ms,
                         "--host-wait-ms",
                         "5000",
                         "--run-dir",
