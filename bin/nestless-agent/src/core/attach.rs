@@ -3,7 +3,7 @@
 use super::{
     agent::Agent,
     attachments::{Phase, Record},
-    error::{AttachError, chain},
+    error::AttachError,
     request::{AttachRequest, Attached},
 };
 use crate::host_client::{HostError, Wish, patiently};
@@ -12,7 +12,7 @@ use nestless_guest::{
     lent_nic::LentNicError,
     pod_nic::{Device, PodNicError},
 };
-use nestless_support::telemetry::TraceParent;
+use nestless_support::{error_chain::in_full, telemetry::TraceParent};
 use std::sync::Arc;
 
 impl Agent {
@@ -83,7 +83,7 @@ impl Agent {
     async fn take_back(&self, record: Record, home: &Home, trace: TraceParent) {
         if let Err(error) = self.release(record, Some(home), trace).await {
             tracing::warn!(
-                error = chain(&error),
+                error = in_full(&error),
                 "what a failed request attached was not taken back whole; what is left is tried again"
             );
         }

@@ -3,14 +3,14 @@
 use super::{
     agent::Agent,
     attachments::Phase,
-    error::{CheckError, NotReady, chain},
+    error::{CheckError, NotReady},
 };
 use nestless_guest::{
     loopback_endpoint,
     pod_nic::{self, Observed},
 };
 use nestless_model::identity::{AttachmentId, NetworkName};
-use nestless_support::{netns::Namespace, telemetry::TraceParent};
+use nestless_support::{error_chain::in_full, netns::Namespace, telemetry::TraceParent};
 
 impl Agent {
     /// Here and on the host. What the front remembers of it is compared with what is there by the front: `differences`.
@@ -26,7 +26,7 @@ impl Agent {
         let nic = record.and_then(|record| record.nic);
         let nic = nic.ok_or_else(|| CheckError::NotAttached { attachment: attachment.clone() })?;
         let differs = |faults| CheckError::Differs { attachment: attachment.clone(), faults };
-        let observed = pod_nic::inspect(sandbox, nic).await.map_err(|e| differs(vec![chain(&e)]))?;
+        let observed = pod_nic::inspect(sandbox, nic).await.map_err(|e| differs(vec![in_full(&e)]))?;
         let Some(observed) = observed else {
             return Err(differs(vec![format!("the NIC with MAC address {nic} is not in the sandbox")]));
         };
@@ -65,6 +65,6 @@ async fn amiss_with_steer(attachment: &AttachmentId, sandbox: &Namespace) -> Opt
     match loopback_endpoint::is_joined(sandbox).await {
         Ok(true) => None,
         Ok(false) => Some(format!("steer is not on lo and {}", attachment.interface)),
-        Err(error) => Some(chain(&error)),
+        Err(error) => Some(in_full(&error)),
     }
 }

@@ -124,9 +124,3 @@ pub(crate) enum NotReady {
     #[error("{message} ({in_use} of {limit} NICs in use, {spare} spare, {free_addresses} addresses free)")]
     Exhausted { message: String, in_use: u32, limit: u32, spare: u32, free_addresses: u64 },
 }
-
-/// An error and its causes in one line, as a runtime's log shows it.
-pub(crate) fn chain(error: &dyn error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -33,5 +33,5 @@ mod tests;
 
 pub(crate) use agent::Agent;
 pub(crate) use attachments::Record;
-pub(crate) use error::{AttachError, CheckError, IncompleteError, NotReady, ReleaseError, chain};
+pub(crate) use error::{AttachError, CheckError, IncompleteError, NotReady, ReleaseError};
 pub(crate) use request::{AttachRequest, Attached, DetachRequest};

@@ -3,12 +3,12 @@
 use super::{
     agent::Agent,
     attachments::{Phase, Record},
-    error::{KeepError, ReleaseError, chain},
+    error::{KeepError, ReleaseError},
 };
 use crate::host_client::{Listed, patiently};
 use nestless_guest::{home::Home, pod_nic, port_mapping};
 use nestless_model::identity::{AttachmentId, Mac};
-use nestless_support::telemetry::TraceParent;
+use nestless_support::{error_chain::in_full, telemetry::TraceParent};
 use std::sync::Arc;
 
 impl Agent {
@@ -27,14 +27,14 @@ impl Agent {
                 None => self.retire(record).await,
             };
             if let Err(error) = kept {
-                tracing::warn!(error = chain(&error), "what an earlier agent left is not all in order");
+                tracing::warn!(error = in_full(&error), "what an earlier agent left is not all in order");
             }
         }
         let living: Vec<AttachmentId> =
             self.attachments.all().into_iter().filter(in_use).map(|r| r.attachment).collect();
         let cleaned = tokio::task::spawn_blocking(move || port_mapping::retain(&living)).await;
         if let Ok(Err(error)) = cleaned {
-            tracing::warn!(error = chain(&error), "port mappings of dead pods may be left");
+            tracing::warn!(error = in_full(&error), "port mappings of dead pods may be left");
         }
     }
 
@@ -43,7 +43,7 @@ impl Agent {
         if let (Some(nic), Some(home)) = (record.nic, record.home())
             && let Err(error) = self.take_out(&record, &home, nic).await
         {
-            tracing::warn!(error = chain(&error), "a NIC could not be taken back");
+            tracing::warn!(error = in_full(&error), "a NIC could not be taken back");
         }
         record.phase = Phase::Detaching;
         self.keep(&record)
@@ -88,7 +88,7 @@ impl Agent {
         for listed in list {
             let _guard = self.locks.container(&listed.attachment.container).await;
             if let Err(error) = self.compare(listed, trace).await {
-                tracing::warn!(error = chain(&error), "an attachment that the host knows is not in order");
+                tracing::warn!(error = in_full(&error), "an attachment that the host knows is not in order");
             }
         }
         if self.settle_pending().await > 0 {

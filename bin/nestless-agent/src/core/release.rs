@@ -3,7 +3,7 @@
 use super::{
     agent::Agent,
     attachments::{Phase, Record},
-    error::{IncompleteError, PortsError, ReleaseError, chain},
+    error::{IncompleteError, PortsError, ReleaseError},
     request::DetachRequest,
 };
 use crate::host_client::HostError;
@@ -12,7 +12,7 @@ use nestless_model::{
     identity::{InterfaceName, Mac},
     refusal::Reason,
 };
-use nestless_support::{netlink::Netlink, netns::Namespace, telemetry::TraceParent};
+use nestless_support::{error_chain::in_full, netlink::Netlink, netns::Namespace, telemetry::TraceParent};
 use std::error::Error;
 
 impl Agent {
@@ -48,7 +48,7 @@ impl Agent {
         for record in self.attachments.all().into_iter().filter(stale) {
             let attachment = record.attachment.clone();
             if let Err(error) = self.release(record, None, trace).await {
-                failures.push(format!("{attachment}: {}", chain(&error)));
+                failures.push(format!("{attachment}: {}", in_full(&error)));
             }
         }
         if failures.is_empty() { Ok(()) } else { Err(IncompleteError { failures }) }

@@ -3,10 +3,9 @@
 use super::{
     agent::{Agent, DeadSandboxes},
     attachments::{Phase, Record},
-    error::chain,
 };
 use nestless_guest::{home::Home, sandbox_watch::SandboxNumber};
-use nestless_support::telemetry::TraceParent;
+use nestless_support::{error_chain::in_full, telemetry::TraceParent};
 use std::{sync::Arc, time::Duration};
 
 /// A virtio NIC comes back to the root namespace a moment after its sandbox's death was told. A veth never does.
@@ -71,7 +70,7 @@ impl Agent {
         let trace = TraceParent::root();
         tracing::warn!(attachment = %record.attachment, trace_id = trace.trace_id(), "a sandbox vanished without DEL; detaching");
         if let Err(error) = self.release(record, None, trace).await {
-            tracing::warn!(error = chain(&error), "what a vanished sandbox had is not all gone");
+            tracing::warn!(error = in_full(&error), "what a vanished sandbox had is not all gone");
         }
     }
 
@@ -81,7 +80,7 @@ impl Agent {
         match self.sandboxes.number(sandbox).await {
             Ok(number) => Some(number),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "a sandbox cannot be watched");
+                tracing::warn!(error = in_full(&error), "a sandbox cannot be watched");
                 None
             }
         }

@@ -1,14 +1,14 @@
 //! One call of the plugin: read, carried out by the core, answered.
 
 use super::{add, check::differences};
-use crate::core::{Agent, DetachRequest, Record, chain};
+use crate::core::{Agent, DetachRequest, Record};
 use nestless_model::{
     cni::{
         Answer, Check, CniError, Del, Gc, Invocation, Mode, Request, Version, answer_version, parse_request,
     },
     refusal::Reason,
 };
-use nestless_support::{netns::Namespace, telemetry::TraceParent};
+use nestless_support::{error_chain::in_full, netns::Namespace, telemetry::TraceParent};
 use std::{collections::BTreeSet, os::fd::OwnedFd, sync::Arc};
 use tracing::Instrument as _;
 
@@ -67,8 +67,8 @@ fn usable(agent: &Agent, descriptor: Option<OwnedFd>, path: &str) -> Result<Name
         |why: String| CniError::new(Reason::InvalidEnvironment, format!("CNI_NETNS is {path:?}, {why}"));
     let descriptor =
         descriptor.ok_or_else(|| invalid("and no descriptor of it came with the call".to_owned()))?;
-    let sandbox = Namespace::from_descriptor(descriptor, path).map_err(|e| invalid(chain(&e)))?;
-    if agent.is_own(&sandbox).map_err(|e| invalid(chain(&e)))? {
+    let sandbox = Namespace::from_descriptor(descriptor, path).map_err(|e| invalid(in_full(&e)))?;
+    if agent.is_own(&sandbox).map_err(|e| invalid(in_full(&e)))? {
         return Err(invalid("the VM's own network namespace: expected one of the pod's".to_owned()));
     }
     Ok(sandbox)
