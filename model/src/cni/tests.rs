@@ -1,3 +1,5 @@
+//! What runtimes send, and what they are answered.
+
 use super::*;
 use crate::{port_mapping::Protocol, refusal::Reason};
 use proptest::prelude::*;
