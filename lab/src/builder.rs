@@ -27,7 +27,7 @@ const MAX_VMS: usize = 64;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let lab = nestless_lab::Lab::builder("demo").vms(2).up().await?;
 /// let pod = lab.pod_add("vm1", "web", nestless_lab::PodOptions::default()).await?;
-/// println!("{}", lab.pod_exec(&pod.vm, &pod.name, nestless_lab::Exec::shell("ip a")).await?.text());
+/// println!("{}", lab.pod_exec(pod.vm.as_str(), &pod.name, nestless_lab::Exec::shell("ip a")).await?.text());
 /// lab.down().await?;
 /// # Ok(())
 /// # }
