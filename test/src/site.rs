@@ -6,11 +6,14 @@ use nestless_support::error_chain::in_full;
 use std::{
     collections::BTreeMap,
     ops::{Deref, DerefMut},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A lab's description under a name of this process's own, so that tests running side by side do not meet.
+/// A lab's description under a name of this process's own and of this call's, so that tests running side by side do not meet.
 pub fn lab(what: &str, vmm: Vmm) -> LabBuilder {
-    Lab::builder(format!("e{}-{what}", std::process::id())).vmm(vmm).vms(1)
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    Lab::builder(format!("e{}-{what}{number}", std::process::id())).vmm(vmm).vms(1)
 }
 
 /// A lab that must leave nothing.

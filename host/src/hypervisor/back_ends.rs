@@ -9,6 +9,7 @@ use super::{
 };
 use nestless_model::identity::VmName;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Which back end runs a VM, and where it is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,13 +22,13 @@ pub enum HypervisorConfig {
 }
 
 impl HypervisorConfig {
-    /// Where it is reached: one VM's and no other's.
+    /// Where it is reached: one VM's and no other's, however its path is written.
     pub fn endpoint(&self) -> String {
         let path = match self {
             Self::Qemu(qemu) => &qemu.qmp,
             Self::Namespace(namespace) => &namespace.path,
         };
-        path.display().to_string()
+        path.components().collect::<PathBuf>().display().to_string()
     }
 
     /// What holds for every VM of that back end.
@@ -90,6 +91,13 @@ mod tests {
             read("{ namespace = { path = '/run/netns/x' } }").unwrap(),
             HypervisorConfig::Namespace(namespace)
         );
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_however_it_is_written() {
+        let endpoint = |path| read(&format!("{{ qemu = {{ qmp = '{path}' }} }}")).unwrap().endpoint();
+        assert_eq!(endpoint("/run//./q.sock"), endpoint("/run/q.sock"));
+        assert_ne!(endpoint("/run/q.sock"), endpoint("/run/q/sock"));
     }
 
     #[test]

@@ -111,9 +111,11 @@ impl guest_server::Guest for Service {
             }
             made => made.map_err(|e| namespace_failed(&e))?,
         };
-        let netlink = Netlink::inside(&namespace).await.map_err(|e| failed("open netlink", &e))?;
-        let lo = netlink.link("lo").await.map_err(|e| failed("find lo", &e))?;
-        netlink.set_up(&lo).await.map_err(|e| failed("set lo up", &e))?;
+        if let Err(status) = set_lo_up(&namespace).await {
+            // Its name is not to be in the way of the next try.
+            Namespace::delete(&path).map_err(|e| namespace_failed(&e))?;
+            return Err(status);
+        }
         Ok(Response::new(AddNamespaceResponse { existed: false }))
     }
 
@@ -162,6 +164,12 @@ impl guest_server::Guest for Service {
         }
         Ok(Response::new(PowerResponse {}))
     }
+}
+
+async fn set_lo_up(namespace: &Namespace) -> Result<(), Status> {
+    let netlink = Netlink::inside(namespace).await.map_err(|e| failed("open netlink", &e))?;
+    let lo = netlink.link("lo").await.map_err(|e| failed("find lo", &e))?;
+    netlink.set_up(&lo).await.map_err(|e| failed("set lo up", &e))
 }
 
 fn namespace_path(name: &str) -> Result<PathBuf, Status> {
