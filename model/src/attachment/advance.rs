@@ -36,6 +36,7 @@ impl VmNics {
         let record = &mut nic.record;
         let former = record.purpose.clone();
         let (kept, given_back) = match &former {
+            Purpose::Pod { .. } if record.goal == Goal::Remove && nic.believed_closed => return,
             Purpose::Pod { .. } if record.goal == Goal::Remove => {
                 let reserved = |ip| self.reservations.contains_key(&(record.network.clone(), ip));
                 (former.clone().without(reserved), Purpose::default())

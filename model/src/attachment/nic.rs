@@ -48,6 +48,8 @@ pub struct Nic {
     pub(super) lost: bool,
     /// `None`: not known.
     pub(super) guard: Option<Guarding>,
+    /// That the guard is closed is believed, since closing it failed: the NIC goes, but what it held may still be used.
+    pub(super) believed_closed: bool,
     pub(super) running: Option<Step>,
     /// When the last step of it began or ended, in the machine's own count: older observations say nothing.
     pub(super) touched: u64,
@@ -75,6 +77,7 @@ impl Nic {
             visible: false,
             lost: false,
             guard: None,
+            believed_closed: false,
             running: None,
             touched: 0,
             plugged_at_ms: 0,

@@ -70,6 +70,7 @@ impl VmNics {
             if matches!(step, Step::Guard(_)) {
                 // A link without its guard lets nothing through, and a link that is gone has none: unplug all the same.
                 nic.guard = Some(Guarding::Closed);
+                nic.believed_closed = true;
             }
             if *step != Step::Unplug {
                 // Whatever was being built is no longer wanted: take it down now.

@@ -157,6 +157,22 @@ fn a_reservation_stands_until_it_is_released() {
     host.check();
 }
 
+/// A guard that could not be closed may let the last pod speak on, until its NIC is gone.
+#[test]
+fn an_address_stays_with_a_nic_whose_guard_could_not_be_closed() {
+    let mut host = Host::new();
+    let address = host.reserve(0, 1, ReservationWish::Any(Family::V4)).unwrap();
+    host.attach(0, 1, vec![address]).unwrap();
+    host.settle();
+    host.vms[0].detach(1);
+    // Closing it, closing it once more, and unplugging.
+    for _ in 0..3 {
+        host.vms[0].step(0, true);
+        let early = host.attach(0, 2, vec![address]).unwrap_err();
+        assert_eq!(early, "the VM has reserved 10.0.0.2, and a NIC of it has it: detach that one first");
+    }
+}
+
 #[test]
 fn what_a_nic_has_rests_when_the_nic_is_gone() {
     let mut host = Host::new();
