@@ -10,6 +10,7 @@ mod serve;
 mod service;
 
 pub use config::{Config, ConfigError, Fault};
+pub use serve::serve_channel;
 pub use service::{Refusal, input};
 
 use tokio::signal::unix::{SignalKind, signal};

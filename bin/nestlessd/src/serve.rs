@@ -7,7 +7,9 @@ use crate::{
     service::{GuestService, OperatorService},
 };
 use nestless_proto::{
-    FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES, guest_server::GuestServer, operator_server::OperatorServer,
+    FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES,
+    guest_server::{Guest, GuestServer},
+    operator_server::OperatorServer,
 };
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
@@ -15,7 +17,7 @@ use tokio_stream::{
     StreamExt as _,
     wrappers::{ReceiverStream, UnixListenerStream},
 };
-use tonic::transport::Server;
+use tonic::transport::{Server, server::Router};
 use tracing::error;
 
 /// An agent makes one call per pod at a time; a guest that opens more streams than this wants to do harm.
@@ -40,17 +42,9 @@ pub(crate) fn start(config: &Config, host: &Arc<Host>) -> anyhow::Result<Servers
     let channels = channel::open(config, host, &mut tasks)?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let guest =
-        GuestServer::new(GuestService::new(Arc::clone(host))).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let guests = Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CHANNEL)
-        .max_frame_size(16 << 10)
-        .http2_max_header_list_size(16 << 10)
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+    let guests = guests(GuestService::new(Arc::clone(host)))
         .add_service(health_service.clone())
         .add_service(reflection()?)
-        .add_service(guest)
         .serve_with_incoming_shutdown(
             ReceiverStream::new(channels).map(Ok::<_, Infallible>),
             hear(stopped.clone()),
@@ -73,6 +67,28 @@ pub(crate) fn start(config: &Config, host: &Arc<Host>) -> anyhow::Result<Servers
         }
     });
     Ok(Servers { tasks, stop })
+}
+
+/// The guests' server with all its bounds.
+fn guests(guest: impl Guest) -> Router {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CHANNEL)
+        .max_frame_size(16 << 10)
+        .http2_max_header_list_size(16 << 10)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .add_service(GuestServer::new(guest).max_decoding_message_size(MAX_MESSAGE_BYTES))
+}
+
+/// Serves one channel as the daemon does, by another service: for what tests this door.
+///
+/// # Errors
+/// As the server's.
+pub async fn serve_channel(
+    guest: impl Guest,
+    channel: tokio::io::DuplexStream,
+) -> Result<(), tonic::transport::Error> {
+    guests(guest).serve_with_incoming(tokio_stream::once(Ok::<_, Infallible>(channel))).await
 }
 
 fn reflection() -> anyhow::Result<

@@ -1,4 +1,4 @@
-//! Everything that reads outside input, one function for each reader. libFuzzer runs them (`test/fuzz`), and so does an
+//! Everything that reads outside input, one function for each reader. libFuzzer runs them (`scripts/fuzz`), and so does an
 //! ordinary test over the corpus (`tests/corpus.rs`): both call what is here, so they cannot drift apart.
 //!
 //! Each function holds the reader to two promises: it never panics, and what it accepts means the same when it is written
@@ -7,6 +7,7 @@
 mod cni;
 mod config;
 mod guest_api;
+mod http2;
 mod planner;
 mod qmp;
 mod serial_link;
@@ -21,10 +22,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "cni", attack: cni::attack },
     Target { name: "config", attack: config::attack },
     Target { name: "guest_api", attack: guest_api::attack },
+    Target { name: "http2", attack: http2::attack },
     Target { name: "planner", attack: planner::attack },
     Target { name: "qmp", attack: qmp::attack },
     Target { name: "serial_link", attack: serial_link::attack },
