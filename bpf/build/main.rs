@@ -25,7 +25,6 @@ const OBJECTS: &[Object] = &[
             "guard_buckets",
             "guard_dropped",
             "guard_counters",
-            "guard_instance",
         ],
     },
     Object {

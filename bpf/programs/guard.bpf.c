@@ -1,11 +1,11 @@
 /*
  * The guard: what a NIC's host end lets out of a VM, and how fast in both directions.
  *
- *   guard_sent      clsact ingress: what the pod sends. Everything is dropped but what the link's entry allows.
- *   guard_received  clsact egress: what the pod receives. Only the rate is limited.
+ *   guard_sent      ingress: what the pod sends. Everything is dropped but what the link's entry allows.
+ *   guard_received  egress: what the pod receives. Only the rate is limited.
  *
- * A link's entry holds the class id of the filter it was made for. Class ids are never given out twice, so the entry
- * of a link that is gone means nothing to a later link that got its index.
+ * A link without an entry is closed. The daemon writes or removes the entry before it puts a program on a link, so that the
+ * entry of a link that is gone means nothing to a later link that got its index.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -40,17 +40,10 @@ struct {
 	__type(value, struct guard_counters);
 } guard_counters SEC(".maps");
 
-/* Kept for the daemon; no program reads it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct guard_instance);
-} guard_instance SEC(".maps");
-
-static __always_inline bool applies(struct __sk_buff *skb, const struct guard_entry *entry)
+/* The kernel may give a removed entry's memory to another link's while it is being read. */
+static __always_inline bool applies(const struct guard_entry *entry, __u32 link)
 {
-	return *(const volatile __u32 *)&entry->generation == skb->tc_classid;
+	return *(const volatile __u32 *)&entry->link == link;
 }
 
 static __always_inline enum verdict judge(struct __sk_buff *skb, const struct guard_entry *entry)
@@ -79,7 +72,7 @@ static __always_inline enum verdict judge_sent(struct __sk_buff *skb, __u32 link
 	struct guard_buckets *buckets;
 	enum verdict verdict;
 
-	if (!entry || !applies(skb, entry))
+	if (!entry || !applies(entry, link))
 		return drop_closed;
 	verdict = judge(skb, entry);
 	if (verdict == verdict_pass && entry->egress.limited) {
@@ -87,8 +80,7 @@ static __always_inline enum verdict judge_sent(struct __sk_buff *skb, __u32 link
 		if (!buckets || !within_rate(&entry->egress, &buckets->egress_due_ns, bytes))
 			verdict = drop_egress_rate;
 	}
-	/* The kernel may give a removed entry's memory to another link's while it is being read here. */
-	return applies(skb, entry) ? verdict : drop_closed;
+	return applies(entry, link) ? verdict : drop_closed;
 }
 
 static __always_inline void count_dropped(struct guard_counters *counters, enum verdict verdict)
@@ -126,7 +118,7 @@ int guard_received(struct __sk_buff *skb)
 	struct guard_buckets *buckets;
 	struct guard_counters *counters;
 
-	if (!entry || !applies(skb, entry) || !entry->ingress.limited)
+	if (!entry || !applies(entry, link) || !entry->ingress.limited)
 		return TC_ACT_UNSPEC;
 	buckets = bpf_map_lookup_elem(&guard_buckets, &link);
 	if (buckets && within_rate(&entry->ingress, &buckets->ingress_due_ns, wire_bytes(skb)))

@@ -1,6 +1,7 @@
 /* The guard on IPv4 and ARP. */
 #pragma once
 
+#include "guard_router.h"
 #include "guard_verdict.h"
 
 #define DHCP_SERVER_PORT 67
@@ -56,6 +57,7 @@ static __always_inline enum verdict judge_ipv4(struct __sk_buff *skb, const stru
 	struct ipv4_header ip;
 	struct udp_header udp;
 	__u32 header_bytes, end;
+	enum verdict verdict;
 
 	if (!read(skb, ETHERNET_BYTES, skb->len, &ip, sizeof(ip)))
 		return drop_malformed;
@@ -67,6 +69,9 @@ static __always_inline enum verdict judge_ipv4(struct __sk_buff *skb, const stru
 		return drop_malformed;
 	if (!is_own_ipv4(entry, ip.source))
 		return drop_source_ipv4;
+	verdict = judge_router_ipv4(skb, entry, ip.protocol, ip.fragment, ETHERNET_BYTES + header_bytes, end);
+	if (verdict != verdict_pass)
+		return verdict;
 	/* The ports stand in the first fragment, which is judged itself. */
 	if (ip.protocol != PROTOCOL_UDP || ip.fragment & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return verdict_pass;

@@ -3,6 +3,7 @@
 
 #include "extension_headers.h"
 #include "guard_neighbour.h"
+#include "guard_router.h"
 #include "guard_verdict.h"
 
 #define DHCPV6_SERVER_PORT 547
@@ -18,6 +19,8 @@ static __always_inline enum verdict judge_upper_layer(struct __sk_buff *skb, con
 	};
 	struct udp_header udp;
 
+	if (is_routers_protocol(upper->protocol) && !entry->router)
+		return drop_router;
 	if (upper->later_fragment)
 		return unspecified ? drop_source_ipv6 : verdict_pass;
 	if (upper->protocol == PROTOCOL_ICMPV6)

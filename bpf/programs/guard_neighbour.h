@@ -1,6 +1,7 @@
 /* The guard on ICMPv6: neighbour discovery (RFC 4861), duplicate address detection (RFC 4862), MLD (RFC 3810). */
 #pragma once
 
+#include "guard_router.h"
 #include "guard_verdict.h"
 
 #define MLD_REPORT 131
@@ -97,6 +98,8 @@ static __always_inline enum verdict judge_icmpv6(struct __sk_buff *skb, const st
 		return drop_malformed;
 	if (icmp.type >= ROUTER_SOLICITATION && icmp.type <= REDIRECT)
 		return judge_discovery(skb, entry, message, icmp.type);
+	if (is_routers_icmpv6(icmp.type) && !entry->router)
+		return drop_router;
 	if (!message->unspecified)
 		return verdict_pass;
 	if ((icmp.type == MLD_REPORT || icmp.type == MLD2_REPORT) && !message->fragment)

@@ -30,9 +30,10 @@ struct guard_ipv6 {
 	__u64 half[2];
 };
 
-/* What one NIC may send. Applies only to the filter whose class id is the generation. */
+/* What one NIC may send. */
 struct guard_entry {
-	__u32 generation;
+	/* The index of the link that it is for, which is its key as well. */
+	__u32 link;
 	__u8 ipv4_count;
 	__u8 ipv6_count;
 	__u8 dhcp_server;
@@ -62,9 +63,4 @@ struct guard_counters {
 	__u64 passed;
 	__u64 passed_bytes;
 	struct guard_dropped dropped;
-};
-
-/* One for the daemon instance. */
-struct guard_instance {
-	__u32 last_generation;
 };

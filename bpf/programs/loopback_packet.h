@@ -7,7 +7,6 @@
 #include "extension_headers.h"
 #include "packet.h"
 
-#define IPV4_MORE_FRAGMENTS 0x2000
 
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04

@@ -13,11 +13,15 @@
 #define ETHER_TYPE_IPV6 0x86dd
 
 #define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV4_MORE_FRAGMENTS 0x2000
 
 #define PROTOCOL_ICMP 1
+#define PROTOCOL_IGMP 2
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define PROTOCOL_ICMPV6 58
+#define PROTOCOL_PIM 103
+#define PROTOCOL_VRRP 112
 
 /* 16-bit words: comparable without a call, and aligned wherever the compiler puts them. */
 struct ethernet_header {

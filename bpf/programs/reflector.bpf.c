@@ -1,5 +1,5 @@
 /*
- * The reflector: which endpoints of a loopback group get the frame that one of them sent. Attached to the clsact
+ * The reflector: which endpoints of a loopback group get the frame that one of them sent. Attached to the
  * ingress of every endpoint's host end. One program serves all groups: who is in which stands in the tables alone.
  *
  * Frames are passed on untouched, so that segmentation and checksum offload stay.

@@ -1,7 +1,7 @@
 /*
  * Steer: does a loopback packet of this sandbox stay, or go to the host?
  *
- *   steer_out  clsact egress of lo. What the sandbox has a socket for stays, at native speed.
+ *   steer_out  egress of lo. What the sandbox has a socket for stays, at native speed.
  *   steer_in   clsact ingress of the endpoint. Has lo receive what the host delivers, so that the kernel takes
  *              127.0.0.1 and ::1 for what they are.
  *

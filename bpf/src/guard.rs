@@ -1,13 +1,13 @@
 //! The guard's programs and maps: `programs/guard.bpf.c` says what they do, `programs/guard_types.h` what their maps
 //! hold.
 
-/// The object. Its programs are [`SENT`] and [`RECEIVED`]; its maps are [`ENTRIES`], [`BUCKETS`], [`COUNTERS`]
-/// and [`INSTANCE`].
+/// The object. Its programs are [`SENT`] and [`RECEIVED`]; its maps are [`ENTRIES`], [`BUCKETS`] and
+/// [`COUNTERS`].
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard.bpf.o"));
 
-/// Classifier for clsact ingress: what the pod sends.
+/// Classifier at ingress: what the pod sends.
 pub const SENT: &str = "guard_sent";
-/// Classifier for clsact egress: what the pod receives.
+/// Classifier at egress: what the pod receives.
 pub const RECEIVED: &str = "guard_received";
 
 /// Hash: interface index -> [`Entry`].
@@ -16,8 +16,6 @@ pub const ENTRIES: &str = "guard_entries";
 pub const BUCKETS: &str = "guard_buckets";
 /// Hash per CPU: interface index -> [`Counters`].
 pub const COUNTERS: &str = "guard_counters";
-/// Array of one [`Instance`].
-pub const INSTANCE: &str = "guard_instance";
 
 include!(concat!(env!("OUT_DIR"), "/guard_types.rs"));
 

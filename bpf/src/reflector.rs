@@ -4,7 +4,7 @@
 /// The object. Its program is [`REFLECT`].
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/reflector.bpf.o"));
 
-/// Classifier for clsact ingress of an endpoint's host end.
+/// Classifier at ingress of an endpoint's host end.
 pub const REFLECT: &str = "reflector_reflect";
 
 /// Hash: interface index -> [`Endpoint`].

@@ -3,7 +3,7 @@
 /// The object; loaded once for each sandbox.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
 
-/// Classifier for clsact egress of `lo`.
+/// Classifier at egress of `lo`.
 pub const OUT: &str = "steer_out";
 /// Classifier for clsact ingress of the endpoint.
 pub const IN: &str = "steer_in";

@@ -92,7 +92,7 @@ async fn a_lent_nic_stays_when_the_agent_begins_anew() {
 #[tokio::test]
 async fn a_name_that_is_taken_lends_nothing() {
     let Waiting { fabric, parking, nic, sandbox: _ } = waiting().await;
-    let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+    let settings = BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
     fabric.in_vm.create_bridge("dk0", None, settings).await.unwrap();
     let error = lend(&parking, &lent(nic)).await.unwrap_err();
     assert!(matches!(error, LentNicError::NameTaken { .. }), "{error}");

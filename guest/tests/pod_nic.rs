@@ -205,7 +205,7 @@ async fn nothing_is_announced_that_the_nic_has_no_more() {
 #[tokio::test]
 async fn a_taken_name_changes_nothing() {
     let Waiting { fabric: _fabric, parking, nic, sandbox } = waiting().await;
-    let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+    let settings = BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
     Netlink::inside(&sandbox).await.unwrap().create_bridge("eth0", None, settings).await.unwrap();
     let before = links(&sandbox).await;
 

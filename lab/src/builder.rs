@@ -262,6 +262,8 @@ impl LabBuilder {
             subnets: subnets.collect(),
             cool_down_s: 1,
             dns: Vec::new(),
+            // For documentation (RFC 9542), and locally administered.
+            macs: vec!["02:00:5e".parse().expect("six hexadecimal digits begin a MAC address")],
         };
         if let Some(change) = self.network {
             change(&mut network);

@@ -41,8 +41,13 @@ pub(crate) async fn make_bridge(
     builder: &LabBuilder,
 ) -> Result<(), NetlinkError> {
     let name = state.bridge.as_str();
-    let bridge =
-        netlink.create_bridge(name, None, BridgeSettings { stp: false, forward_delay_cs: 0 }).await?;
+    let bridge = netlink
+        .create_bridge(
+            name,
+            None,
+            BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false },
+        )
+        .await?;
     netlink.set_mtu(&bridge, builder.mtu.bytes()).await?;
     for &subnet in &state.subnets {
         let address =

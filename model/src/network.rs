@@ -4,7 +4,7 @@ mod check;
 
 pub use check::{NetworkError, check};
 
-use crate::identity::{LinkName, Mtu, NetworkName};
+use crate::identity::{LinkName, MacPrefix, Mtu, NetworkName};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -73,6 +73,9 @@ pub struct Network {
     /// Name servers told to pods.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+    /// MAC addresses that pods of any VM may ask for. Without them, and without a VM's own, each has its NIC's.
+    #[serde(default)]
+    pub macs: Vec<MacPrefix>,
 }
 
 impl Network {

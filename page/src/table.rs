@@ -1,6 +1,7 @@
 //! A table: on a terminal without lines, so that `awk` reads it as well as a person does, and in Markdown.
 
 use crate::markdown::escaped;
+use nestless_support::visible;
 use serde::Serialize;
 
 /// Between two columns.
@@ -63,8 +64,8 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// For a terminal: columns as wide as what is in them. Control characters are left out: cells come from elsewhere,
-    /// and none may steer the terminal.
+    /// For a terminal: columns as wide as what is in them. Cells come from elsewhere, and none may steer the terminal or hide
+    /// anything.
     pub fn terminal(&self) -> String {
         let titles: Vec<_> = self.columns.iter().map(|column| column.title.clone()).collect();
         let rows: Vec<Vec<Vec<String>>> = std::iter::once(&titles)
@@ -113,7 +114,7 @@ pub fn or_dash(text: impl Into<String>) -> String {
 }
 
 fn printable(line: &str) -> String {
-    line.chars().filter(|letter| !letter.is_control()).collect()
+    visible::in_text(&line.replace('\t', " ")).into_owned()
 }
 
 #[cfg(test)]
@@ -142,7 +143,8 @@ mod tests {
     fn no_cell_steers_the_terminal() {
         let mut table = Table::new(["POD", "VM"]);
         table.add_row(["\u{1b}[2Jweb", "vm1"]);
-        assert_eq!(table.terminal(), "POD     VM\n[2Jweb  vm1\n");
+        table.add_row(["w\u{202e}eb", "vm2"]);
+        assert_eq!(table.terminal(), "POD           VM\n\\u{1b}[2Jweb  vm1\nw\\u{202e}eb   vm2\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod clsact;
 pub mod crash_point;
 pub mod error_chain;
+pub mod hook;
 pub mod netlink;
 pub mod netns;
 pub mod qmp;
@@ -11,3 +12,4 @@ pub mod sysctl;
 pub mod tap;
 pub mod telemetry;
 pub mod undo;
+pub mod visible;

@@ -3,6 +3,7 @@
 //! Levels: ERROR, a person must act; WARN, it healed itself but someone should know; INFO, one line per attach or
 //! detach; DEBUG, steps; TRACE, packets and frames.
 
+use crate::visible::Lines;
 use std::{
     fmt,
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -22,10 +23,11 @@ pub const FORMAT_VARIABLE: &str = "NESTLESS_LOG_FORMAT";
 pub fn init(default_filter: &str) -> Result<(), TelemetryError> {
     let text = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| default_filter.to_owned());
     let filter = EnvFilter::try_new(&text).map_err(|source| TelemetryError::Filter { text, source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let to = |json| move || Lines { to: std::io::stderr(), json };
     let begun = match std::env::var(FORMAT_VARIABLE).as_deref() {
-        Err(_) | Ok("" | "text") => builder.with_ansi(false).try_init(),
-        Ok("json") => builder.json().flatten_event(true).try_init(),
+        Err(_) | Ok("" | "text") => builder.with_writer(to(false)).with_ansi(false).try_init(),
+        Ok("json") => builder.with_writer(to(true)).json().flatten_event(true).try_init(),
         Ok(other) => return Err(TelemetryError::Format { text: other.to_owned() }),
     };
     begun.map_err(|source| TelemetryError::Begin { source })

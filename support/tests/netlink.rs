@@ -9,7 +9,7 @@ use nestless_support::{
     netns::Namespace,
 };
 
-const NO_STP: BridgeSettings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+const NO_STP: BridgeSettings = BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
 
 async fn fresh() -> (Namespace, Netlink) {
     let namespace = Namespace::anonymous().unwrap();
@@ -39,7 +39,7 @@ async fn a_bridge_is_what_was_asked_for() {
     assert_eq!(bridge.bridge, Some(NO_STP));
     assert!(!bridge.up);
 
-    let slow = BridgeSettings { stp: false, forward_delay_cs: 300 };
+    let slow = BridgeSettings { stp: false, forward_delay_cs: 300, multicast_snooping: true };
     netlink.set_bridge(&bridge, slow).await.unwrap();
     assert_eq!(netlink.link("br7").await.unwrap().bridge, Some(slow));
 

@@ -197,6 +197,10 @@ async fn capabilities(site: &Site) {
     cni::sandbox(site, VM, "unable").await.unwrap();
     refused(taken("ips", json!(["10.88.77.7/16"])).run(site, VM).await, 104, &["10.88.77.7"]);
     refused(taken("mac", json!("02:00:5e:10:00:01")).run(site, VM).await, 105, &["02:00:5e:10:00:01"]);
+    // QEMU's own, Docker's, and a router's.
+    for mac in ["52:54:00:12:34:56", "02:42:ac:11:00:02", "00:00:5e:00:01:07"] {
+        refused(taken("mac", json!(mac)).run(site, VM).await, 7, &[mac, "begin with 02:00:5e", "`macs`"]);
+    }
     cni::drop_sandbox(site, VM, "unable").await.unwrap();
     del(site, "able").await;
     let rules = site.exec(VM, &Exec::shell("nft list ruleset")).await.unwrap().text();

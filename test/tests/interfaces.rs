@@ -25,6 +25,7 @@ fn blue() -> Network {
         subnets: ["10.89.0.0/16", "fd00:89::/64"].map(|prefix| subnet(prefix.parse().unwrap())).into(),
         cool_down_s: 1,
         dns: Vec::new(),
+        macs: Vec::new(),
     }
 }
 

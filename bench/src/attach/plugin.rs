@@ -35,6 +35,7 @@ pub fn cold_network() -> Network {
         subnets: vec![Subnet { prefix, gateway: None, first: None, last: None, exclude: Vec::new() }],
         cool_down_s: 1,
         dns: Vec::new(),
+        macs: Vec::new(),
     }
 }
 

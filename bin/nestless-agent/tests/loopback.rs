@@ -2,12 +2,20 @@
 //! it had.
 
 use crate::world::World;
-use nestless_support::{netlink::Netlink, netns::Namespace};
+use nestless_support::{
+    clsact::Hook,
+    hook::{self, Way},
+    netlink::Netlink,
+    netns::Namespace,
+};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
 
 /// CNI's number of ours.
 const CHECK_FAILED: u64 = 111;
+/// In every namespace.
+const LO: u32 = 1;
+const STEER: &str = "steer_out";
 const SYSCTLS: [&str; 3] = [
     "/proc/sys/net/ipv4/ip_local_port_range",
     "/proc/sys/net/ipv4/conf/lo/route_localnet",
@@ -32,9 +40,12 @@ fn behaviour(world: &World, sandbox: &Path) -> Vec<String> {
         .block_on(async { Netlink::inside(&namespace).await.unwrap().link("lo").await.unwrap() });
     let read = || {
         let sysctls = SYSCTLS.map(|path| fs::read_to_string(path).unwrap());
-        let filters = Command::new("tc").args(["filter", "show", "dev", "lo", "egress"]).output().unwrap();
-        assert!(filters.status.success());
-        sysctls.into_iter().chain([String::from_utf8(filters.stdout).unwrap()]).collect::<Vec<_>>()
+        let qdiscs = Command::new("tc").args(["qdisc", "show", "dev", "lo"]).output().unwrap();
+        assert!(qdiscs.status.success());
+        let steer = hook::look(Way::of_kernel().unwrap(), LO, Hook::Egress, &[STEER]).unwrap();
+        let steer = if steer.program_id.is_some() { "steer" } else { "" };
+        let hooks = String::from_utf8(qdiscs.stdout).unwrap().contains("clsact");
+        sysctls.into_iter().chain([steer.to_owned(), format!("clsact: {hooks}")]).collect::<Vec<_>>()
     };
     let mut found = namespace.run_blocking(read).unwrap();
     found.push(format!("MTU {}, alias {:?}", lo.mtu_bytes, lo.alias));
@@ -71,8 +82,8 @@ fn what_one_agent_has_joined_the_next_checks_and_leaves() {
         is_a_fraction(&world, &sandbox);
         world.cni("CHECK", "a", Some(&sandbox), after(&result)).ok();
         // As an administrator's hand may do it.
-        let tc = || Command::new("tc").args(["filter", "del", "dev", "lo", "egress"]).status().unwrap();
-        assert!(Namespace::open(&sandbox).unwrap().run_blocking(tc).unwrap().success());
+        let take_off = || hook::clear(Way::of_kernel().unwrap(), "lo", Hook::Egress, &[STEER]);
+        Namespace::open(&sandbox).unwrap().run_blocking(take_off).unwrap().unwrap();
         assert_eq!(world.cni("CHECK", "a", Some(&sandbox), after(&result)).code(), CHECK_FAILED);
         world.kill_agent();
         world.start_agent();

@@ -21,6 +21,7 @@ mod topology;
 mod trace;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use nestless_support::visible;
 use std::process::ExitCode;
 
 /// Networking for containers in virtual machines: no second network layer inside the VM.
@@ -79,7 +80,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command.run().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("nestless: {error:#}");
+            eprintln!("nestless: {}", visible::in_text(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -1,19 +1,20 @@
 //! What goes to stdout and to files.
 
 use anyhow::Context as _;
+use nestless_support::visible;
 use serde::Serialize;
 use std::{
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
-/// Writes an answer. A reader that has seen enough (`nestless status | head -1`) is no error.
+/// Writes an answer, all of it visible: names in it may come from guests. A reader that has seen enough (`nestless status | head -1`) is no error.
 ///
 /// # Errors
 /// When stdout cannot be written for another reason.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(visible::in_text(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
@@ -24,7 +25,15 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When stdout cannot be written.
 pub(crate) fn print_json(answer: &impl Serialize) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(answer)?))
+    print(&json(answer)?)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// When the answer has what JSON has not.
+pub(crate) fn json(answer: &impl Serialize) -> anyhow::Result<String> {
+    Ok(format!("{}\n", visible::in_json(&serde_json::to_string_pretty(answer)?)))
 }
 
 /// A file on the command line that will be written: what cannot be is told before the work, not after it.

@@ -66,6 +66,8 @@ pub(crate) struct Nic {
     pub(crate) guard: Guard,
     /// Of a fraction's endpoint, which has no guard and no addresses.
     pub(crate) membership: Option<Membership>,
+    /// What is amiss with the host's end, in sentences.
+    pub(crate) faults: Vec<String>,
 }
 
 /// A fraction's place in its loopback group.
@@ -193,6 +195,7 @@ impl From<proto::NicStatus> for Nic {
             pci_address: p.pci_address,
             guard: p.guard.map(Guard::from).unwrap_or_default(),
             membership: p.membership.map(Membership::from),
+            faults: p.faults,
         }
     }
 }

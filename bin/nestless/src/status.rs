@@ -63,7 +63,7 @@ fn render(status: &Status) -> String {
                 subnet.prefix.clone(),
                 subnet.in_use.to_string(),
                 subnet.cooling.to_string(),
-                if subnet.free == u64::MAX { "plenty".into() } else { subnet.free.to_string() },
+                free(subnet.free),
             ]);
         }
     }
@@ -88,7 +88,25 @@ fn render(status: &Status) -> String {
         }
     }
     section(&mut text, &nics);
+    let faults = status.vms.iter().flat_map(|vm| vm.nics.iter().map(move |nic| (vm, nic)));
+    for (at, (vm, nic, fault)) in
+        faults.flat_map(|(vm, nic)| nic.faults.iter().map(move |fault| (vm, nic, fault))).enumerate()
+    {
+        let gap = if at == 0 { "\n" } else { "" };
+        text.push_str(&format!("{gap}NIC {:x} of VM {}: {fault}\n", nic.nic_id, vm.name));
+    }
     text
+}
+
+/// An IPv6 subnet has more addresses than anybody reads.
+fn free(count: u64) -> String {
+    const MANY: u64 = 1_000_000_000;
+    match count {
+        0..MANY => count.to_string(),
+        MANY..u64::MAX => format!("{:.1e}", count as f64),
+        // More than a count can hold.
+        u64::MAX => format!("over {:.1e}", u64::MAX as f64),
+    }
 }
 
 /// Kubernetes' name for the pod, or the runtime's id in short.
@@ -192,6 +210,33 @@ mod tests {
         b    vm1  InUse  nlb   0123456789ab/eth0  10.88.0.7/16  0000:01:05.0  120     3
         c    vm1  Spare  nlc   -                  -             -             0       0
         ");
+    }
+
+    #[test]
+    fn so_many_addresses_that_nobody_reads_them_are_rounded() {
+        let shown = [0, 254, 65_528, 999_999_999, 18_446_744_073_709_551_359, u64::MAX].map(free);
+        assert_eq!(shown, ["0", "254", "65528", "999999999", "1.8e19", "over 1.8e19"]);
+    }
+
+    #[test]
+    fn what_is_amiss_stands_at_the_end() {
+        let mut example = example();
+        example.vms[0].nics[1].faults = vec!["port closed: program 7 (\"spy\") stands before".into()];
+        let text = render(&example.into());
+        assert!(
+            text.ends_with("\n\nNIC b of VM vm1: port closed: program 7 (\"spy\") stands before\n"),
+            "{text}"
+        );
+    }
+
+    /// A guest's words neither steer the terminal nor hide what they are.
+    #[test]
+    fn names_show_all_that_is_in_them() {
+        let mut example = example();
+        let pod = example.vms[0].nics[0].pod.as_mut().unwrap();
+        pod.name = "w\u{202e}e\u{200b}b\u{2028}".into();
+        let text = render(&example.into());
+        assert!(text.contains("default/w\\u{202e}e\\u{200b}b\\u{2028}  10.88.0.7/16"), "{text}");
     }
 
     #[test]

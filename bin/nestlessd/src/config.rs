@@ -3,7 +3,7 @@
 use nestless_host::hypervisor::HypervisorConfig;
 use nestless_model::{
     attachment::Limits,
-    identity::{NetworkName, TenantName, VmName},
+    identity::{MacPrefix, NetworkName, TenantName, VmName},
     network::Network,
 };
 use serde::Deserialize;
@@ -55,6 +55,9 @@ pub(crate) struct Vm {
     pub(crate) nic_limit: u32,
     /// VMs of one tenant may have fractions of one pod. Without it, a VM shares loopback groups with no other.
     pub(crate) tenant: Option<TenantName>,
+    /// MAC addresses that its pods may ask for, besides those of the network.
+    #[serde(default)]
+    pub(crate) macs: Vec<MacPrefix>,
     /// Pairs of queues per NIC.
     #[serde(default = "default_queues")]
     pub(crate) queues: u16,
@@ -150,6 +153,11 @@ impl Config {
     /// Whose the VMs are.
     pub(crate) fn tenants(&self) -> BTreeMap<VmName, TenantName> {
         self.vms.iter().filter_map(|vm| Some((vm.name.clone(), vm.tenant.clone()?))).collect()
+    }
+
+    /// MAC addresses that pods of single VMs may ask for.
+    pub(crate) fn macs(&self) -> BTreeMap<VmName, Vec<MacPrefix>> {
+        self.vms.iter().map(|vm| (vm.name.clone(), vm.macs.clone())).collect()
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -305,6 +313,7 @@ mod tests {
             ("\"nestless0\"", "7", &["line 4", "bridge", "expected a string"]),
             ("\"nestless0\"", "\"no spaces please\"", &["line 4", "is not a link name: expected"]),
             ("10.88.0.0/16", "10.88.0.0/99", &["line 5", "prefix"]),
+            ("subnets = ", "macs = [\"4e:4c\"]\nsubnets = ", &["line 5", "4e:4c has room for the NICs'"]),
             ("serial = ", "telepathy = ", &["line 10", "unknown variant `telepathy`", "serial"]),
         ] {
             let error = read(&GOOD.replace(from, to)).unwrap_err();

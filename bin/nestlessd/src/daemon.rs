@@ -47,8 +47,9 @@ impl Daemon {
         let host_ends = Arc::new(open_host_ends(config).await?);
         host_ends.restore(&contents.nics).context("give loopback groups their members back")?;
         let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
-        let pools =
-            Arc::new(Pools::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents));
+        let pools = Pools::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents)
+            .with_macs(config.macs());
+        let pools = Arc::new(pools);
         contents.nics.iter().for_each(|record| warn_of_mtu(record, &pools));
         let mut remembered = contents.by_vm();
         let (mut tasks, mut back_ends) = (JoinSet::new(), BackEnds::default());

@@ -3,7 +3,7 @@
 use crate::parking::MoveError;
 use aya::programs::ProgramError;
 use nestless_model::identity::{ENDPOINT_INTERFACE, Mac};
-use nestless_support::{netlink::NetlinkError, netns::NamespaceError, sysctl::SysctlError};
+use nestless_support::{hook::Other, netlink::NetlinkError, netns::NamespaceError, sysctl::SysctlError};
 use std::io;
 
 /// An endpoint could not be set up, looked at or taken back.
@@ -55,6 +55,14 @@ pub enum LoopbackEndpointError {
         #[source]
         source: io::Error,
     },
+    /// Another's program is asked before steer, and may keep it from being asked.
+    #[error("at {link} {} before steer: take it away (bpftool net show; bpftool net detach)", stands(by))]
+    Overtaken {
+        /// "lo" or [`ENDPOINT_INTERFACE`].
+        link: &'static str,
+        /// All of them.
+        by: Vec<Other>,
+    },
     /// The endpoint's packets could not be led to `lo`. All was taken back.
     #[error(
         "have lo receive what comes by {ENDPOINT_INTERFACE} (the kernel needs act_mirred: modprobe act_mirred)"
@@ -97,6 +105,10 @@ pub enum LoopbackEndpointError {
         #[source]
         source: MoveError,
     },
+}
+
+fn stands(others: &[Other]) -> String {
+    others.iter().map(|other| format!("{other} stands")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) type Result<T> = std::result::Result<T, LoopbackEndpointError>;

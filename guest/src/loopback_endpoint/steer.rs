@@ -1,4 +1,7 @@
-//! Steer in a sandbox. Its filters are the links' own: they outlive the agent and go with the sandbox.
+//! Steer in a sandbox. Its programs are the links' own: they outlive the agent and go with the sandbox.
+//!
+//! What leaves `lo` is asked of steer first of all, by TCX where the kernel has it. What comes by the endpoint needs a filter with
+//! an action, which is only to be had by clsact; a TCX program there is asked before it, and shows in a check.
 
 use super::error::{LoopbackEndpointError, Result};
 use aya::{
@@ -9,12 +12,11 @@ use nestless_bpf::steer::{ENDPOINT_IFINDEX, IN, OBJECT, OUT};
 use nestless_model::identity::ENDPOINT_INTERFACE;
 use nestless_support::{
     clsact::{self, Hook},
+    hook::{self, Look, Way},
     netns::Namespace,
 };
 use std::io;
 
-/// Steer sees no difference between filters, so all have the same class.
-const CLASS: u32 = 1;
 const LO: &str = "lo";
 /// In the order in which steer comes. What comes from the host is let in before anything is sent.
 const HOOKS: [(&str, Hook); 2] = [(ENDPOINT_INTERFACE, Hook::Ingress), (LO, Hook::Egress)];
@@ -28,8 +30,7 @@ pub(super) async fn attach(sandbox: &Namespace, endpoint_ifindex: u32) -> Result
         // What comes is let in before anything is sent.
         clsact::hand_over(load(&mut object, IN)?, ENDPOINT_INTERFACE, LO)
             .map_err(|source| LoopbackEndpointError::HandOver { source })?;
-        let exists = is_on(LO, Hook::Egress)?;
-        clsact::set(load(&mut object, OUT)?, LO, Hook::Egress, CLASS, exists)
+        hook::set(way()?, load(&mut object, OUT)?, LO, Hook::Egress, &[OUT])
             .map_err(|error| LoopbackEndpointError::Attach { link: LO, source: io::Error::other(error) })
     })
     .await
@@ -50,7 +51,7 @@ pub(super) async fn detach(sandbox: &Namespace) -> Result<()> {
     inside(sandbox, || {
         for (link, hook) in HOOKS.iter().rev() {
             if index(link).is_ok() {
-                clsact::clear(link, *hook)
+                hook::clear(way()?, link, *hook, &[OUT])
                     .map_err(|source| LoopbackEndpointError::Attach { link, source })?;
             }
         }
@@ -70,11 +71,21 @@ pub(super) async fn remove_unused_hooks(sandbox: &Namespace) -> Result<()> {
         .await
 }
 
+/// Whether steer is on both hooks.
+///
+/// # Errors
+/// [`LoopbackEndpointError::Overtaken`] when it is, and another's program is asked before it.
 pub(super) async fn is_attached(sandbox: &Namespace) -> Result<bool> {
     inside(sandbox, || {
         for (link, hook) in HOOKS {
-            if index(link).is_err() || !is_on(link, hook)? {
+            let Ok(ifindex) = index(link) else { return Ok(false) };
+            let seen =
+                look(ifindex, hook).map_err(|source| LoopbackEndpointError::Attach { link, source })?;
+            if seen.program_id.is_none() {
                 return Ok(false);
+            }
+            if !seen.before.is_empty() {
+                return Err(LoopbackEndpointError::Overtaken { link, by: seen.before });
             }
         }
         Ok(true)
@@ -82,9 +93,20 @@ pub(super) async fn is_attached(sandbox: &Namespace) -> Result<bool> {
     .await
 }
 
-fn is_on(link: &'static str, hook: Hook) -> Result<bool> {
-    let there = index(link).and_then(|ifindex| clsact::get(ifindex, hook));
-    Ok(there.map_err(|source| LoopbackEndpointError::Attach { link, source })?.is_some())
+fn look(ifindex: u32, hook: Hook) -> io::Result<Look> {
+    let way = Way::of_kernel().map_err(io::Error::other)?;
+    match hook {
+        Hook::Ingress => hook::look_at_filter(way, ifindex, hook),
+        Hook::Egress => {
+            let seen = hook::look(way, ifindex, hook, &[OUT])?;
+            // An agent of former times put it where every TCX program is asked before it.
+            if seen.former { hook::look_at_filter(way, ifindex, hook) } else { Ok(seen) }
+        }
+    }
+}
+
+fn way() -> Result<Way> {
+    Way::of_kernel().map_err(load_error)
 }
 
 async fn inside<T: Send + 'static>(

@@ -31,7 +31,7 @@ impl Fabric {
         let host = Namespace::anonymous().unwrap();
         vm.enter().unwrap();
         let on_host = Netlink::inside(&host).await.unwrap();
-        let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+        let settings = BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
         let bridge = on_host.create_bridge("br0", None, settings).await.unwrap();
         on_host.set_up(&bridge).await.unwrap();
         let in_vm = Netlink::here().unwrap();

@@ -1,6 +1,7 @@
 //! What can go wrong with programs and tables in the kernel.
 
 use nestless_model::identity::LinkName;
+use nestless_support::hook::Other;
 use std::{error::Error, io, path::PathBuf};
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -69,6 +70,19 @@ pub enum EbpfError {
         #[source]
         source: Cause,
     },
+    /// Another's program is asked before ours, and may keep it from being asked.
+    #[error(
+        "on {link} {} before the {object}: the port stays closed until that is gone (bpftool net show; bpftool net detach), or is attached after it",
+        by.iter().map(|other| format!("{other} stands")).collect::<Vec<_>>().join(", ")
+    )]
+    Overtaken {
+        /// "guard" or "reflector".
+        object: &'static str,
+        /// The link.
+        link: LinkName,
+        /// All of them.
+        by: Vec<Other>,
+    },
     /// The link's filters could not be read or removed.
     #[error("read the filters of link {ifindex}")]
     Filters {
@@ -103,6 +117,14 @@ pub enum EbpfError {
 }
 
 impl EbpfError {
+    /// Whose programs are asked before ours, if that is the failure.
+    pub(crate) fn overtaken_by(&self) -> Option<&[Other]> {
+        match self {
+            Self::Overtaken { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
     /// Loading's failure; a refusal for want of rights anywhere in its causes says so.
     pub(crate) fn load(object: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&source);

@@ -15,7 +15,8 @@ pub(super) struct Executor<'a> {
     pub(super) alias: &'a str,
 }
 
-const FORWARD_AT_ONCE: BridgeSettings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+const FORWARD_AT_ONCE: BridgeSettings =
+    BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
 
 impl Executor<'_> {
     /// Does one step. Done twice, it succeeds twice.

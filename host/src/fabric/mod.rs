@@ -12,6 +12,7 @@
 mod error;
 mod execute;
 mod host_end;
+mod mac;
 mod nft;
 mod observed;
 mod plan;

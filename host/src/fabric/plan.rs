@@ -2,6 +2,8 @@
 //!
 //! Why a bridge of ours looks as it does:
 //! - no STP and no forward delay: a pod's NIC works the moment it is plugged, and TAPs make no loops;
+//! - no multicast snooping: a bridge that snoops believes whoever queries, and sends the neighbour discovery of all others
+//!   to the querier alone;
 //! - a fixed MAC address: without one the bridge takes the lowest of its ports', and the pods' neighbour tables go stale
 //!   whenever a NIC comes or goes. It is made of the instance's and the bridge's name, and so it also tells whose bridge
 //!   it is: the one mark that is there from the moment the bridge is, so that no crash leaves an unmarked one;
@@ -21,7 +23,7 @@ use nestless_model::{
     identity::{LinkName, NicId},
     network::{Network, Uplink},
 };
-use nestless_support::netlink::{Address, HardwareAddress, Link};
+use nestless_support::netlink::{Address, BridgeSettings, HardwareAddress, Link};
 use std::net::IpAddr;
 
 /// What the fabric of one daemon should be.
@@ -96,8 +98,8 @@ fn plan_bridge(
             let mac = stable_mac(&desired.instance, network.bridge.as_str());
             steps.push(FabricStep::CreateBridge { bridge: bridge(), mac });
         }
-        Some(link) if link.bridge.is_some_and(|settings| settings.stp || settings.forward_delay_cs > 0) => {
-            // STP on a bridge of the operator's is the operator's wish.
+        Some(link) if link.bridge.is_some_and(holds_frames_back) => {
+            // STP and snooping on a bridge of the operator's are the operator's wish.
             if is_ours(desired, link) {
                 steps.push(FabricStep::ForwardAtOnce { bridge: bridge() });
             }
@@ -122,6 +124,10 @@ fn plan_bridge(
     let has: Vec<_> = link.map(|link| observed.addresses_of(link).collect()).unwrap_or_default();
     let ours = link.is_none_or(|link| is_ours(desired, link));
     plan_addresses(network, &own, &has, ours, steps);
+}
+
+fn holds_frames_back(settings: BridgeSettings) -> bool {
+    settings.stp || settings.forward_delay_cs > 0 || settings.multicast_snooping
 }
 
 fn plan_addresses(

@@ -15,7 +15,7 @@ pub enum FabricStep {
         /// Its address, which must not change as ports come and go.
         mac: [u8; 6],
     },
-    /// Turn off what makes a bridge hold a new port's frames back.
+    /// Turn off what makes a bridge hold a port's frames back.
     ForwardAtOnce {
         /// Its name.
         bridge: LinkName,
@@ -102,7 +102,9 @@ impl fmt::Display for FabricStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateBridge { bridge, .. } => write!(f, "create bridge {bridge}"),
-            Self::ForwardAtOnce { bridge } => write!(f, "turn STP and forward delay of {bridge} off"),
+            Self::ForwardAtOnce { bridge } => {
+                write!(f, "turn STP, forward delay and multicast snooping of {bridge} off")
+            }
             Self::SetSysctl { key, value } => write!(f, "set {key} to {value}"),
             Self::SetMtu { link, mtu } => write!(f, "set MTU of {link} to {}", mtu.bytes()),
             Self::SetUp { link } => write!(f, "set {link} up"),

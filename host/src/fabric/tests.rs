@@ -80,7 +80,7 @@ fn link(index: u32, name: &str) -> Link {
 }
 
 fn bridge(index: u32, name: &str) -> Link {
-    let settings = BridgeSettings { stp: false, forward_delay_cs: 0 };
+    let settings = BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
     Link { kind: Some("bridge".into()), bridge: Some(settings), ..link(index, name) }
 }
 
@@ -202,13 +202,14 @@ fn drift_is_repaired() {
     let index = host.links[at].index;
     host.links[at].mtu_bytes = 9000;
     host.links[at].up = false;
-    host.links[at].bridge = Some(BridgeSettings { stp: true, forward_delay_cs: 1500 });
+    host.links[at].bridge =
+        Some(BridgeSettings { stp: true, forward_delay_cs: 1500, multicast_snooping: true });
     host.addresses.retain(|found| found.link != index);
     host.addresses.push(address(index, "10.88.0.254/16"));
     host.addresses.push(address(index, "fe80::1/64"));
     host.rules.as_mut().unwrap().pop();
     assert_snapshot!(up(&wanted, &host), @"
-    turn STP and forward delay of br-pods off
+    turn STP, forward delay and multicast snooping of br-pods off
     set MTU of br-pods to 1450
     set br-pods up
     remove address 10.88.0.254/16 from br-pods
@@ -218,12 +219,23 @@ fn drift_is_repaired() {
     ");
 }
 
+/// As former versions made them.
+#[test]
+fn a_bridge_that_snoops_on_multicast_is_told_not_to() {
+    let wanted = desired(NAT);
+    let mut host = after(fresh_host(), &wanted);
+    for link in host.links.iter_mut().filter(|link| link.bridge.is_some()) {
+        link.bridge = Some(BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: true });
+    }
+    assert_snapshot!(up(&wanted, &host), @"turn STP, forward delay and multicast snooping of br-pods off");
+}
+
 #[test]
 fn a_bridge_of_the_operators_is_used_and_left() {
     let wanted = desired(NAT);
     let mut host = fresh_host();
     host.links.push(Link {
-        bridge: Some(BridgeSettings { stp: true, forward_delay_cs: 1500 }),
+        bridge: Some(BridgeSettings { stp: true, forward_delay_cs: 1500, multicast_snooping: true }),
         ..bridge(7, "br-pods")
     });
     host.addresses.push(address(7, "203.0.113.9/24"));

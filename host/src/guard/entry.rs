@@ -24,10 +24,10 @@ pub enum RulesError {
     NoRate,
 }
 
-/// The entry for the filter with this class id.
-pub(super) fn entry(rules: &GuardRules, generation: u32) -> Result<Entry, RulesError> {
+/// The entry of the link with this index.
+pub(super) fn entry(rules: &GuardRules, link: u32) -> Result<Entry, RulesError> {
     let mut entry = Entry {
-        generation,
+        link,
         mac: rules.mac.bytes(),
         dhcp_server: u8::from(rules.dhcp_server),
         router: u8::from(rules.router),
@@ -65,7 +65,7 @@ const _: () = {
 };
 const NO_RATE: Rate = Rate { burst_ns: 0, cost_mult: 0, cost_shift: 0, limited: 0 };
 const EMPTY: Entry = Entry {
-    generation: 0,
+    link: 0,
     ipv4_count: 0,
     ipv6_count: 0,
     dhcp_server: 0,

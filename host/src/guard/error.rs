@@ -3,6 +3,7 @@
 use super::entry::RulesError;
 use crate::ebpf::EbpfError;
 use nestless_model::identity::LinkName;
+use nestless_support::hook::Other;
 
 /// A failure of the guard. Whatever it is, no link was left more open than it had been.
 #[derive(Debug, thiserror::Error)]
@@ -28,4 +29,14 @@ pub enum GuardError {
         /// The link.
         link: LinkName,
     },
+}
+
+impl GuardError {
+    /// Whose programs are asked before ours, if that is the failure.
+    pub(crate) fn overtaken_by(&self) -> Option<&[Other]> {
+        match self {
+            Self::Ebpf(error) => error.overtaken_by(),
+            _ => None,
+        }
+    }
 }

@@ -7,10 +7,10 @@
 //!                        +-----------------------+
 //! ```
 //!
-//! The filters are the link's own: they stay when the daemon dies, and go with the link. Tables and programs are
-//! pinned. A filter's class id is a number that was never given out before, the *generation*, and it obeys only an
-//! entry with that number; so an entry left behind by a link that is gone means nothing to a later link that got
-//! the same index, and no order of steps, and no crash between them, opens a link that should be closed.
+//! The programs are the link's own: they stay when the daemon dies, and go with the link. Tables and programs are pinned. A
+//! link without an entry in the tables is closed, and an entry is written or taken away before a program comes to a link; so an
+//! entry left behind by a link that is gone means nothing to a later link that got the same index, and no order of steps, and
+//! no crash between them, opens a link that should be closed.
 //!
 //! Calls block for a few system calls and act in the network namespace of the calling thread, which must be the same
 //! for all calls of one instance.
@@ -29,10 +29,13 @@ pub use error::GuardError;
 pub use nestless_bpf::guard::{Counters, Dropped};
 pub use observe::{LinkState, Observed};
 
-use crate::ebpf::{self, EbpfError, pins};
-use filters::{attach, id};
+use crate::ebpf::{self, pins};
+use filters::attach;
 use nestless_model::{guard::GuardRules, identity::LinkName};
-use nestless_support::clsact::{self, Hook};
+use nestless_support::{
+    clsact::Hook,
+    hook::{Other, Way},
+};
 use pinned::Pinned;
 use std::{
     path::{Path, PathBuf},
@@ -62,37 +65,34 @@ impl Guard {
     /// # Errors
     /// Without the right to load programs, and when `pin_dir` is on no eBPF file system and none can be mounted.
     pub fn open(pin_dir: &Path) -> Result<Self, GuardError> {
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir)?) })
+        Self::open_by(ebpf::filters::way(pinned::NAME)?, pin_dir)
+    }
+
+    fn open_by(way: Way, pin_dir: &Path) -> Result<Self, GuardError> {
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned::open(pin_dir, way)?) })
     }
 
     /// Lets the link send what `rules` allow and nothing else. Counters start again when the link was closed before.
     ///
     /// # Errors
     /// When the rules cannot be kept (nothing is changed then), or the kernel refuses; the link is then as it was, or
-    /// closed.
+    /// closed. [`ebpf::EbpfError::Overtaken`] when all is done, and another's program is asked first.
     pub fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), GuardError> {
-        let rules_error = |source| GuardError::Rules { link: link.clone(), source };
-        entry::entry(rules, 0).map_err(rules_error)?;
         let ifindex = ebpf::filters::index(link, PURPOSE)?;
+        // Before anything is changed.
+        let new = entry::entry(rules, ifindex)
+            .map_err(|source| GuardError::Rules { link: link.clone(), source })?;
         let mut pinned = self.pinned();
-        let filter = ebpf::filters::get(ifindex, Hook::Ingress)?;
+        let seen = ebpf::filters::look(pinned.way, ifindex, Hook::Ingress)?;
         let old = tables::entry(&pinned, ifindex)?;
-        let generation = match (filter, old) {
-            (Some(filter), Some(old)) if old.generation == filter.generation => filter.generation,
-            (filter, _) => {
-                tables::clear(&mut pinned, ifindex)?;
-                match filter {
-                    Some(filter) if filter.program_id == id(&pinned, Hook::Ingress)? => filter.generation,
-                    _ => tables::next_generation(&mut pinned)?,
-                }
-            }
-        };
-        // Without effect until the filter has the same number.
-        let new = entry::entry(rules, generation).map_err(rules_error)?;
-        if old != Some(new) {
+        if seen.program_id.is_none() || old.is_none() {
+            // What an earlier link of this index may have left, or what was counted while it was closed.
+            tables::clear(&mut pinned, ifindex)?;
+        }
+        if seen.program_id.is_none() || old != Some(new) {
             tables::write(&mut pinned, ifindex, &new)?;
         }
-        attach(&mut pinned, link, ifindex, generation)
+        attach(&mut pinned, link, ifindex)
     }
 
     /// Lets the link send nothing: a spare. What it is allowed to receive is not limited.
@@ -103,12 +103,7 @@ impl Guard {
         let ifindex = ebpf::filters::index(link, PURPOSE)?;
         let mut pinned = self.pinned();
         tables::clear(&mut pinned, ifindex)?;
-        let current = id(&pinned, Hook::Ingress)?;
-        let generation = match ebpf::filters::get(ifindex, Hook::Ingress)? {
-            Some(filter) if filter.program_id == current => filter.generation,
-            _ => tables::next_generation(&mut pinned)?,
-        };
-        attach(&mut pinned, link, ifindex, generation)
+        attach(&mut pinned, link, ifindex)
     }
 
     /// Forgets a link that is gone, or is about to go, by its index. A link that is still there is closed by it.
@@ -125,9 +120,9 @@ impl Guard {
     /// When there is no such link, or the kernel refuses.
     pub fn give_way(&self, link: &LinkName) -> Result<(), GuardError> {
         let ifindex = ebpf::filters::index(link, PURPOSE)?;
-        clsact::clear(link.as_str(), Hook::Egress)
-            .map_err(|source| EbpfError::Filters { ifindex, source })?;
-        Ok(tables::remove(&mut self.pinned(), ifindex)?)
+        let mut pinned = self.pinned();
+        ebpf::filters::clear(pinned.way, link, ifindex, Hook::Egress)?;
+        Ok(tables::remove(&mut pinned, ifindex)?)
     }
 
     /// What the link's filters counted since it was protected or closed; `None` when it is not known.
@@ -145,6 +140,20 @@ impl Guard {
     /// When the kernel refuses.
     pub fn observe(&self) -> Result<Vec<Observed>, GuardError> {
         Ok(observe::observe(&self.pinned())?)
+    }
+
+    /// Others' programs that are asked before the link's guard or reflector; none of a link that is gone.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn overtaken_by(&self, link: &LinkName) -> Result<Vec<Other>, GuardError> {
+        let Ok(ifindex) = ebpf::filters::index(link, PURPOSE) else { return Ok(Vec::new()) };
+        let pinned = self.pinned();
+        let mut all = Vec::new();
+        for hook in [Hook::Ingress, Hook::Egress] {
+            all.extend(ebpf::filters::look(pinned.way, ifindex, hook)?.before);
+        }
+        Ok(all)
     }
 
     /// Removes the pins. Links that are still there stay as they are, guarded, until they go.

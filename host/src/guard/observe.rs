@@ -3,7 +3,7 @@
 use super::{filters::id, pinned::Pinned, tables};
 use crate::ebpf::{EbpfError, filters};
 use nestless_model::identity::{LinkName, NicId};
-use nestless_support::clsact::Hook;
+use nestless_support::{clsact::Hook, hook::Other};
 use std::collections::BTreeSet;
 
 /// One link, or what is left of it.
@@ -18,16 +18,21 @@ pub struct Observed {
 }
 
 /// What holds for a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// It has no filter: protect or close it before it becomes a bridge port.
+    /// It has no program of ours: protect or close it before it becomes a bridge port.
     Unguarded,
     /// It may send nothing.
     Closed,
     /// It may send what its entry allows.
     Protected,
-    /// It is closed or protected, but by filters that are incomplete or of another version.
+    /// It is closed or protected, but by programs that are incomplete or of another version.
     Outdated,
+    /// A program of ours is there, guard or reflector, and others are asked before it: what it says may not be heard.
+    Overtaken {
+        /// All of them.
+        by: Vec<Other>,
+    },
     /// There is no such link.
     Gone,
 }
@@ -51,14 +56,21 @@ pub(super) fn observe(pinned: &Pinned) -> Result<Vec<Observed>, EbpfError> {
 }
 
 fn state(pinned: &Pinned, ifindex: u32) -> Result<LinkState, EbpfError> {
-    let Some(sent) = filters::get(ifindex, Hook::Ingress)? else { return Ok(LinkState::Unguarded) };
-    let received = filters::get(ifindex, Hook::Egress)?;
-    let is_current = sent.program_id == id(pinned, Hook::Ingress)?
-        && received.map(|r| r.program_id) == Some(id(pinned, Hook::Egress)?)
-        && received.map(|r| r.generation) == Some(sent.generation);
-    if !is_current {
+    let (mut current, mut before) = (true, Vec::new());
+    for hook in [Hook::Ingress, Hook::Egress] {
+        let seen = filters::look(pinned.way, ifindex, hook)?;
+        if hook == Hook::Ingress && seen.program_id.is_none() {
+            return Ok(LinkState::Unguarded);
+        }
+        current &= seen.is(id(pinned, hook)?);
+        before.extend(seen.before);
+    }
+    if !before.is_empty() {
+        return Ok(LinkState::Overtaken { by: before });
+    }
+    if !current {
         return Ok(LinkState::Outdated);
     }
-    let obeyed = tables::entry(pinned, ifindex)?.is_some_and(|entry| entry.generation == sent.generation);
-    Ok(if obeyed { LinkState::Protected } else { LinkState::Closed })
+    let open = tables::entry(pinned, ifindex)?.is_some();
+    Ok(if open { LinkState::Protected } else { LinkState::Closed })
 }

@@ -6,7 +6,7 @@ use crate::ebpf::{
     rows::{self, absent, optional},
 };
 use aya::maps::MapError;
-use nestless_bpf::guard::{Buckets, Counters, Entry, Instance};
+use nestless_bpf::guard::{Buckets, Counters, Entry};
 use nestless_support::crash_point;
 
 const ANY: u64 = 0;
@@ -73,19 +73,6 @@ pub(super) fn indexes(pinned: &Pinned) -> Result<Vec<u32>, EbpfError> {
     let counters =
         pinned.counters.keys().collect::<Result<Vec<_>, _>>().map_err(failed("read", "counters", 0))?;
     Ok(entries.into_iter().chain(counters).collect())
-}
-
-/// A number that no filter had. It is used up even if the caller dies before he uses it.
-pub(super) fn next_generation(pinned: &mut Pinned) -> Result<u32, EbpfError> {
-    let last = pinned.instance.get(&0, 0).map_err(failed("read", "generations", 0))?.last_generation;
-    // 0 is the class id of a filter that was given none.
-    let next = last.checked_add(1).unwrap_or(1);
-    pinned.instance.set(0, Instance { last_generation: next }, 0).map_err(failed(
-        "write",
-        "generations",
-        0,
-    ))?;
-    Ok(next)
 }
 
 fn failed(operation: &'static str, table: &'static str, ifindex: u32) -> impl Fn(MapError) -> EbpfError {

@@ -1,6 +1,7 @@
 //! What can go wrong with loopback groups.
 
 use crate::ebpf::EbpfError;
+use nestless_support::hook::Other;
 use std::io;
 
 /// A failure of a loopback group's set-up.
@@ -29,4 +30,14 @@ pub enum LoopbackError {
         #[source]
         source: io::Error,
     },
+}
+
+impl LoopbackError {
+    /// Whose programs are asked before ours, if that is the failure.
+    pub(crate) fn overtaken_by(&self) -> Option<&[Other]> {
+        match self {
+            Self::Ebpf(error) => error.overtaken_by(),
+            _ => None,
+        }
+    }
 }

@@ -30,10 +30,7 @@ use nestless_model::{
     identity::LinkName,
     loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
 };
-use nestless_support::{
-    clsact::{Filter, Hook},
-    crash_point,
-};
+use nestless_support::{clsact::Hook, crash_point, hook::Way};
 use pinned::{NAME, Pinned};
 use std::{
     collections::BTreeMap,
@@ -43,9 +40,6 @@ use std::{
 use tables::Seat;
 
 const _: () = assert!(MAX_FRACTIONS == size_of::<[u8; 16]>(), "the tables have as many places as the model");
-
-/// The class id of the reflector's filters; the guard's are generations, and its program is another.
-const CLASS: u32 = 1;
 
 /// The reflector of one daemon instance. All calls may be made at the same time, and repeated.
 pub struct Loopback {
@@ -66,7 +60,11 @@ impl Loopback {
     /// # Errors
     /// Without the right to load programs, or when a pin cannot be made.
     pub fn open(pin_dir: &Path) -> Result<Self, LoopbackError> {
-        let mut pinned = pinned::open(pin_dir)?;
+        Self::open_by(filters::way(NAME)?, pin_dir)
+    }
+
+    fn open_by(way: Way, pin_dir: &Path) -> Result<Self, LoopbackError> {
+        let mut pinned = pinned::open(pin_dir, way)?;
         tables::count_strangers(&mut pinned)?;
         Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned) })
     }
@@ -169,8 +167,9 @@ impl Loopback {
     /// When the kernel refuses.
     pub fn observe(&self) -> Result<Vec<ObservedGroup>, LoopbackError> {
         let pinned = self.pinned();
-        let wanted = filter(&pinned)?;
-        tables::observe(&pinned, |ifindex| Ok(filters::get(ifindex, Hook::Ingress)? == Some(wanted)))
+        let wanted = program_id(&pinned)?;
+        let attached = |ifindex| Ok(filters::look(pinned.way, ifindex, Hook::Ingress)?.is_in_force(wanted));
+        tables::observe(&pinned, attached)
     }
 
     /// A group's flows and open questions.
@@ -214,20 +213,18 @@ impl Loopback {
 }
 
 fn attach(pinned: &mut Pinned, link: &LinkName, ifindex: u32) -> Result<(), LoopbackError> {
-    let wanted = filter(pinned)?;
-    let there = filters::get(ifindex, Hook::Ingress)?;
-    if there == Some(wanted) {
-        return Ok(());
+    let wanted = program_id(pinned)?;
+    if !filters::look(pinned.way, ifindex, Hook::Ingress)?.is(wanted) {
+        crash_point::reached("loopback.attach.before");
+        filters::set(NAME, pinned.way, &mut pinned.reflect, link, Hook::Ingress)?;
+        crash_point::reached("loopback.attach.after");
     }
-    crash_point::reached("loopback.attach.before");
-    filters::set(NAME, &mut pinned.reflect, link, Hook::Ingress, CLASS, there)?;
-    crash_point::reached("loopback.attach.after");
+    filters::is_in_force(NAME, wanted, filters::look(pinned.way, ifindex, Hook::Ingress)?, link)?;
     Ok(())
 }
 
-/// As an endpoint has it.
-fn filter(pinned: &Pinned) -> Result<Filter, EbpfError> {
-    Ok(Filter { program_id: filters::program_id(NAME, &pinned.reflect)?, generation: CLASS })
+fn program_id(pinned: &Pinned) -> Result<u32, EbpfError> {
+    filters::program_id(NAME, &pinned.reflect)
 }
 
 fn index(link: &LinkName) -> Result<u32, EbpfError> {

@@ -9,11 +9,13 @@ use nestless_bpf::reflector::{
     COUNTERS, Counters, CountersKey, ENDPOINTS, Endpoint, FLOWS, FRAGMENTS, GROUPS, Group, LAYOUT, OBJECT,
     REFLECT, VERSION,
 };
+use nestless_support::hook::Way;
 use std::path::Path;
 
 pub(super) const NAME: &str = "reflector";
 
 pub(super) struct Pinned {
+    pub(super) way: Way,
     pub(super) reflect: SchedClassifier,
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
     pub(super) groups: HashMap<MapData, u32, Group>,
@@ -23,7 +25,7 @@ pub(super) struct Pinned {
 }
 
 /// Takes up what is pinned below `dir`, and loads what is not.
-pub(super) fn open(dir: &Path) -> Result<Pinned, EbpfError> {
+pub(super) fn open(dir: &Path, way: Way) -> Result<Pinned, EbpfError> {
     let object = Object {
         name: NAME,
         bytes: OBJECT,
@@ -34,6 +36,7 @@ pub(super) fn open(dir: &Path) -> Result<Pinned, EbpfError> {
     };
     let pins = object.open(dir)?;
     Ok(Pinned {
+        way,
         reflect: pins.program(REFLECT)?,
         endpoints: pins.table(ENDPOINTS, Map::HashMap)?,
         groups: pins.table(GROUPS, Map::HashMap)?,

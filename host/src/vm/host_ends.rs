@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use nestless_model::{
     guard::GuardRules,
-    identity::{LinkName, Mtu, NetworkName, NicId, VmName},
+    identity::{LinkName, Mac, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
 };
 use std::collections::BTreeMap;
@@ -26,6 +26,10 @@ pub trait HostEnds: Send + Sync {
     /// Makes a link that is in no bridge an endpoint of a loopback group, in the guard's stead.
     async fn reflect(&self, link: &LinkName, membership: &Membership) -> Result<(), HostEndError>;
 
+    /// Where the host, or the network's bridge, knows a MAC address that is no pod's: a link of the host's, or a station behind
+    /// one. `None`: nowhere.
+    async fn mac_elsewhere(&self, network: &NetworkName, mac: Mac) -> Result<Option<String>, HostEndError>;
+
     /// All host ends that exist. What is left of others is forgotten.
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError>;
 }
@@ -41,6 +45,8 @@ pub struct HostEndSeen {
     pub guarded: bool,
     /// It is in a loopback group, and the reflector hangs on it.
     pub reflected: bool,
+    /// Another's program stands before guard or reflector. Its port was closed for that.
+    pub overtaken: bool,
 }
 
 /// Bridge, link or guard refused.

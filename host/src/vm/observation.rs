@@ -31,7 +31,8 @@ impl VmObservation {
             let isolated = end.up && end.bridge.is_none();
             let is_wanted = |bridge: &String| wanted.is_none_or(|wanted| wanted.as_str() == bridge);
             let enslaved = end.up && end.bridge.as_ref().is_some_and(is_wanted);
-            (nic, HostEndState { enslaved, isolated, guarded: end.guarded, reflected: end.reflected })
+            let HostEndSeen { guarded, reflected, overtaken, .. } = end;
+            (nic, HostEndState { enslaved, isolated, guarded, reflected, overtaken })
         });
         let Observation { state, nics, halves, slots } = self.hypervisor;
         World { as_of: self.as_of, state, slots, plugged: nics, halves, host_ends: host_ends.collect() }

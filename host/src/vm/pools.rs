@@ -5,9 +5,9 @@ use super::message::RequestError;
 use crate::ledger::{Batch, Contents, Ledger, LedgerError};
 use ipnet::IpNet;
 use nestless_model::{
-    address::{Claims, PoolUse, ReservationWish},
+    address::{ClaimError, Claims, PoolUse, ReservationWish},
     attachment::{Change, NicRecord, Purpose, Remembered, Wish},
-    identity::{Mac, NetworkName, NicId, TenantName, VmName},
+    identity::{Mac, MacPrefix, NetworkName, NicId, TenantName, VmName},
     loopback::Groups,
     network::Network,
 };
@@ -23,6 +23,8 @@ pub struct Pools {
     ledger: Arc<Ledger>,
     host_id: u16,
     networks: BTreeMap<NetworkName, Network>,
+    /// MAC addresses that pods of a VM may ask for, besides those of the network.
+    macs: BTreeMap<VmName, Vec<MacPrefix>>,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -120,9 +122,16 @@ impl Pools {
             ledger: Arc::new(ledger),
             host_id,
             networks: networks.into_iter().map(|network| (network.name.clone(), network)).collect(),
+            macs: BTreeMap::new(),
             clock,
             state: Mutex::new(state),
         }
+    }
+
+    /// With MAC addresses that pods of single VMs may ask for.
+    #[must_use]
+    pub fn with_macs(self, macs: BTreeMap<VmName, Vec<MacPrefix>>) -> Self {
+        Self { macs, ..self }
     }
 
     /// A configured network.
@@ -170,6 +179,18 @@ impl Pools {
         }
     }
 
+    /// Whether the operator foresees that pods of the VM have that MAC address. A bridge learns from what is sent: an address that
+    /// is something else's would draw that one's traffic to the pod.
+    pub(super) fn allows(&self, vm: &VmName, network: &NetworkName, mac: Mac) -> Result<(), ClaimError> {
+        let of_network = self.networks.get(network).into_iter().flat_map(|network| &network.macs);
+        let allowed: Vec<&MacPrefix> = of_network.chain(self.macs.get(vm).into_iter().flatten()).collect();
+        if allowed.iter().any(|prefix| prefix.contains(mac)) {
+            return Ok(());
+        }
+        let allowed = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Err(ClaimError::MacNotAllowed { network: network.clone(), mac, vm: vm.clone(), allowed })
+    }
+
     /// Takes what is wished from the pools.
     pub(super) fn take(
         &self,
@@ -181,6 +202,9 @@ impl Pools {
         match wish {
             Wish::Endpoint(wish) => Ok(Purpose::Endpoint(state.groups.take(vm, wish)?)),
             Wish::Pod(wanted) => {
+                if let Some(mac) = wanted.mac {
+                    self.allows(vm, network, mac)?;
+                }
                 let claims = state.claims.get_mut(network).ok_or_else(|| self.unknown_network(network))?;
                 let addresses = claims.take(vm, wanted, self.clock.now_s())?;
                 Ok(Purpose::Pod { addresses, mac: wanted.mac })

@@ -7,9 +7,13 @@ use super::{
 };
 use crate::ledger::LedgerError;
 use nestless_model::{
-    attachment::{Admission, AttachOrder, AttachRefusal, Attachment, Granted, Reservation, VmNics},
+    address::ClaimError,
+    attachment::{
+        Admission, AttachOrder, AttachRefusal, Attachment, Granted, Purpose, Reservation, VmNics, Wish,
+    },
     identity::{AttachmentId, BootId, Mac, NetworkName},
 };
+use nestless_support::error_chain::in_full;
 use std::{collections::BTreeSet, net::IpAddr};
 
 impl Wheel {
@@ -37,7 +41,7 @@ impl Wheel {
                 let ticket = self.waiting.ticket(Waiter::Attach(reply));
                 self.decide(|machine, _| machine.attach_again(ticket, &request.id)).await?;
             }
-            Ok(Admission::New) => match self.pools.take(&self.vm, &name, &request.wish) {
+            Ok(Admission::New) => match self.take(&name, &request.wish).await {
                 Err(refusal) => drop(reply.send(Err(refusal))),
                 Ok(purpose) => {
                     let order = AttachOrder { attachment: attachment(request), network: name, mtu, purpose };
@@ -47,6 +51,26 @@ impl Wheel {
             },
         }
         Ok(())
+    }
+
+    /// What is wished from the pools, if nothing in the world is against it.
+    async fn take(&self, network: &NetworkName, wish: &Wish) -> Result<Purpose, RequestError> {
+        let asked = match wish {
+            Wish::Pod(asked) => asked.mac.filter(|mac| self.pools.allows(&self.vm, network, *mac).is_ok()),
+            Wish::Endpoint(_) => None,
+        };
+        if let Some(mac) = asked {
+            let place = self
+                .executor
+                .host_ends
+                .mac_elsewhere(network, mac)
+                .await
+                .map_err(|error| RequestError::Observe { vm: self.vm.clone(), why: in_full(&error) })?;
+            if let Some(place) = place {
+                return Err(ClaimError::MacElsewhere { network: network.clone(), mac, place }.into());
+            }
+        }
+        self.pools.take(&self.vm, network, wish)
     }
 
     /// Answered when the machine says so.

@@ -41,6 +41,15 @@ pub enum ClaimError {
     /// The MAC address is another pod's.
     #[error("network {network}: MAC address {mac} is in use by another pod")]
     MacInUse { network: NetworkName, mac: Mac },
+    /// The MAC address is something's that is no pod.
+    #[error("network {network}: MAC address {mac} is in use elsewhere: {place}")]
+    MacElsewhere { network: NetworkName, mac: Mac, place: String },
+    /// The operator did not foresee it.
+    #[error(
+        "network {network}: MAC address {mac} is none that VM {vm} may ask for ({}): leave it out, or have the operator add its beginning to `macs` of the network or the VM in nestlessd's configuration",
+        if allowed.is_empty() { "it may ask for none".to_owned() } else { format!("it may ask for those that begin with {allowed}") }
+    )]
+    MacNotAllowed { network: NetworkName, mac: Mac, vm: VmName, allowed: String },
 }
 
 fn next_in(seconds: Option<u64>) -> String {

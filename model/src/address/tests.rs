@@ -27,6 +27,7 @@ fn network(prefixes: &[&str]) -> Network {
             .collect(),
         cool_down_s: 60,
         dns: vec![],
+        macs: vec![],
     }
 }
 

@@ -8,6 +8,9 @@ use super::{
 /// How long a limit is believed that was found out by a NIC that did not become visible: the guest may only have been slow.
 const GUEST_LIMIT_MS: u64 = 600_000;
 
+const OUT_OF_VECTORS: &str = "as many as the guest has interrupt vectors for";
+const NONE_VISIBLE: &str = "the guest's agent has reported no NIC that was plugged";
+
 /// How many NICs there may be, are used, and wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -15,6 +18,8 @@ pub struct Capacity {
     pub limit: u32,
     /// Which limit that is.
     pub because: &'static str,
+    /// It is that of a guest whose agent has reported none of its NICs.
+    pub none_visible: bool,
     /// Serving pods.
     pub in_use: u32,
     /// Ready to serve.
@@ -43,7 +48,8 @@ impl VmNics {
         let by_slots =
             self.slots.map(|slots| (slots, "hot-plug ports; `nestless topology` prints what more need"));
         let by_guest = self.guest_limit.map(|limit| {
-            (limit.nics.saturating_add(quarantined), "as many as the guest has interrupt vectors for")
+            let because = if limit.none_visible { NONE_VISIBLE } else { OUT_OF_VECTORS };
+            (limit.nics.saturating_add(quarantined), because)
         });
         let (limit, because) =
             [Some((self.limits.nic_limit, "the operator's nic_limit")), by_slots, by_guest]
@@ -54,6 +60,7 @@ impl VmNics {
         Capacity {
             limit,
             because,
+            none_visible: because == NONE_VISIBLE,
             in_use: count(|nic| nic.record.attachment().is_some()),
             spare: count(|nic| nic.record.goal == Goal::Spare),
             quarantined,
@@ -63,14 +70,19 @@ impl VmNics {
 
     /// So many NICs are visible and no more will be: asking for another would only make a pod wait in vain.
     pub(super) fn learn_limit(&mut self, now_ms: u64) {
-        self.guest_limit =
-            Some(GuestLimit { nics: self.visible_nics().max(1), until_ms: now_ms + GUEST_LIMIT_MS });
+        let visible = self.visible_nics();
+        self.guest_limit = Some(GuestLimit {
+            nics: visible.max(1),
+            none_visible: visible == 0,
+            until_ms: now_ms + GUEST_LIMIT_MS,
+        });
     }
 
-    /// In a guest that was merely slow, more are visible by now.
+    /// In a guest that was merely slow, or whose agent did not report, more are visible by now.
     pub(super) fn correct_limit(&mut self) {
         let visible = self.visible_nics();
-        self.guest_limit = self.guest_limit.filter(|limit| visible <= limit.nics);
+        let holds = |limit: &GuestLimit| visible <= if limit.none_visible { 0 } else { limit.nics };
+        self.guest_limit = self.guest_limit.filter(holds);
     }
 
     fn visible_nics(&self) -> u32 {

@@ -46,6 +46,8 @@ pub struct Nic {
     pub(super) visible: bool,
     /// It was plugged, and is there no more.
     pub(super) lost: bool,
+    /// Another's program was seen before its filter on the host.
+    pub(super) overtaken: bool,
     /// `None`: not known.
     pub(super) guard: Option<Guarding>,
     /// That the guard is closed is believed, since closing it failed: the NIC goes, but what it held may still be used.
@@ -76,6 +78,7 @@ impl Nic {
             plugged: false,
             visible: false,
             lost: false,
+            overtaken: false,
             guard: None,
             believed_closed: false,
             running: None,

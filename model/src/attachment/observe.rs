@@ -43,6 +43,8 @@ impl VmNics {
         let (link, end) = (nic.record.nic.link_name(), world.host_ends.get(&nic.record.nic));
         let mut faults = Vec::new();
         let mut fault = |amiss: bool, text: String| amiss.then(|| faults.push(text));
+        let overtaken = format!("{link} is closed: another program stands before its filter");
+        fault(end.is_some_and(|end| end.overtaken), overtaken);
         fault(world.state == VmState::Down, "the VM's hypervisor does not answer".to_owned());
         fault(
             !world.plugged.contains(&nic.record.nic),
@@ -105,6 +107,13 @@ impl VmNics {
             nic.guard = None;
         }
         let returned = std::mem::take(&mut nic.lost);
+        let was_overtaken = std::mem::replace(&mut nic.overtaken, end.overtaken);
+        if end.overtaken {
+            let id = nic.record.nic;
+            return (!was_overtaken).then(|| {
+                format!("{id}: another program stands before its filter on the host; its port is closed")
+            });
+        }
         (drifted || returned).then(|| format!("{}: put back in place on the host", nic.record.nic))
     }
 

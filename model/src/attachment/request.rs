@@ -86,6 +86,11 @@ pub enum AttachRefusal {
     /// As many NICs as the operator, the hypervisor or the guest allows.
     #[error("all {limit} NICs of the VM are taken ({because}){}", if *evicting { "; a spare NIC of another network makes room: try again" } else { "" })]
     NoCapacity { limit: u32, because: &'static str, evicting: bool },
+    /// None of those that were plugged became visible in the guest, as far as its agent says.
+    #[error(
+        "the guest's agent has reported none of the NICs that were plugged into the VM: look for errors in its log, and of virtio_net and PCI in the VM's `dmesg`"
+    )]
+    NoneVisible,
     /// The hypervisor is not there.
     #[error("the VM's hypervisor does not answer: is the VM running?")]
     VmDown,

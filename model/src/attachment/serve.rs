@@ -36,6 +36,9 @@ impl VmNics {
         self.is_free_to_attach(network, wish)?;
         let capacity = self.capacity();
         if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
+            if capacity.none_visible {
+                return Err(AttachRefusal::NoneVisible);
+            }
             return Err(AttachRefusal::NoCapacity {
                 limit: capacity.limit,
                 because: capacity.because,

@@ -60,6 +60,8 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GuestLimit {
     pub(super) nics: u32,
+    /// It shows none at all, or its agent does not say what it shows: then it is not for want of interrupt vectors.
+    pub(super) none_visible: bool,
     pub(super) until_ms: u64,
 }
 

@@ -49,4 +49,6 @@ pub struct HostEndState {
     pub guarded: bool,
     /// It is an endpoint of a loopback group, and the reflector hangs on it.
     pub reflected: bool,
+    /// Another's program stands before its filter, and its port is closed for that.
+    pub overtaken: bool,
 }

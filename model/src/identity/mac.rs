@@ -36,11 +36,6 @@ impl Mac {
         self.0[..2] == NIC_MAC_PREFIX
     }
 
-    /// Whether it is locally administered: given by people or programs, not by a manufacturer.
-    pub fn is_local(self) -> bool {
-        self.0[0] & 2 != 0
-    }
-
     /// In transmission order.
     pub fn bytes(self) -> [u8; 6] {
         self.0

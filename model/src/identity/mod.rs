@@ -1,9 +1,11 @@
 //! Typed names. A bare string or number never crosses a module boundary where one of these would do.
 
 mod mac;
+mod mac_prefix;
 mod name;
 
 pub use mac::{Mac, MacError, NIC_MAC_PREFIX};
+pub use mac_prefix::{MacPrefix, MacPrefixError};
 pub use name::{
     BootId, ContainerId, FractionName, GroupName, InterfaceName, LinkName, NameError, NetworkName, RequestId,
     TenantName, VmName,

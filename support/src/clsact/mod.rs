@@ -1,9 +1,12 @@
-//! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link.
+//! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link. Which way our
+//! programs come to a hook is [`crate::hook`]'s to say.
 
 mod handover;
+mod look;
 mod request;
 
 pub use handover::hand_over;
+pub use look::{Look, Other};
 
 use aya::programs::{
     Link as _, ProgramError, SchedClassifier, TcAttachType, TcHandle,
@@ -21,6 +24,8 @@ use std::io;
 const PRIORITY: u16 = 1;
 /// "NL", so that a filter of another program at the same priority is not taken for ours.
 const HANDLE: TcHandle = TcHandle::new(0, 0x4e4c);
+/// No program of ours asks for it.
+const CLASS: TcHandle = TcHandle::new(0, 1);
 
 /// Which of the two hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +45,7 @@ impl Hook {
         }
     }
 
-    fn attach_type(self) -> TcAttachType {
+    pub(crate) fn attach_type(self) -> TcAttachType {
         match self {
             Self::Ingress => TcAttachType::Ingress,
             Self::Egress => TcAttachType::Egress,
@@ -48,28 +53,13 @@ impl Hook {
     }
 }
 
-/// A filter of ours, of this version or another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Filter {
-    /// The kernel's number of its program.
-    pub program_id: u32,
-    /// The class id, which the one who sets it is free to use: the program sees it.
-    pub generation: u32,
-}
-
 /// Puts `program` on a hook; a filter of ours that is there already is exchanged in one step. Acts in the calling
 /// thread's network namespace.
 ///
 /// # Errors
 /// When there is no such link, or the kernel refuses.
-pub fn set(
-    program: &mut SchedClassifier,
-    link: &str,
-    hook: Hook,
-    generation: u32,
-    exists: bool,
-) -> Result<(), ProgramError> {
-    let classid = Some(TcHandle::from(generation));
+pub fn set(program: &mut SchedClassifier, link: &str, hook: Hook, exists: bool) -> Result<(), ProgramError> {
+    let classid = Some(CLASS);
     let id = if exists {
         let old = SchedClassifierLink::attached(link, hook.attach_type(), PRIORITY, HANDLE, classid)
             .map_err(TcError::IoError)?;
@@ -91,12 +81,21 @@ fn ensure_hooks(link: &str) -> Result<(), TcError> {
     }
 }
 
-/// Our filter on a hook, if there is one. A link that does not exist has none.
+/// The kernel's number of the program of our filter on a hook, if there is one. A link that does not exist has none.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub fn get(ifindex: u32, hook: Hook) -> io::Result<Option<Filter>> {
-    Ok(filters(ifindex, hook)?.iter().find_map(ours))
+pub fn get(ifindex: u32, hook: Hook) -> io::Result<Option<u32>> {
+    Ok(look(ifindex, hook)?.program_id)
+}
+
+/// The same with what is asked before it: filters of the same priority that were put there later.
+pub(crate) fn look(ifindex: u32, hook: Hook) -> io::Result<Look> {
+    let filters = filters(ifindex, hook)?;
+    let Some(at) = filters.iter().position(is_ours) else { return Ok(Look::default()) };
+    let before =
+        filters[..at].iter().filter(|filter| u32::from(filter.header.handle) != 0).map(other).collect();
+    Ok(Look { program_id: program(&filters[at]), before, former: false })
 }
 
 /// Whether a link has these hooks: somebody made its clsact qdisc. Acts in the calling thread's network namespace.
@@ -156,22 +155,37 @@ fn signed(ifindex: u32) -> io::Result<i32> {
     i32::try_from(ifindex).map_err(io::Error::other)
 }
 
-fn ours(filter: &TcMessage) -> Option<Filter> {
+fn is_ours(filter: &TcMessage) -> bool {
     let handle = u32::from(filter.header.handle);
-    if filter.header.info >> 16 != u32::from(PRIORITY) || handle != u32::from(HANDLE) {
-        return None;
-    }
-    let options = filter.attributes.iter().find_map(|attribute| match attribute {
-        TcAttribute::Options(options) => Some(options),
+    filter.header.info >> 16 == u32::from(PRIORITY)
+        && handle == u32::from(HANDLE)
+        && program(filter).is_some()
+}
+
+/// `None`: it is no eBPF program.
+fn program(filter: &TcMessage) -> Option<u32> {
+    options(filter).find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
         _ => None,
-    })?;
-    let (mut program_id, mut generation) = (None, 0);
-    for option in options {
-        match option {
-            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => program_id = Some(*id),
-            TcOption::Bpf(TcFilterBpfOption::ClassId(class)) => generation = u32::from(*class),
-            _ => {}
-        }
-    }
-    Some(Filter { program_id: program_id?, generation })
+    })
+}
+
+fn other(filter: &TcMessage) -> Other {
+    let named = options(filter).find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name.clone()),
+        _ => None,
+    });
+    let kind = filter.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Kind(kind) => Some(kind.clone()),
+        _ => None,
+    });
+    Other { name: named.or(kind).unwrap_or_default(), program_id: program(filter) }
+}
+
+fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
+    let options = filter.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options.as_slice()),
+        _ => None,
+    });
+    options.unwrap_or_default().iter()
 }

@@ -64,6 +64,8 @@ pub struct BridgeSettings {
     pub stp: bool,
     /// How long a new port listens before it forwards, in hundredths of a second.
     pub forward_delay_cs: u32,
+    /// Multicast goes only where somebody asked for it, which neighbour discovery then depends on.
+    pub multicast_snooping: bool,
 }
 
 /// Whether traffic flows (RFC 2863, ifOperStatus).
@@ -243,11 +245,13 @@ impl Link {
         match info {
             LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(options)) => {
-                let mut bridge = BridgeSettings { stp: false, forward_delay_cs: 0 };
+                let mut bridge =
+                    BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false };
                 for option in options {
                     match option {
                         InfoBridge::StpState(state) => bridge.stp = *state != BridgeStpState::Disabled,
                         InfoBridge::ForwardDelay(delay) => bridge.forward_delay_cs = *delay,
+                        InfoBridge::MulticastSnooping(on) => bridge.multicast_snooping = *on,
                         _ => {}
                     }
                 }

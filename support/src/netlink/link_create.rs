@@ -105,7 +105,10 @@ fn bridge(
 ) -> LinkMessageBuilder<LinkBridge> {
     let stp = if settings.stp { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
     // In this order: with STP on, the kernel refuses a delay below two seconds.
-    builder.stp_state(stp).forward_delay(settings.forward_delay_cs)
+    builder
+        .stp_state(stp)
+        .forward_delay(settings.forward_delay_cs)
+        .mcast_snooping(settings.multicast_snooping)
 }
 
 fn with_mac<T>(builder: LinkMessageBuilder<T>, mac: Option<HardwareAddress>) -> LinkMessageBuilder<T> {

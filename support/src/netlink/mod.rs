@@ -14,6 +14,7 @@ mod monitor;
 mod neighbour;
 mod route;
 mod rule;
+mod station;
 
 pub use address::{Address, NewAddress};
 pub use error::{Cause, NetlinkError, Operation};
@@ -23,6 +24,7 @@ pub use link_value::{AddressGeneration, HardwareAddress};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use route::Route;
 pub use rule::SourceRule;
+pub use station::Station;
 
 use crate::netns::Namespace;
 use error::at;

@@ -5,7 +5,11 @@ use nestless_model::{
     identity::Mtu,
     loopback::{GroupSize, Place},
 };
-use nestless_support::netns::Namespace;
+use nestless_support::{
+    clsact::Hook,
+    hook::{self, Way},
+    netns::Namespace,
+};
 use nestless_test::fractions::{Fraction, Fractions, Sandbox};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -49,14 +53,16 @@ const LO: [&str; 4] = [
     "tc filter show dev lo ingress",
 ];
 
-/// `lo` of a sandbox: MTU, alias, qdiscs and filters.
+/// `lo` of a sandbox: MTU, alias, qdiscs, filters, and steer.
 fn lo(sandbox: &Sandbox) -> String {
-    LO.map(|command| {
+    let shown = LO.map(|command| {
         let words: Vec<_> = command.split(' ').collect();
         let output = sandbox.inside(|| Command::new(words[0]).args(&words[1..]).output()).unwrap();
         String::from_utf8(output.stdout).unwrap()
-    })
-    .concat()
+    });
+    let steer =
+        sandbox.inside(|| hook::look(Way::of_kernel().unwrap(), 1, Hook::Egress, &["steer_out"])).unwrap();
+    format!("{}{}", shown.concat(), if steer.program_id.is_some() { "steer" } else { "" })
 }
 
 #[tokio::test]
@@ -134,6 +140,9 @@ fn name(sandbox: &Sandbox, alias: &str) {
 async fn a_filter_that_came_later_stays() {
     let mut fractions = Fractions::new().await;
     let fraction = fractions.join(1).await;
+    // On kernels without TCX it is there already, for steer.
+    let _ = fraction.inside(|| Command::new("tc").args(["qdisc", "add", "dev", "lo", "clsact"]).status());
+    assert!(lo(&fraction).contains("steer"));
     tc(&fraction, "filter add dev lo ingress pref 7 protocol ip u32 match u32 0 0 flowid 1:1");
     let (sandbox, _) = fractions.leave(fraction).await;
     let found = lo(&sandbox);

@@ -63,7 +63,7 @@ impl<S: Suite + clap::Args + Debug> Measure<S> {
             Some(file) if file.as_os_str() == "-" => output::print_json(&report)?,
             file => {
                 if let Some(file) = file {
-                    output::write(file, &format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+                    output::write(file, &output::json(&report)?)?;
                 }
                 output::print(&report::terminal(&report))?;
             }

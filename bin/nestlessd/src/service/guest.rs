@@ -4,7 +4,7 @@ use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
 use nestless_model::{
-    attachment::{Granted, Reservation},
+    attachment::{AttachRefusal, Granted, Reservation},
     refusal::Reason,
 };
 use nestless_proto::{
@@ -200,8 +200,13 @@ impl Guest for GuestService {
         let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
         let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
-            let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
-            Some(Refusal::new(Reason::NoCapacity, text))
+            if capacity.none_visible {
+                let none_visible = AttachRefusal::NoneVisible;
+                Some(refusal(&RequestError::Refused { vm: vm.clone(), refusal: none_visible }))
+            } else {
+                let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
+                Some(Refusal::new(Reason::NoCapacity, text))
+            }
         } else if free_addresses == 0 {
             Some(Refusal::new(Reason::NoFreeAddress, format!("network {network}: no address is free")))
         } else {

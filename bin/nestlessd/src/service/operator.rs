@@ -67,6 +67,8 @@ impl OperatorService {
             pci_address: served.map(|served| served.pci_address.clone()).unwrap_or_default(),
             guard: self.counters(record),
             membership: record.membership().map(translate::wire_membership),
+            // As with the counters.
+            faults: self.host.host_ends.faults(&record.nic.link_name()).unwrap_or_default(),
         }
     }
 

@@ -67,11 +67,12 @@ fn reason(error: &RequestError) -> Reason {
             ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } | ClaimError::Reserved { .. } => {
                 Reason::AddressInUse
             }
-            ClaimError::MacInUse { .. } => Reason::MacInUse,
+            ClaimError::MacInUse { .. } | ClaimError::MacElsewhere { .. } => Reason::MacInUse,
             ClaimError::NotForPods { .. }
             | ClaimError::Outside { .. }
             | ClaimError::NoSubnet { .. }
-            | ClaimError::TwoOfOneSubnet { .. } => Reason::Invalid,
+            | ClaimError::TwoOfOneSubnet { .. }
+            | ClaimError::MacNotAllowed { .. } => Reason::Invalid,
         },
         RequestError::Join(refused) => match refused {
             JoinError::Full { .. } => Reason::GroupFull,
@@ -82,6 +83,7 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Refused { refusal, .. } => match refusal {
             Refused::AlreadyAttached { .. } => Reason::AlreadyAttached,
             Refused::NoCapacity { .. } | Refused::ReservedEnough { .. } => Reason::NoCapacity,
+            Refused::NoneVisible => Reason::NicTimeout,
             Refused::AddressInUse { .. } => Reason::AddressInUse,
             Refused::Waiting { .. } => Reason::RateLimited,
             Refused::VmDown | Refused::Booting | Refused::Overtaken { .. } => Reason::VmNotReady,

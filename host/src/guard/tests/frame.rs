@@ -3,6 +3,12 @@
 use super::world::{MAC, OTHER_MAC};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+const ICMP: u8 = 1;
+const IGMP: u8 = 2;
+const PIM: u8 = 103;
+const VRRP: u8 = 112;
+/// The option that every IGMP message has.
+const ROUTER_ALERT: [u8; 4] = [0x94, 4, 0, 0];
 pub(super) const UDP: u8 = 17;
 pub(super) const TCP: u8 = 6;
 pub(super) const ICMPV6: u8 = 58;
@@ -69,6 +75,38 @@ pub(super) fn neighbour(kind: u8, target: &str, options: &[u8]) -> Vec<u8> {
 /// Any other ICMPv6 message.
 pub(super) fn icmpv6(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0, 0, 0, 0, 0, 0][..], body].concat()
+}
+
+/// Of any version: what comes behind the type is not judged.
+fn igmp(kind: u8) -> Vec<u8> {
+    [&[kind, 0, 0, 0][..], &[0; 8]].concat()
+}
+
+/// Of MLD (RFC 2710), for all groups, to be answered at once, as a bridge believes it: with a router alert, from the link-local
+/// address, and with a checksum.
+pub(super) fn mld_query() -> Vec<u8> {
+    let (hop_limit, all_nodes) = (1, "ff02::1".parse::<Ipv6Addr>().unwrap());
+    let source: Ipv6Addr = "fe80::ff:fe00:1".parse().unwrap();
+    let mut query = [&[130, 0, 0, 0, 0, 1, 0, 0][..], &[0; 16]].concat();
+    let pseudo =
+        [&source.octets()[..], &all_nodes.octets(), &[0, 0, 0, 24, 0, 0, 0, ICMPV6], &query].concat();
+    let sum: u32 = pseudo.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let fold = |sum: u32| (sum & 0xffff) + (sum >> 16);
+    query[2..4].copy_from_slice(&(!(fold(fold(sum)) as u16)).to_be_bytes());
+    let router_alert = [&[ICMPV6, 0, 5, 2, 0, 0, 1, 0][..], &query].concat();
+    let mut frame = ipv6(&source.to_string(), 0, &router_alert);
+    frame[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
+    frame[14 + 7] = hop_limit;
+    frame
+}
+
+/// Of fd00::9, from another NIC.
+pub(super) fn solicitation() -> Vec<u8> {
+    let mut frame = ipv6("fd00::3", ICMPV6, &neighbour(135, "fd00::9", &link_layer(1, OTHER_MAC)));
+    frame[..6].copy_from_slice(&[0x33, 0x33, 0xff, 0, 0, 9]);
+    frame[6..12].copy_from_slice(&OTHER_MAC);
+    frame[14 + 24..14 + 40].copy_from_slice(&"ff02::1:ff00:9".parse::<Ipv6Addr>().unwrap().octets());
+    frame
 }
 
 pub(super) fn link_layer(kind: u8, mac: [u8; 6]) -> Vec<u8> {
@@ -225,7 +263,56 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("echo request", ipv6("fd00::2", ICMPV6, &icmpv6(128, &[0; 8])), ""),
         ("MLD report", ipv6(local, 0, &extension(ICMPV6, &icmpv6(143, &[0; 8]))), ""),
         ("MLD report from ::", ipv6("::", 0, &extension(ICMPV6, &icmpv6(143, &[0; 8]))), ""),
-        ("MLD query from ::", ipv6("::", 0, &extension(ICMPV6, &icmpv6(130, &[0; 16]))), "source_ipv6"),
+        ("MLD done", ipv6(local, 0, &extension(ICMPV6, &icmpv6(132, &[0; 16]))), ""),
+        ("MLD query from ::", ipv6("::", 0, &extension(ICMPV6, &icmpv6(130, &[0; 16]))), "router"),
+        ("MLD query", ipv6(local, 0, &extension(ICMPV6, &icmpv6(130, &[0; 16]))), "router"),
+        ("MLD query without a header", ipv6(local, ICMPV6, &icmpv6(130, &[0; 16])), "router"),
+        (
+            "MLD query behind two headers",
+            ipv6("fd00::2", 0, &extension(60, &extension(ICMPV6, &icmpv6(130, &[0; 20])))),
+            "router",
+        ),
+        (
+            "MLD query in an atomic fragment",
+            ipv6(local, 0, &extension(44, &fragment(ICMPV6, 0, &icmpv6(130, &[0; 16])))),
+            "router",
+        ),
+        (
+            "MLD query's first fragment",
+            ipv6(local, 0, &extension(44, &fragment(ICMPV6, 1, &icmpv6(130, &[0; 16])))),
+            "router",
+        ),
+        (
+            "multicast router advertisement",
+            ipv6(local, 0, &extension(ICMPV6, &icmpv6(151, &[0; 8]))),
+            "router",
+        ),
+        ("multicast router solicitation", ipv6(local, 0, &extension(ICMPV6, &icmpv6(152, &[]))), "router"),
+        ("multicast router termination", ipv6(local, 0, &extension(ICMPV6, &icmpv6(153, &[]))), "router"),
+        ("router renumbering", ipv6(local, ICMPV6, &icmpv6(138, &[0; 8])), "router"),
+        ("PIM hello by IPv6", ipv6(local, PIM, &[0x20, 0, 0, 0]), "router"),
+        ("PIM hello by IPv6 behind a header", ipv6(local, 60, &extension(PIM, &[0x20, 0, 0, 0])), "router"),
+        ("PIM hello's later fragment", ipv6(local, 44, &fragment(PIM, 8, &[0x20, 0, 0, 0])), "router"),
+        ("VRRP by IPv6", ipv6(local, VRRP, &[0x31; 16]), "router"),
+        ("IGMP report", ipv4("10.88.0.2", IGMP, 0, &ROUTER_ALERT, &igmp(0x22)), ""),
+        ("IGMP report of version 2", ipv4("10.88.0.2", IGMP, 0, &ROUTER_ALERT, &igmp(0x16)), ""),
+        ("IGMP leave", ipv4("10.88.0.2", IGMP, 0, &ROUTER_ALERT, &igmp(0x17)), ""),
+        ("IGMP query", ipv4("10.88.0.2", IGMP, 0, &[], &igmp(0x11)), "router"),
+        ("IGMP query with router alert", ipv4("10.88.0.2", IGMP, 0, &ROUTER_ALERT, &igmp(0x11)), "router"),
+        ("IGMP query behind options", ipv4("10.88.0.2", IGMP, 0, &[1; 40], &igmp(0x11)), "router"),
+        ("IGMP query's first fragment", ipv4("10.88.0.2", IGMP, 0x2000, &[], &igmp(0x11)), "router"),
+        ("IGMP report's later fragment", ipv4("10.88.0.2", IGMP, 1, &[], &igmp(0x16)), "router"),
+        ("IGMP cut off", ipv4("10.88.0.2", IGMP, 0, &[], &[]), "malformed"),
+        ("DVMRP", ipv4("10.88.0.2", IGMP, 0, &[], &igmp(0x13)), "router"),
+        ("PIM of version 1", ipv4("10.88.0.2", IGMP, 0, &[], &igmp(0x14)), "router"),
+        ("multicast router advertisement by IGMP", ipv4("10.88.0.2", IGMP, 0, &[], &igmp(0x30)), "router"),
+        ("PIM hello", ipv4("10.88.0.2", PIM, 0, &[], &[0x20, 0, 0, 0]), "router"),
+        ("PIM, later fragment", ipv4("10.88.0.2", PIM, 1, &[], &[0x20, 0, 0, 0]), "router"),
+        ("VRRP", ipv4("10.88.0.2", VRRP, 0, &[], &[0x21; 16]), "router"),
+        ("ping", ipv4("10.88.0.2", ICMP, 0, &[], &[8, 0, 0, 0, 0, 0, 0, 0]), ""),
+        ("ping's later fragment", ipv4("10.88.0.2", ICMP, 1, &[], &[5; 8]), ""),
+        ("ICMP redirect", ipv4("10.88.0.2", ICMP, 0, &[], &[5; 8]), "router"),
+        ("ICMP router advertisement", ipv4("10.88.0.2", ICMP, 0, &[], &[9; 8]), "router"),
         ("as many headers as there may be", ipv6("fd00::2", 60, &chain(8, &udp(1000))), ""),
         ("one header too many", ipv6("fd00::2", 60, &chain(9, &udp(1000))), "malformed"),
         ("IPv6 cut off", own(0x86dd, &[0x60, 0, 0, 0, 0, 0]), "malformed"),

@@ -7,6 +7,7 @@ use super::{
 use crate::guard::{entry::entry, pinned, tables};
 use aya::{TestRun as _, TestRunOptions, programs::SchedClassifier};
 use nestless_model::guard::{GuardRules, RateLimit};
+use nestless_support::hook::Way;
 
 const LOOPBACK: u32 = 1;
 const FRAME_BYTES: u64 = 1000;
@@ -32,10 +33,10 @@ fn limit(frames: u64) -> Option<RateLimit> {
 #[test]
 fn a_full_bucket_lets_through_what_it_holds_in_each_direction() {
     let world = World::enter();
-    let mut pinned = pinned::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins, Way::Tcx).unwrap();
     let rules = GuardRules { egress: limit(10), ingress: limit(4), ..rules() };
     tables::clear(&mut pinned, LOOPBACK).unwrap();
-    tables::write(&mut pinned, LOOPBACK, &entry(&rules, 0).unwrap()).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&rules, LOOPBACK).unwrap()).unwrap();
     send(&pinned.sent, 25);
     send(&pinned.received, 25);
     let counters = tables::counters(&pinned, LOOPBACK).unwrap().unwrap();
@@ -46,8 +47,8 @@ fn a_full_bucket_lets_through_what_it_holds_in_each_direction() {
 #[test]
 fn writing_the_rules_again_fills_no_bucket() {
     let world = World::enter();
-    let mut pinned = pinned::open(&world.pins).unwrap();
-    let entry = entry(&GuardRules { egress: limit(3), ..rules() }, 0).unwrap();
+    let mut pinned = pinned::open(&world.pins, Way::Tcx).unwrap();
+    let entry = entry(&GuardRules { egress: limit(3), ..rules() }, LOOPBACK).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
     for _ in 0..2 {
         tables::write(&mut pinned, LOOPBACK, &entry).unwrap();
@@ -59,10 +60,10 @@ fn writing_the_rules_again_fills_no_bucket() {
 #[test]
 fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
     let world = World::enter();
-    let mut pinned = pinned::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins, Way::Tcx).unwrap();
     let small = Some(RateLimit { bits_per_second: SLOW, burst_bits: 8 });
     tables::clear(&mut pinned, LOOPBACK).unwrap();
-    tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, 0).unwrap())
+    tables::write(&mut pinned, LOOPBACK, &entry(&GuardRules { egress: small, ..rules() }, LOOPBACK).unwrap())
         .unwrap();
     send(&pinned.sent, 5);
     assert_eq!(tables::counters(&pinned, LOOPBACK).unwrap().unwrap().passed, 1);
@@ -71,9 +72,9 @@ fn a_frame_larger_than_the_bucket_goes_once_and_leaves_a_debt() {
 #[test]
 fn a_segmentation_offloaded_frame_passes_and_is_charged_as_on_the_wire() {
     let world = World::enter();
-    let mut pinned = pinned::open(&world.pins).unwrap();
+    let mut pinned = pinned::open(&world.pins, Way::Tcx).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
-    tables::write(&mut pinned, LOOPBACK, &entry(&rules(), 0).unwrap()).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(&rules(), LOOPBACK).unwrap()).unwrap();
     let headers = 54;
     let frame = ipv4("10.88.0.2", TCP, 0, &[], &[0; 20 + 3000]);
     // `gso_size` in struct __sk_buff (linux/bpf.h).

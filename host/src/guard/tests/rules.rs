@@ -6,9 +6,10 @@ use super::{
 };
 use crate::guard::{Counters, entry::entry, pinned::Pinned, tables};
 use aya::{TestRun as _, TestRunOptions};
+use nestless_support::hook::Way;
 use proptest::{collection, prelude::*, sample::Index, test_runner::TestRunner};
 
-/// The test run's frames come from `lo`, through a filter without a class id.
+/// The test run's frames come from `lo`.
 const LOOPBACK: u32 = 1;
 
 /// What was counted for one frame: "" when it passed, else the reason.
@@ -33,9 +34,9 @@ fn difference(before: &Counters, after: &Counters) -> String {
 }
 
 fn loaded(world: &World, rules: &nestless_model::guard::GuardRules) -> Pinned {
-    let mut pinned = crate::guard::pinned::open(&world.pins).unwrap();
+    let mut pinned = crate::guard::pinned::open(&world.pins, Way::Tcx).unwrap();
     tables::clear(&mut pinned, LOOPBACK).unwrap();
-    tables::write(&mut pinned, LOOPBACK, &entry(rules, 0).unwrap()).unwrap();
+    tables::write(&mut pinned, LOOPBACK, &entry(rules, LOOPBACK).unwrap()).unwrap();
     pinned
 }
 
@@ -63,6 +64,10 @@ fn a_router_and_a_dhcp_server_may_be_what_they_are() {
         ipv6("fd00::2", 17, &udp(547)),
         ipv6("fd00::2", 58, &icmpv6(134, &[0; 8])),
         ipv6("fd00::2", 58, &icmpv6(137, &[0; 32])),
+        ipv6("fd00::2", 58, &icmpv6(130, &[0; 16])),
+        ipv6("fd00::2", 103, &[0x20, 0, 0, 0]),
+        ipv4("10.88.0.2", 2, 0, &[], &[0x11, 0, 0, 0, 0, 0, 0, 0]),
+        ipv4("10.88.0.2", 103, 0, &[], &[0x20, 0, 0, 0]),
     ] {
         assert_eq!(judge(&mut pinned, &frame), "");
     }
@@ -76,7 +81,7 @@ fn nothing_leaves_without_an_entry_or_with_another_links() {
     let mut pinned = loaded(&world, &rules());
     let frame = ipv4("10.88.0.2", 17, 0, &[], &udp(1000));
     assert_eq!(judge(&mut pinned, &frame), "");
-    // As if an earlier link with this index had left it behind.
+    // As if the row's memory were another link's by now.
     tables::write(&mut pinned, LOOPBACK, &entry(&rules(), 9).unwrap()).unwrap();
     assert_eq!(judge(&mut pinned, &frame), "closed");
     tables::clear(&mut pinned, LOOPBACK).unwrap();

@@ -1,7 +1,7 @@
 //! Two pods on a bridge, with real frames between them.
 
 use super::{
-    frame::{cases, ethernet, ipv4, udp},
+    frame::{cases, ethernet, ipv4, mld_query, solicitation, udp},
     world::{World, ifindex, ip, link, rules},
 };
 use nix::sys::{
@@ -59,7 +59,9 @@ impl WireEnd {
     }
 }
 
-/// `nl1` and `nl2` on a bridge; their pods' ends are `pod1` and `pod2`.
+const PODS: u8 = 4;
+
+/// `nl1` and others on a bridge; their pods' ends are `pod1` and others.
 fn bridge() {
     let mut events = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
     events.bind_auto().unwrap();
@@ -71,12 +73,12 @@ fn bridge() {
     }
     ip("link add br0 type bridge mcast_snooping 0 forward_delay 0");
     ip("link set br0 up");
-    for n in [1, 2] {
+    for n in 1..=PODS {
         ip(&format!("link add nl{n} type veth peer name pod{n}"));
         ip(&format!("link set nl{n} master br0 up"));
         ip(&format!("link set pod{n} up"));
     }
-    while !is_forwarding("nl1") || !is_forwarding("nl2") {
+    while !(1..=PODS).all(|n| is_forwarding(&format!("nl{n}"))) {
         events.recv_from_full().expect("the bridge's ports come up");
     }
 }
@@ -131,4 +133,33 @@ fn a_closed_link_sends_nothing_and_still_receives() {
     assert_eq!(second.until_mark(), Vec::<Vec<u8>>::new());
     let counters = guard.counters(&link("nl2")).unwrap().unwrap();
     assert_eq!((counters.dropped.closed, counters.passed), (1, 0));
+}
+
+/// On a bridge that snoops on multicast, as an operator's own may, a pod plays querier. Without a guard before it, the bridge
+/// forgets where the others' neighbour discovery goes, and only the querier hears it.
+#[test]
+fn a_pod_that_plays_querier_draws_nobodys_neighbour_discovery_away() {
+    let world = World::enter();
+    bridge();
+    ip("link set br0 type bridge mcast_snooping 1");
+    let guard = world.guard();
+    guard.protect(&link("nl1"), &rules()).unwrap();
+    let [guarded, asker, asked, unguarded] = ["pod1", "pod2", "pod3", "pod4"].map(WireEnd::open);
+    let is_heard = || {
+        asker.send(&solicitation());
+        asker.send(&mark());
+        asked.until_mark().contains(&solicitation())
+    };
+    guarded.send(&mld_query());
+    guarded.send(&mark());
+    // The mark came behind the query.
+    for end in [&asked, &unguarded] {
+        assert!(!end.until_mark().contains(&mld_query()));
+    }
+    assert!(is_heard());
+    assert_eq!(guard.counters(&link("nl1")).unwrap().unwrap().dropped.router, 1);
+
+    // The bridge believes a querier from some milliseconds on, so that what is tried here works at all.
+    unguarded.send(&mld_query());
+    assert!((0..100_000).any(|_| !is_heard()), "the bridge is not deceived even without a guard");
 }

@@ -1,7 +1,9 @@
 //! A network and mount namespace of the test's own, with an eBPF file system, that goes with the test's thread.
 
+use super::intruder::Intruder;
 use crate::{guard::Guard, loopback::Loopback};
 use nestless_model::{guard::GuardRules, identity::LinkName};
+use nestless_support::hook::Way;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, CpuSet, sched_setaffinity, unshare},
@@ -42,12 +44,30 @@ impl World {
     pub(crate) fn guard(&self) -> Guard {
         Guard::open(&self.pins).unwrap()
     }
+
+    pub(crate) fn guard_by(&self, way: Way) -> Guard {
+        Guard::open_by(way, &self.pins).unwrap()
+    }
+
+    /// A program of nobody's that lets everything pass and nobody else be asked.
+    pub(crate) fn intruder(&self) -> Intruder {
+        Intruder::load(&self.place.path().join("intruder"))
+    }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         // Else the directory would be busy.
         let _ = nix::mount::umount2(self.place.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+/// Runs a test in a world of its own for each way that programs come to hooks; the tests' kernel has both.
+pub(crate) fn each_way(test: fn(&World, Way)) {
+    for way in [Way::Tcx, Way::Clsact] {
+        std::thread::scope(|scope| {
+            scope.spawn(|| test(&World::enter(), way)).join().unwrap_or_else(|_| panic!("by {way:?}"));
+        });
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     EbpfError,
-    guard::tests::world::{World, ifindex, ip, link},
+    ebpf::filters::look,
+    guard::tests::world::{World, each_way, ifindex, ip, link},
 };
 use aya::maps::MapData;
 use nestless_bpf::reflector::{
@@ -15,7 +16,10 @@ use nestless_bpf::reflector::{
     MAX_GROUPS,
 };
 use nestless_model::loopback::{Body, GroupId, MAX_FRACTIONS, Place, Protocol, Tuple};
-use nestless_support::clsact::{self, Hook};
+use nestless_support::{
+    clsact::Hook,
+    hook::{Look, Way},
+};
 
 const PLAIN: Form = Form {
     option_words: 0,
@@ -188,7 +192,7 @@ fn a_full_host_says_so_and_changes_nothing() {
     let is_refused = |group: GroupId, place: Place, words: &str| {
         let full = site.loopback.join(group, place, &link("nl1")).unwrap_err();
         assert!(full.to_string().contains(words), "{full}");
-        assert_eq!(clsact::get(ifindex("nl1"), Hook::Ingress).unwrap(), None);
+        assert_eq!(look(Way::Tcx, ifindex("nl1"), Hook::Ingress).unwrap(), Look::default());
     };
     for number in 2..=MAX_GROUPS {
         tables::set_group(&mut site.loopback.pinned(), group(number), GroupRow::default()).unwrap();
@@ -206,6 +210,43 @@ fn a_full_host_says_so_and_changes_nothing() {
     assert_eq!(site.loopback.observe().unwrap(), before);
     site.loopback.sweep().unwrap();
     assert_eq!(site.join(one, 1), second);
+}
+
+/// As versions put it there that knew no TCX.
+#[test]
+fn a_reflector_of_the_former_way_is_taken_over() {
+    let world = World::enter();
+    ip("link add nl1 type veth peer name pod1");
+    let place = Place::new(0).unwrap();
+    let attached = |loopback: &Loopback| loopback.observe().unwrap()[0].members[0].attached;
+    let former = Loopback::open_by(Way::Clsact, &world.pins).unwrap();
+    former.join(group(1), place, &link("nl1")).unwrap();
+    drop(former);
+    let loopback = Loopback::open_by(Way::Tcx, &world.pins).unwrap();
+    assert!(!attached(&loopback), "it reflects, but not as it should");
+    loopback.join(group(1), place, &link("nl1")).unwrap();
+    assert!(attached(&loopback));
+    let left = look(Way::Clsact, ifindex("nl1"), Hook::Ingress).unwrap();
+    assert_eq!(left, Look::default(), "it would be asked twice");
+}
+
+#[test]
+fn a_program_before_the_reflector_is_noticed_until_it_is_gone() {
+    each_way(|world, way| {
+        ip("link add nl1 type veth peer name pod1");
+        let (place, nl1) = (Place::new(0).unwrap(), link("nl1"));
+        let loopback = Loopback::open_by(way, &world.pins).unwrap();
+        let attached = || loopback.observe().unwrap()[0].members[0].attached;
+        loopback.join(group(1), place, &nl1).unwrap();
+        let other = world.intruder();
+        other.put_before(way, "nl1", Hook::Ingress);
+        assert!(!attached());
+        let told = loopback.join(group(1), place, &nl1).unwrap_err();
+        assert!(told.to_string().contains("before the reflector: the port stays closed"), "{told}");
+        other.take_off();
+        loopback.join(group(1), place, &nl1).unwrap();
+        assert!(attached());
+    });
 }
 
 /// They are never short before groups or endpoints are: a row for each place, for those that left, and for frames of no group.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use nestless_model::{
     attachment::VmState,
     guard::GuardRules,
-    identity::{LinkName, Mtu, NetworkName, NicId, VmName},
+    identity::{LinkName, Mac, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
 };
 use std::{
@@ -29,6 +29,8 @@ pub(super) struct World {
     /// Calls that begin like this fail.
     pub(super) failing: Option<&'static str>,
     pub(super) down: bool,
+    /// MAC addresses of others in the network.
+    pub(super) stations: BTreeSet<Mac>,
     /// A look that has begun ends only when this is told.
     pub(super) gate: Option<Arc<Notify>>,
 }
@@ -157,6 +159,10 @@ impl HostEnds for Fake {
             }
         })
         .map_err(failed("loopback group", link))
+    }
+
+    async fn mac_elsewhere(&self, _: &NetworkName, mac: Mac) -> Result<Option<String>, HostEndError> {
+        Ok(self.with(|world| world.stations.contains(&mac).then(|| "behind eth1".to_owned())))
     }
 
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError> {

@@ -37,6 +37,7 @@ fn network() -> Network {
         subnets: vec![subnet("10.1.0.0/29")],
         cool_down_s: 3600,
         dns: vec![],
+        macs: vec!["02:00:5e".parse().unwrap()],
     }
 }
 
@@ -256,6 +257,30 @@ async fn what_cannot_be_served_is_refused_with_its_reason() {
     let full = daemon.handle.attach(request(5)).await.unwrap_err().to_string();
     assert_eq!(full, "VM vm1: all 4 NICs of the VM are taken (the operator's nic_limit)");
     assert!(matches!(daemon.handle.check(interface(9)).await, Err(RequestError::NotFound { .. })));
+    daemon.stop().await;
+}
+
+/// A bridge believes whoever sends: with somebody else's MAC address, a pod would get what is for that one.
+#[tokio::test]
+async fn a_mac_address_is_given_if_the_operator_allows_it_and_nobody_has_it() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::default());
+    let daemon = start(folder.path(), &fake, 0).await;
+    daemon.hello().await;
+    let ask = async |n: u32, mac: &str| {
+        let wish = Wish::Pod(AddressRequest { mac: Some(mac.parse().unwrap()), ..AddressRequest::default() });
+        daemon.handle.attach(AttachRequest { wish, ..request(n) }).await.map_err(|error| error.to_string())
+    };
+    for mac in ["52:54:00:12:34:56", "02:42:ac:11:00:02", "00:00:5e:00:01:07", "02:00:5f:00:00:01"] {
+        let told = ask(1, mac).await.unwrap_err();
+        for words in ["network pods", mac, "VM vm1", "begin with 02:00:5e", "`macs`"] {
+            assert!(told.contains(words), "no {words:?} in: {told}");
+        }
+    }
+    fake.with(|world| world.stations.insert("02:00:5e:00:00:01".parse().unwrap()));
+    let told = ask(1, "02:00:5e:00:00:01").await.unwrap_err();
+    assert!(told.contains("in use elsewhere: behind eth1"), "{told}");
+    let granted = ask(1, "02:00:5e:00:00:02").await.unwrap();
+    assert_eq!(granted.pod_mac.to_string(), "02:00:5e:00:00:02");
     daemon.stop().await;
 }
 

@@ -314,7 +314,16 @@ fn after_a_restart_nothing_is_touched_before_the_hypervisor_answers() {
             .links
             .keys()
             .map(|&nic| {
-                (nic, HostEndState { enslaved: true, isolated: false, guarded: true, reflected: false })
+                (
+                    nic,
+                    HostEndState {
+                        enslaved: true,
+                        isolated: false,
+                        guarded: true,
+                        reflected: false,
+                        overtaken: false,
+                    },
+                )
             })
             .collect(),
     };
@@ -366,7 +375,16 @@ fn spare_nics_outlast_a_pause_and_an_agent_that_is_away() {
             .links
             .keys()
             .map(|&nic| {
-                (nic, HostEndState { enslaved: true, isolated: false, guarded: true, reflected: false })
+                (
+                    nic,
+                    HostEndState {
+                        enslaved: true,
+                        isolated: false,
+                        guarded: true,
+                        reflected: false,
+                        overtaken: false,
+                    },
+                )
             })
             .collect(),
     };

@@ -5,3 +5,4 @@ mod lifecycle;
 mod properties;
 mod reserved;
 mod simulation;
+mod told;

@@ -29,6 +29,7 @@ fn claims() -> Claims {
         subnets: vec![subnet],
         cool_down_s: 0,
         dns: vec![],
+        macs: vec![],
     })
 }
 

@@ -86,6 +86,7 @@ impl Link {
             isolated: self.isolated,
             guarded: self.guard.is_some() && !reflected,
             reflected,
+            overtaken: false,
         }
     }
 
