@@ -42,10 +42,11 @@ async fn look(site: &Site, pod: &str) -> String {
     [before, after.split_once(' ').expect("a word and the rest").1].join(" ")
 }
 
-/// A pod that reaches the bridge. Its call is made once: where its VM's only NIC has just been another's, it waits.
+/// A pod that reaches the bridge. Where its VM's only NIC has just been another's, the call waits: it is repeated only where no
+/// agent answers.
 async fn add(site: &Site, pod: &str) {
     cni::sandbox(site, VM, pod).await.unwrap();
-    let added = Call::new("ADD", pod).run(site, VM).await;
+    let added = Call::new("ADD", pod).insist(site, VM).await;
     added.unwrap_or_else(|failure| panic!("{pod}: {failure}"));
     for gateway in GATEWAYS {
         let answered = site.pod_exec(VM, pod, ping(gateway)).await.unwrap();
