@@ -4,12 +4,13 @@
 //! parking --move+rename--> the VM's own namespace, MAC, MTU, down --(whoever has it)--> a container, and back here
 //!    ^________________________|________________________________________________________________________|
 //! ```
+//! Back in parking it is made anew ([`crate::parking`]), as one that a pod had.
 //! It is known by its plug-time address alone. One that is in a container when it is taken back comes by itself when the
 //! container ends: the kernel puts it into the VM's own namespace, and there it is parked.
 
 use crate::{
     identify::{self, hardware},
-    parking::{MoveError, Parking},
+    parking::{MoveError, Parking, TakeError},
     pod_nic::{Device, device},
 };
 use nestless_model::identity::{InterfaceName, Mac, Mtu};
@@ -42,6 +43,15 @@ pub enum LentNicError {
     Absent {
         /// Plug-time address.
         nic: Mac,
+    },
+    /// It cannot be taken from the parking namespace. Nothing was changed.
+    #[error("take the NIC with MAC address {nic} from the parking namespace")]
+    Take {
+        /// Plug-time address.
+        nic: Mac,
+        /// Why.
+        #[source]
+        source: TakeError,
     },
     /// The VM's links cannot be seen.
     #[error("look at the VM's links")]
@@ -80,11 +90,15 @@ pub async fn lend(parking: &Parking, nic: &LentNic) -> Result<Device, LentNicErr
     if vm.link_if_any(nic.name.as_str()).await.map_err(look)?.is_some() {
         return Err(LentNicError::NameTaken { name: nic.name.clone() });
     }
-    let waiting = parking.find(nic.nic_mac).await.map_err(look)?;
-    let waiting = waiting.ok_or(LentNicError::Absent { nic: nic.nic_mac })?;
+    let taken = parking.take(nic.nic_mac).await;
+    let taken = taken.map_err(|source| LentNicError::Take { nic: nic.nic_mac, source })?;
+    let taken = taken.ok_or(LentNicError::Absent { nic: nic.nic_mac })?;
     // Before it is seen there.
     parking.begin_lending(nic.nic_mac);
-    let outcome = bring(parking, &vm, &waiting, nic).await;
+    let outcome = bring(parking, &vm, &taken, nic).await;
+    if outcome.is_err() {
+        parking.give_back(nic.nic_mac);
+    }
     if outcome.is_err()
         && let Err(error) = take_back(parking, nic.nic_mac).await
     {
@@ -94,8 +108,8 @@ pub async fn lend(parking: &Parking, nic: &LentNic) -> Result<Device, LentNicErr
     Ok(device(parking.vm(), &nic.name).await)
 }
 
-async fn bring(parking: &Parking, vm: &Netlink, waiting: &Link, nic: &LentNic) -> Result<(), NetlinkError> {
-    parking.netlink().move_to(waiting, parking.vm(), Some(nic.name.as_str())).await?;
+async fn bring(parking: &Parking, vm: &Netlink, taken: &Link, nic: &LentNic) -> Result<(), NetlinkError> {
+    parking.netlink().move_to(taken, parking.vm(), Some(nic.name.as_str())).await?;
     let link = vm.link(nic.name.as_str()).await?;
     if link.mac != Some(hardware(nic.mac)) {
         vm.set_mac(&link, hardware(nic.mac)).await?;

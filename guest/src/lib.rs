@@ -10,6 +10,7 @@
 //! ```
 
 pub mod announce;
+pub mod families;
 pub mod home;
 pub mod identify;
 pub mod lent_nic;

@@ -1,6 +1,6 @@
 //! NICs that are lent: they stand in the VM's own namespace, and come back wherever they have been.
 
-use crate::fabric::{PATIENCE, Waiting, links, nic_mac, waiting};
+use crate::fabric::{PATIENCE, Waiting, is_spent, links, nic_mac, waiting};
 use nestless_guest::{
     identify::parked_name,
     lent_nic::{LentNic, LentNicError, lend, take_back},
@@ -36,7 +36,7 @@ async fn a_lent_nic_stands_in_the_vm_and_comes_back() {
     lend(&parking, &wanted).await.unwrap();
     let link = fabric.in_vm.link("dk0").await.unwrap();
     assert_eq!((link.up, link.mtu_bytes, link.mac), (false, 1400, Some(HardwareAddress(wanted.mac.bytes()))));
-    assert!(!parking.free().borrow().contains(&nic));
+    assert!(!parking.waiting().borrow().free.contains(&nic));
     // Whoever has it may set it up. The one that comes after it is parked, so this one was looked at.
     fabric.in_vm.set_up(&link).await.unwrap();
     fabric.park(&parking, 2).await;
@@ -51,14 +51,13 @@ async fn a_lent_nic_stands_in_the_vm_and_comes_back() {
 
     assert!(take_back(&parking, nic).await.unwrap());
     assert!(!take_back(&parking, nic).await.unwrap());
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    is_spent(&parking, nic).await;
     assert_eq!(links(&fabric.vm).await, []);
     let parked =
         links(parking.namespace()).await.into_iter().find(|link| link.name == parked_name(nic)).unwrap();
     assert_eq!((parked.up, parked.mac), (false, Some(HardwareAddress(nic.bytes()))));
-    // As good as before.
-    lend(&parking, &wanted).await.unwrap();
-    assert!(take_back(&parking, nic).await.unwrap());
+    let again = lend(&parking, &wanted).await.unwrap_err();
+    assert!(matches!(again, LentNicError::Absent { .. }), "{again}");
 }
 
 #[tokio::test]
@@ -69,8 +68,9 @@ async fn a_nic_that_is_taken_back_from_afar_is_parked_when_it_comes() {
     assert!(!take_back(&parking, nic).await.unwrap());
     // What the kernel does to a virtio NIC when the container ends.
     move_on(&container, "eth0", &fabric.vm, "dev7").await;
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    parking.wait_for_return(nic, PATIENCE).await;
     assert_eq!(links(&fabric.vm).await, []);
+    is_spent(&parking, nic).await;
 }
 
 #[tokio::test]
@@ -79,13 +79,13 @@ async fn a_lent_nic_stays_when_the_agent_begins_anew() {
     let path = fabric.directory.path().join("parking");
     lend(&parking, &lent(nic)).await.unwrap();
     drop(parking);
-    let parking = Parking::open_beside(&path, [nic]).await.unwrap();
+    let parking = Parking::open_beside(&path, [nic], [nic]).await.unwrap();
     fabric.park(&parking, 2).await;
     assert_eq!(links(&fabric.vm).await.len(), 1);
     drop(parking);
     // Nobody remembers that it was lent.
     let parking = fabric.parking().await;
-    assert!(parking.free().borrow().contains(&nic));
+    is_spent(&parking, nic).await;
     assert_eq!(links(&fabric.vm).await, []);
 }
 
@@ -96,7 +96,7 @@ async fn a_name_that_is_taken_lends_nothing() {
     fabric.in_vm.create_bridge("dk0", None, settings).await.unwrap();
     let error = lend(&parking, &lent(nic)).await.unwrap_err();
     assert!(matches!(error, LentNicError::NameTaken { .. }), "{error}");
-    assert!(parking.free().borrow().contains(&nic));
+    assert!(parking.waiting().borrow().free.contains(&nic));
     let absent = LentNic { name: InterfaceName::new("dk1").unwrap(), ..lent(nic_mac(9)) };
     let error = lend(&parking, &absent).await.unwrap_err();
     assert!(matches!(error, LentNicError::Absent { .. }), "{error}");

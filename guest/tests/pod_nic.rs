@@ -1,6 +1,6 @@
 //! NICs between parking and sandboxes, on the real kernel.
 
-use crate::fabric::{Fabric, PATIENCE, Waiting, links, nic_mac, pod_nic, route, waiting};
+use crate::fabric::{Fabric, PATIENCE, Waiting, is_spent, links, nic_mac, pod_nic, route, waiting};
 use nestless_guest::{
     identify::parked_name,
     parking::ParkingError,
@@ -146,7 +146,8 @@ async fn a_second_nic_takes_nothing_from_the_first() {
     assert!(withdraw(&parking, &sandbox, first).await.unwrap());
     uses("0.0.0.0", second, "10.9.0.8").await;
     uses("::", second, "fd00:9::8").await;
-    parking.wait_for(first, PATIENCE).await.unwrap();
+    let first = fabric.park(&parking, 3).await;
+    let first_wanted = wanted(first, "eth0", &["10.9.0.7/24", "fd00:9::7/64"]);
     configure(&parking, &sandbox, &first_wanted).await.unwrap();
     uses("0.0.0.0", second, "10.9.0.8").await;
     assert!(withdraw(&parking, &sandbox, second).await.unwrap());
@@ -174,10 +175,11 @@ async fn neighbours_hear_of_a_new_owner() {
     tokio::time::timeout(PATIENCE, learnt).await.expect("the neighbour never heard of the pod");
 }
 
-/// Announcements are repeated after a while, when the NIC may have another address in the same sandbox.
+/// Announcements are repeated after a while, when the sandbox may have another NIC with another address.
 #[tokio::test]
-async fn nothing_is_announced_that_the_nic_has_no_more() {
-    let Waiting { fabric: _fabric, parking, nic, sandbox } = waiting().await;
+async fn nothing_is_announced_that_the_sandbox_has_no_more() {
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
+    let next = fabric.park(&parking, 2).await;
     configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
     withdraw(&parking, &sandbox, nic).await.unwrap();
     // Where they are sent: a bridge whose port has just come up may not have forwarded the first one.
@@ -186,7 +188,7 @@ async fn nothing_is_announced_that_the_nic_has_no_more() {
     };
     let listener = File::from(sandbox.run(listen).await.unwrap());
     setsockopt(&listener, ReceiveTimeout, &TimeVal::seconds(20)).unwrap();
-    configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.8/24"])).await.unwrap();
+    configure(&parking, &sandbox, &pod_nic(next, &["10.9.0.8/24"])).await.unwrap();
     // Until the later address has been announced twice, by when the earlier one's turn has passed.
     let announced = tokio::task::spawn_blocking(move || {
         let mut announced = Vec::new();
@@ -212,12 +214,12 @@ async fn a_taken_name_changes_nothing() {
     let error = configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap_err();
     assert!(matches!(error, PodNicError::InterfaceExists { .. }), "{error}");
     assert_eq!(links(&sandbox).await, before);
-    assert!(parking.free().borrow().contains(&nic));
+    assert!(parking.waiting().borrow().free.contains(&nic));
 }
 
 #[tokio::test]
 async fn a_failure_half_way_takes_everything_back() {
-    let Waiting { fabric: _fabric, parking, nic, sandbox } = waiting().await;
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
     let mut wanted = pod_nic(nic, &["10.9.0.7/24"]);
     wanted.pod_mac = "02:00:5e:10:00:01".parse().unwrap();
     // The same route twice: the second is refused, when all else stands.
@@ -226,7 +228,9 @@ async fn a_failure_half_way_takes_everything_back() {
     let error = configure(&parking, &sandbox, &wanted).await.unwrap_err();
     assert!(matches!(error, PodNicError::Configure { .. }), "{error}");
     assert_eq!(links(&sandbox).await, []);
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    // The sandbox has had it.
+    is_spent(&parking, nic).await;
+    wanted.nic_mac = fabric.park(&parking, 2).await;
     wanted.routes.pop();
     configure(&parking, &sandbox, &wanted).await.unwrap();
 }
@@ -244,7 +248,7 @@ async fn a_nic_comes_back_whatever_the_pod_did_to_it() {
     assert!(withdraw(&parking, &sandbox, nic).await.unwrap());
     assert!(!withdraw(&parking, &sandbox, nic).await.unwrap());
     assert_eq!(links(&sandbox).await, []);
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    is_spent(&parking, nic).await;
     let parked = Namespace::open(fabric.directory.path().join("parking")).unwrap();
     let waiting = links(&parked).await;
     assert_eq!(waiting.len(), 1);
@@ -259,12 +263,12 @@ async fn nics_wait_while_no_agent_runs() {
     let fabric = Fabric::new().await;
     let first = fabric.plug(1).await;
     let parking = fabric.parking().await;
-    assert!(parking.free().borrow().contains(&first));
+    assert!(parking.waiting().borrow().free.contains(&first));
     drop(parking);
 
     let second = fabric.plug(2).await;
     let parking = fabric.parking().await;
-    assert_eq!(parking.free().borrow().iter().copied().collect::<Vec<_>>(), [first, second]);
+    assert_eq!(parking.waiting().borrow().free, [first, second].into());
     assert_eq!(links(&fabric.vm).await, []);
 }
 
@@ -278,8 +282,81 @@ async fn a_nic_that_a_dead_sandbox_leaves_is_parked_again() {
     let inside = Netlink::inside(&sandbox).await.unwrap();
     let link = inside.link("eth0").await.unwrap();
     inside.move_to(&link, &fabric.vm, None).await.unwrap();
-    parking.wait_for(nic, PATIENCE).await.unwrap();
+    parking.wait_for_return(nic, PATIENCE).await;
     assert_eq!(links(&fabric.vm).await, []);
+    is_spent(&parking, nic).await;
+}
+
+/// What a pod left on it must meet nobody, and nobody knows all that a pod may leave.
+#[tokio::test]
+async fn no_nic_serves_two_pods_and_no_agent_forgets_that() {
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
+    configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
+    withdraw(&parking, &sandbox, nic).await.unwrap();
+    is_spent(&parking, nic).await;
+    let again = configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap_err();
+    assert!(matches!(again, PodNicError::Absent { .. }), "{again}");
+    let never_used = fabric.park(&parking, 2).await;
+    drop(parking);
+    let parking = fabric.parking().await;
+    is_spent(&parking, nic).await;
+    assert!(parking.waiting().borrow().free.contains(&never_used));
+    // An agent that finds no notes, as after an upgrade from one that took none.
+    drop(parking);
+    std::fs::remove_dir_all(fabric.directory.path().join("nics")).unwrap();
+    let parking = fabric.parking().await;
+    for waiting in [nic, never_used] {
+        is_spent(&parking, waiting).await;
+    }
+    // The host unplugs what is told as spent, and is told of it no more.
+    fabric.on_host.delete_if_any("nl1").await.unwrap();
+    let mut waiting = parking.waiting();
+    let forgotten = waiting.wait_for(|now| now.spent == [never_used].into());
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("told for ever").unwrap();
+}
+
+/// Killed between the sandbox's end, or its own move, and whatever it would have done next.
+#[tokio::test]
+async fn a_nic_that_an_agent_died_with_is_not_taken_for_new() {
+    let Waiting { fabric, parking, nic, sandbox } = waiting().await;
+    configure(&parking, &sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
+    drop(parking);
+    // While no agent runs, the NIC comes to the VM's own namespace, and its pod had cleared what we had written on it.
+    let inside = Netlink::inside(&sandbox).await.unwrap();
+    let link = inside.link("eth0").await.unwrap();
+    inside.set_alias(&link, "").await.unwrap();
+    inside.move_to(&link, &fabric.vm, None).await.unwrap();
+    let parking = fabric.parking().await;
+    is_spent(&parking, nic).await;
+}
+
+/// Alternative names are as unique in a namespace as names, and go along when a link moves.
+#[tokio::test]
+async fn names_that_pods_give_their_nics_are_in_nobodys_way() {
+    let Waiting { fabric, parking, nic: first, sandbox } = waiting().await;
+    let second = fabric.park(&parking, 2).await;
+    let third = fabric.park(&parking, 3).await;
+    let another = Namespace::anonymous().unwrap();
+    for (sandbox, nic, names) in [
+        (&sandbox, first, ["shared-by-both".to_owned(), parked_name(third)]),
+        (&another, second, ["shared-by-both".to_owned(), "eth0-of-mine".to_owned()]),
+    ] {
+        configure(&parking, sandbox, &pod_nic(nic, &["10.9.0.7/24"])).await.unwrap();
+        for name in names {
+            let add = move || {
+                let ip = ["link", "property", "add", "dev", "eth0", "altname", &name];
+                std::process::Command::new("ip").args(ip).status().unwrap().success()
+            };
+            assert!(sandbox.run(add).await.unwrap());
+        }
+    }
+    for (sandbox, nic) in [(&sandbox, first), (&another, second)] {
+        assert!(withdraw(&parking, sandbox, nic).await.unwrap());
+        assert_eq!(links(sandbox).await, []);
+    }
+    let parked = links(parking.namespace()).await;
+    assert_eq!(parked.len(), 3);
+    assert!(parked.iter().all(|link| link.alternative_names.is_empty()), "{parked:?}");
 }
 
 #[tokio::test]

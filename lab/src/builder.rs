@@ -40,6 +40,7 @@ pub struct LabBuilder {
     pub(crate) with_daemon: bool,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
+    pub(crate) kernel_words: Vec<String>,
     pub(crate) programs: Vec<String>,
     pub(crate) packages: Vec<String>,
     pub(crate) own_programs: Vec<Program>,
@@ -65,6 +66,7 @@ impl LabBuilder {
             with_daemon: true,
             cpus: 1,
             memory_mib: 512,
+            kernel_words: Vec::new(),
             programs: Vec::new(),
             packages: Vec::new(),
             own_programs: Vec::new(),
@@ -114,6 +116,13 @@ impl LabBuilder {
     #[must_use]
     pub fn size(mut self, cpus: u32, memory_mib: u32) -> Self {
         (self.cpus, self.memory_mib) = (cpus, memory_mib);
+        self
+    }
+
+    /// A word more on the command line of QEMU guests' kernels.
+    #[must_use]
+    pub fn kernel_word(mut self, word: impl Into<String>) -> Self {
+        self.kernel_words.push(word.into());
         self
     }
 

@@ -250,7 +250,10 @@ async fn start_machine(
         topology: &boot.topology,
         kernel: &boot.kernel,
         initramfs: &boot.initramfs,
-        settings: config.to_string(),
+        settings: std::iter::once(config.to_string())
+            .chain(kit.builder.kernel_words.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" "),
         nics: descriptors.iter().map(|d| d.as_raw_fd()).zip(macs).collect(),
         dir: &dir,
     };

@@ -1,5 +1,6 @@
 //! What knows no VM and no pod: the kernel's and the hypervisor's interfaces, and a few mechanisms.
 
+pub mod bus_device;
 pub mod clsact;
 pub mod crash_point;
 pub mod error_chain;

@@ -16,3 +16,5 @@ mod scale;
 mod secure_channel;
 mod split;
 mod split_behaviour;
+mod used_nics;
+mod without_ipv6;

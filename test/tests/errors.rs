@@ -94,7 +94,7 @@ async fn a_hypervisor_that_refuses_is_told_of() {
 }
 
 fn hello(boot: &str) -> HelloRequest {
-    HelloRequest { agent_version: "test".into(), boot_id: boot.into() }
+    HelloRequest { agent_version: "test".into(), boot_id: boot.into(), ..HelloRequest::default() }
 }
 
 fn id(container: &str) -> Option<AttachmentId> {

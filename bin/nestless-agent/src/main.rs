@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use config::Config;
 use front::cni;
+use nestless_model::cni::Ended;
 use nix::fcntl::{Flock, FlockArg};
 use std::{fs, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +45,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (host, slot) = host_client::HostClient::new(config.deadlines());
     let (agent, dead) = core::Agent::new(&config, host, boot_id.clone()).await?;
     agent.resume().await;
-    let listener = cni::listen(&config.run_dir.join("agent.sock"))?;
+    let socket = config.run_dir.join("agent.sock");
+    let listener = cni::listen(&socket)?;
+    agent.bury_ended(&Ended::directory(&socket)).await?;
 
     let calls = TaskTracker::new();
     let stop = CancellationToken::new();

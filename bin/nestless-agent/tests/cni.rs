@@ -185,6 +185,60 @@ fn del_succeeds_whatever_is_left() {
     world.finish();
 }
 
+/// A runtime may call DEL for what it never attached, and name any sandbox.
+#[test]
+fn a_del_takes_nothing_from_another_container() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let result = world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    let is_whole = |world: &World| {
+        world.cni("CHECK", "a", Some(&sandbox), json!({"prevResult": result})).ok();
+        assert_eq!(world.links_at(&sandbox)[0].name, "eth0");
+        assert_eq!(world.host.state().attachments.len(), 1);
+    };
+    world.cni("DEL", "never", Some(&sandbox), none()).ok();
+    is_whole(&world);
+    // Nor when nothing is known of the one that it belongs to, until the host has told.
+    world.kill_agent();
+    std::fs::remove_dir_all(world.run_dir().join("attachments")).unwrap();
+    world.host.stop();
+    world.start_agent();
+    world.cni("DEL", "never", Some(&sandbox), none()).ok();
+    let hellos = world.host.state().hellos;
+    world.host.start();
+    world.host.until("the agent says Hello", |state| state.hellos > hellos);
+    world.cni("DEL", "never", Some(&sandbox), none()).ok();
+    world.host.until("it is told", |state| state.detached.iter().filter(|key| key.0 == "never").count() >= 2);
+    is_whole(&world);
+    // One with an interface of its own that names the wrong sandbox loses its own.
+    let another = world.sandbox("b");
+    world.cni("ADD", "b", Some(&another), none()).ok();
+    world.cni("DEL", "b", Some(&sandbox), none()).ok();
+    assert_eq!(world.links_at(&another), []);
+    is_whole(&world);
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    world.finish();
+}
+
+#[test]
+fn what_a_pod_calls_its_interface_is_in_nobodys_way() {
+    let mut world = World::new();
+    let sandboxes = ["a", "b"].map(|name| world.sandbox(name));
+    world.host.change(|state| state.keep_plugged = true);
+    for (name, sandbox) in ["a", "b"].iter().zip(&sandboxes) {
+        world.cni("ADD", name, Some(sandbox), none()).ok();
+        inside(sandbox, "ip link property add dev eth0 altname shared");
+    }
+    for (name, sandbox) in ["a", "b"].iter().zip(&sandboxes) {
+        world.cni("DEL", name, Some(sandbox), none()).ok();
+        assert_eq!(world.links_at(sandbox), []);
+    }
+    // A veth that a pod has had is nobody else's: the host hears of it, and unplugs it.
+    world.host.until("both are told as spent", |state| state.spent_nics.len() == 2);
+    assert!(world.host.state().free_nics.is_empty());
+    world.finish();
+}
+
 #[test]
 fn what_is_no_sandbox_is_refused() {
     let world = World::new();
@@ -252,8 +306,15 @@ fn what_a_busy_host_puts_off_is_told_again() {
 fn status_says_whether_an_add_could_be_served() {
     let world = World::new();
     world.cni("STATUS", "", None, none()).ok();
-    world.host.change(|state| state.refuse = Some(Reason::NoCapacity));
-    assert_eq!(world.cni("STATUS", "", None, none()).code(), 50);
+    // No NIC at all, or no address for anybody.
+    for (reason, in_use) in [(Reason::NoCapacity, 0), (Reason::NoFreeAddress, 0), (Reason::NoFreeAddress, 3)]
+    {
+        world.host.change(|state| (state.refuse, state.in_use) = (Some(reason), in_use));
+        assert_eq!(world.cni("STATUS", "", None, none()).code(), 50, "{reason:?}");
+    }
+    // A VM that is full of pods is in order: a kubelet that heard otherwise would drive them away.
+    world.host.change(|state| (state.refuse, state.in_use) = (Some(Reason::NoCapacity), 3));
+    world.cni("STATUS", "", None, none()).ok();
     world.host.change(|state| state.refuse = None);
     world.host.stop();
     assert_eq!(world.cni("STATUS", "", None, none()).code(), 50);

@@ -3,6 +3,7 @@
 use crate::world::World;
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
+use std::process::Command;
 
 fn none() -> Value {
     json!({})
@@ -42,6 +43,60 @@ fn a_sandbox_that_vanishes_while_no_agent_runs_is_detached() {
     Namespace::delete(&sandbox).unwrap();
     world.start_agent();
     world.host.until("the agent detaches", |state| state.attachments.is_empty());
+    world.finish();
+}
+
+/// Where the sandbox lives on, nothing but the note tells.
+#[test]
+fn a_del_while_no_agent_runs_is_carried_out_by_the_next_one() {
+    let mut world = World::new();
+    let (sandbox, other) = (world.sandbox("a"), world.sandbox("b"));
+    let mapped = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
+    world.cni("ADD", "a", Some(&sandbox), mapped.clone()).ok();
+    let result = world.cni("ADD", "b", Some(&other), none()).ok();
+    for host_is_there in [true, false] {
+        world.kill_agent();
+        if !host_is_there {
+            world.host.stop();
+        }
+        for container in ["a", "a", "never"] {
+            world.cni("DEL", container, Some(&sandbox), none()).ok();
+        }
+        world.start_agent();
+        assert_eq!(world.links_at(&sandbox), [], "the next agent has not read the note");
+        let list = || Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout;
+        let ruleset = String::from_utf8(world.vm.run_blocking(list).unwrap()).unwrap();
+        assert!(!ruleset.contains("dnat"), "{ruleset}");
+        if !host_is_there {
+            world.host.start();
+        }
+        world.host.until("the detachment is told", |state| state.attachments.keys().all(|key| key.0 == "b"));
+        assert_eq!(std::fs::read_dir(world.run_dir().join("ended")).unwrap().count(), 0, "notes are left");
+        // Its name is free for another life, which no note ends.
+        world.cni("ADD", "a", Some(&sandbox), mapped.clone()).ok();
+        world.kill_agent();
+        world.start_agent();
+        assert_eq!(world.links_at(&sandbox).len(), 1);
+    }
+    world.cni("CHECK", "b", Some(&other), json!({"prevResult": result})).ok();
+    for (container, sandbox) in [("a", &sandbox), ("b", &other)] {
+        world.cni("DEL", container, Some(sandbox), none()).ok();
+    }
+    world.finish();
+}
+
+#[test]
+fn a_del_that_cannot_be_left_for_the_next_agent_is_to_come_again() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    world.cni("ADD", "a", Some(&sandbox), none()).ok();
+    world.kill_agent();
+    std::fs::write(world.run_dir().join("ended"), "in the way").unwrap();
+    assert_eq!(world.cni("DEL", "a", Some(&sandbox), none()).code(), 11);
+    std::fs::remove_file(world.run_dir().join("ended")).unwrap();
+    world.start_agent();
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    assert_eq!(world.links_at(&sandbox), []);
     world.finish();
 }
 

@@ -94,6 +94,24 @@ fn what_one_agent_has_joined_the_next_checks_and_leaves() {
     world.finish();
 }
 
+/// A DEL may name any sandbox: one that is another fraction's stays as it is.
+#[test]
+fn a_fraction_leaves_nobody_elses_localhost() {
+    let mut world = World::new();
+    let [mine, theirs] = sandboxes(&mut world);
+    let before = behaviour(&world, &mine);
+    let result = world.cni("ADD", "theirs", Some(&theirs), fraction()).ok();
+    let joined = behaviour(&world, &theirs);
+    world.cni("ADD", "mine", Some(&mine), fraction()).ok();
+    world.cni("DEL", "mine", Some(&theirs), fraction()).ok();
+    assert_eq!(behaviour(&world, &mine), before);
+    world.cni("DEL", "never", Some(&theirs), fraction()).ok();
+    assert_eq!(behaviour(&world, &theirs), joined);
+    world.cni("CHECK", "theirs", Some(&theirs), after(&result)).ok();
+    world.cni("DEL", "theirs", Some(&theirs), fraction()).ok();
+    world.finish();
+}
+
 #[test]
 fn a_fraction_without_a_record_is_adopted() {
     let mut world = World::new();

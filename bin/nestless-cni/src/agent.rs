@@ -1,12 +1,12 @@
 //! One call to the agent: `Invocation` out, `Answer` back, each behind its length in four bytes.
 
 use nestless_model::{
-    cni::{Answer, CniError, Invocation, MAX_MESSAGE_BYTES, Request},
+    cni::{Answer, CniError, Del, Ended, Invocation, MAX_MESSAGE_BYTES, Request},
     refusal::Reason,
 };
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, IoSlice, Read as _, Write as _},
     os::{fd::AsRawFd as _, unix::net::UnixStream},
     path::Path,
@@ -24,9 +24,27 @@ pub(crate) fn call(
 ) -> Result<Answer, CniError> {
     let Some(conf) = request.conf() else { return Ok(Answer::success(None)) };
     let socket = &conf.agent_socket;
-    let mut stream = match UnixStream::connect(socket) {
+    let connected = match (UnixStream::connect(socket), request) {
+        (Err(error), Request::Del(del)) => match leave_note(del, socket)? {
+            Some(stream) => Ok(stream),
+            None => {
+                let _ = writeln!(
+                    io::stderr(),
+                    "nestless-cni: {}; it will take the interface away when it starts",
+                    no_agent(socket, &error)
+                );
+                return Ok(Answer::success(None));
+            }
+        },
+        (connected, _) => connected,
+    };
+    let mut stream = match connected {
         Ok(stream) => stream,
-        Err(error) => return without_agent(request, socket, &error),
+        Err(error) => {
+            let status = matches!(request, Request::Status(_));
+            let reason = if status { Reason::NotAvailable } else { Reason::Away };
+            return Err(CniError::new(reason, no_agent(socket, &error)));
+        }
     };
     exchange(&mut stream, invocation, sandbox).map_err(|error| {
         let message = format!("the agent behind {} ended the call: {error}", socket.display());
@@ -34,18 +52,39 @@ pub(crate) fn call(
     })
 }
 
-/// A pod must be able to die while the agent is down: the agent looks for sandboxes that vanished whenever it starts, so
-/// DEL can leave it to that.
-fn without_agent(request: &Request, socket: &Path, error: &io::Error) -> Result<Answer, CniError> {
-    let message = format!("no agent answers on {}: {error}", socket.display());
-    match request {
-        Request::Del(_) => {
-            let _ = writeln!(io::stderr(), "nestless-cni: {message}; the agent will clean up when it starts");
-            Ok(Answer::success(None))
-        }
-        Request::Status(_) => Err(CniError::new(Reason::NotAvailable, message)),
-        _ => Err(CniError::new(Reason::Away, message)),
+fn no_agent(socket: &Path, error: &io::Error) -> String {
+    format!("no agent answers on {}: {error}", socket.display())
+}
+
+/// A pod must be able to die while the agent is down, and nothing of it may be forgotten: the agent reads the note when it
+/// starts. One that has started meanwhile may have looked for notes before this one was there, so it is called for again;
+/// its connection is returned.
+fn leave_note(del: &Del, socket: &Path) -> Result<Option<UnixStream>, CniError> {
+    let ended = Ended { attachment: del.attachment.clone(), sandbox: del.sandbox.clone() };
+    let directory = Ended::directory(socket);
+    let path = directory.join(ended.file_name());
+    write_note(&ended, &directory, &path).map_err(|error| {
+        let message = format!(
+            "no agent answers on {}, and {} cannot be left for it: {error}",
+            socket.display(),
+            path.display()
+        );
+        CniError::new(Reason::Away, message)
+    })?;
+    let stream = UnixStream::connect(socket).ok();
+    if stream.is_some() {
+        // It would end a later life of the same container.
+        let _ = fs::remove_file(path);
     }
+    Ok(stream)
+}
+
+fn write_note(ended: &Ended, directory: &Path, path: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    // Of this process alone: the runtime may call twice at once.
+    let half = path.with_extension(format!("half-{}", std::process::id()));
+    fs::write(&half, serde_json::to_vec(ended)?)?;
+    fs::rename(half, path)
 }
 
 fn exchange(stream: &mut UnixStream, invocation: &Invocation, sandbox: Option<&File>) -> io::Result<Answer> {

@@ -41,6 +41,8 @@ pub(crate) struct Vm {
     pub(crate) quarantined: u32,
     /// Spare NICs that the daemon keeps.
     pub(crate) warm_pool: u32,
+    /// Its kernel has no IPv6: its pods have IPv4 alone.
+    pub(crate) without_ipv6: bool,
     pub(crate) nics: Vec<Nic>,
 }
 
@@ -175,6 +177,7 @@ impl From<proto::VmStatus> for Vm {
             spare: p.spare,
             quarantined: p.quarantined,
             warm_pool: p.warm_pool,
+            without_ipv6: p.without_ipv6,
             nics: p.nics.into_iter().map(Nic::from).collect(),
         }
     }

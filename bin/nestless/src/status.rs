@@ -51,6 +51,10 @@ fn render(status: &Status) -> String {
         ]);
     }
     section(&mut text, &vms);
+    for vm in status.vms.iter().filter(|vm| vm.without_ipv6) {
+        let note = "its kernel has no IPv6 (ipv6.disable=1), so its pods have IPv4 alone";
+        writeln!(text, "VM {}: {note}", vm.name).expect("writing to a String cannot fail");
+    }
     let mut networks =
         Table::new(["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);
     for network in &status.networks {

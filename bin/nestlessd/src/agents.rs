@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     pub(crate) channels: u32,
     /// As it said in its last hello.
     pub(crate) version: String,
+    /// Its kernel has no IPv6, as it said likewise.
+    pub(crate) without_ipv6: bool,
 }
 
 impl Agents {
@@ -29,9 +31,11 @@ impl Agents {
         self.lock().get(vm).cloned().unwrap_or_default()
     }
 
-    /// Notes what an agent says it is.
-    pub(crate) fn note_version(&self, vm: &VmName, version: String) {
-        self.lock().entry(vm.clone()).or_default().version = version;
+    /// Notes what an agent says of itself and its guest.
+    pub(crate) fn note(&self, vm: &VmName, version: String, without_ipv6: bool) {
+        let mut agents = self.lock();
+        let agent = agents.entry(vm.clone()).or_default();
+        (agent.version, agent.without_ipv6) = (version, without_ipv6);
     }
 
     /// Counts one more open channel, unless the VM has as many as it may.

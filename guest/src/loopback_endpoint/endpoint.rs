@@ -29,7 +29,7 @@ pub struct LoopbackEndpoint {
 
 /// Makes a waiting NIC the sandbox's endpoint.
 ///
-/// Guarantees: on an error the NIC waits in the parking namespace as before, and the sandbox is as it was.
+/// Guarantees: on an error the NIC is back in the parking namespace, to be made anew, and the sandbox is as it was.
 ///
 /// # Errors
 /// [`LoopbackEndpointError::Exists`] and [`LoopbackEndpointError::Absent`] before anything is changed; others name
@@ -40,10 +40,12 @@ pub async fn join(parking: &Parking, sandbox: &Namespace, endpoint: &LoopbackEnd
     if inside.link_if_any(ENDPOINT_INTERFACE).await.map_err(look)?.is_some() {
         return Err(LoopbackEndpointError::Exists);
     }
-    let waiting = parking.find(endpoint.nic_mac).await.map_err(look)?;
-    let waiting = waiting.ok_or(LoopbackEndpointError::Absent { nic: endpoint.nic_mac })?;
-    let outcome = bring(parking, sandbox, &inside, &waiting, endpoint).await;
+    let taken = parking.take(endpoint.nic_mac).await;
+    let taken = taken.map_err(|source| LoopbackEndpointError::Take { nic: endpoint.nic_mac, source })?;
+    let taken = taken.ok_or(LoopbackEndpointError::Absent { nic: endpoint.nic_mac })?;
+    let outcome = bring(parking, sandbox, &inside, &taken, endpoint).await;
     if outcome.is_err() {
+        parking.give_back(endpoint.nic_mac);
         // The first failure is the one to tell. What stays goes with the sandbox.
         if let Err(error) = steer::detach(sandbox).await {
             tracing::warn!(nic = %endpoint.nic_mac, %error, "steer stays in a sandbox that is in no loopback group");
@@ -88,11 +90,11 @@ async fn bring(
     parking: &Parking,
     sandbox: &Namespace,
     inside: &Netlink,
-    waiting: &Link,
+    taken: &Link,
     endpoint: &LoopbackEndpoint,
 ) -> Result<()> {
     let failed = |source| LoopbackEndpointError::Configure { source };
-    parking.netlink().move_to(waiting, sandbox, Some(ENDPOINT_INTERFACE)).await.map_err(failed)?;
+    parking.netlink().move_to(taken, sandbox, Some(ENDPOINT_INTERFACE)).await.map_err(failed)?;
     let link = inside.link(ENDPOINT_INTERFACE).await.map_err(failed)?;
     if link.mac != Some(hardware(endpoint.nic_mac)) {
         inside.set_mac(&link, hardware(endpoint.nic_mac)).await.map_err(failed)?;

@@ -1,6 +1,6 @@
 //! What may go wrong with a fraction's endpoint.
 
-use crate::parking::MoveError;
+use crate::parking::{MoveError, TakeError};
 use aya::programs::ProgramError;
 use nestless_model::identity::{ENDPOINT_INTERFACE, Mac};
 use nestless_support::{hook::Other, netlink::NetlinkError, netns::NamespaceError, sysctl::SysctlError};
@@ -17,6 +17,15 @@ pub enum LoopbackEndpointError {
     Absent {
         /// Plug-time address.
         nic: Mac,
+    },
+    /// It cannot be taken from the parking namespace. Nothing was changed.
+    #[error("take the NIC with MAC address {nic} from the parking namespace")]
+    Take {
+        /// Plug-time address.
+        nic: Mac,
+        /// Why.
+        #[source]
+        source: TakeError,
     },
     /// The sandbox's links cannot be seen.
     #[error("look into the sandbox")]

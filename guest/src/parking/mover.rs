@@ -7,6 +7,9 @@ use nestless_support::{
     netns::Namespace,
 };
 
+/// A pod may give its NIC one name after the other while we take them away; it is not to win.
+const ATTEMPTS: u32 = 3;
+
 /// The NIC could not be parked; it may have been changed in part, and parking it may be tried again.
 #[derive(Debug, thiserror::Error)]
 #[error("park the NIC with MAC address {nic}")]
@@ -26,17 +29,38 @@ pub(super) async fn park(
     nic: Mac,
     parking: &Namespace,
 ) -> Result<(), MoveError> {
-    let moved = async {
-        // First of all, so that the NIC is known whatever happens next.
-        if link.alias.as_deref() != Some(&identify::alias(nic)) {
-            from.set_alias(link, &identify::alias(nic)).await?;
+    let mut moved = neutral_and_away(from, link, nic, parking).await;
+    for _ in 1..ATTEMPTS {
+        match &moved {
+            // It has got a name that another link there has as well.
+            Err(error) if error.is_existing() => {}
+            _ => break,
         }
-        from.set_down(link).await?;
-        if link.mac != Some(identify::hardware(nic)) {
-            from.set_mac(link, identify::hardware(nic)).await?;
+        moved = async {
+            let link = from.link_by_index(link.index).await?;
+            neutral_and_away(from, &link, nic, parking).await
         }
-        let name = identify::parked_name(nic);
-        from.move_to(link, parking, Some(&name)).await
-    };
-    moved.await.map_err(|source| MoveError { nic, source })
+        .await;
+    }
+    moved.map_err(|source| MoveError { nic, source })
+}
+
+async fn neutral_and_away(
+    from: &Netlink,
+    link: &Link,
+    nic: Mac,
+    parking: &Namespace,
+) -> Result<(), NetlinkError> {
+    // First of all, so that the NIC is known whatever happens next.
+    if link.alias.as_deref() != Some(&identify::alias(nic)) {
+        from.set_alias(link, &identify::alias(nic)).await?;
+    }
+    from.set_down(link).await?;
+    if link.mac != Some(identify::hardware(nic)) {
+        from.set_mac(link, identify::hardware(nic)).await?;
+    }
+    // They go along, and must be unique there too.
+    from.clear_alternative_names(link).await?;
+    let name = identify::parked_name(nic);
+    from.move_to(link, parking, Some(&name)).await
 }

@@ -33,8 +33,8 @@ pub struct Configured {
 
 /// Moves a waiting NIC into `sandbox` and makes it what `nic` says.
 ///
-/// Guarantees: on success packets can flow and the neighbours were told; on an error the NIC waits in the parking
-/// namespace as before, and the sandbox is as it was.
+/// Guarantees: on success packets can flow and the neighbours were told; on an error the NIC is back in the parking
+/// namespace, to be made anew, and the sandbox is as it was.
 ///
 /// # Errors
 /// [`PodNicError::InterfaceExists`] and [`PodNicError::Absent`] before anything is changed; others name the step.
@@ -49,12 +49,16 @@ pub async fn configure(
     if there.iter().any(|link| link.name == nic.interface.as_str()) {
         return Err(PodNicError::InterfaceExists { interface: nic.interface.clone() });
     }
-    let waiting = parking.find(nic.nic_mac).await.map_err(look)?;
-    let waiting = waiting.ok_or(PodNicError::Absent { nic: nic.nic_mac })?;
+    let taken = parking.take(nic.nic_mac).await;
+    let taken = taken.map_err(|source| PodNicError::Take { nic: nic.nic_mac, source })?;
+    let taken = taken.ok_or(PodNicError::Absent { nic: nic.nic_mac })?;
 
     let alone = there.iter().all(|link| link.loopback);
     let target = Target { sandbox, inside: &inside, alone };
-    let outcome = bring(parking, &target, &waiting, nic).await;
+    let outcome = bring(parking, &target, &taken, nic).await;
+    if outcome.is_err() {
+        parking.give_back(nic.nic_mac);
+    }
     if outcome.is_err()
         && let Err(error) = withdraw(parking, sandbox, nic.nic_mac).await
     {
@@ -92,13 +96,13 @@ struct Target<'a> {
 async fn bring(
     parking: &Parking,
     target: &Target<'_>,
-    waiting: &Link,
+    taken: &Link,
     nic: &PodNic,
 ) -> Result<Configured, PodNicError> {
     let Target { sandbox, inside, alone } = *target;
     let failed = |source| PodNicError::Configure { interface: nic.interface.clone(), source };
     let name = nic.interface.as_str();
-    parking.netlink().move_to(waiting, sandbox, Some(name)).await.map_err(failed)?;
+    parking.netlink().move_to(taken, sandbox, Some(name)).await.map_err(failed)?;
     let link = inside.link(name).await.map_err(failed)?;
     if link.mac != Some(hardware(nic.pod_mac)) {
         inside.set_mac(&link, hardware(nic.pod_mac)).await.map_err(failed)?;

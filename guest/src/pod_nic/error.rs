@@ -1,6 +1,6 @@
 //! What may go wrong between parking and a sandbox.
 
-use crate::parking::MoveError;
+use crate::parking::{MoveError, TakeError};
 use nestless_model::identity::{InterfaceName, Mac};
 use nestless_support::{netlink::NetlinkError, sysctl::SysctlError};
 
@@ -13,11 +13,20 @@ pub enum PodNicError {
         /// The name.
         interface: InterfaceName,
     },
-    /// It does not wait in the parking namespace. Nothing was changed.
+    /// It does not wait in the parking namespace as new. Nothing was changed.
     #[error("the NIC with MAC address {nic} does not wait in the parking namespace")]
     Absent {
         /// Plug-time address.
         nic: Mac,
+    },
+    /// It cannot be taken from the parking namespace. Nothing was changed.
+    #[error("take the NIC with MAC address {nic} from the parking namespace")]
+    Take {
+        /// Plug-time address.
+        nic: Mac,
+        /// Why.
+        #[source]
+        source: TakeError,
     },
     /// The sandbox's links cannot be seen.
     #[error("look into the sandbox")]

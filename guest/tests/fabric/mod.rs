@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use nestless_guest::{
-    parking::Parking,
+    parking::{Parking, ParkingError},
     pod_nic::{PodNic, PodRoute},
 };
 use nestless_model::identity::{InterfaceName, Mac, Mtu};
@@ -111,6 +111,13 @@ pub(crate) async fn waiting() -> Waiting {
     let parking = fabric.parking().await;
     let nic = fabric.park(&parking, 1).await;
     Waiting { fabric, parking, nic, sandbox: Namespace::anonymous().unwrap() }
+}
+
+/// Somebody has had it, and a veth cannot be made anew: it waits, and nobody gets it.
+pub(crate) async fn is_spent(parking: &Parking, nic: Mac) {
+    let waited = parking.wait_for(nic, PATIENCE).await;
+    assert!(matches!(waited, Err(ParkingError::Spent { .. })), "{waited:?}");
+    assert!(!parking.waiting().borrow().free.contains(&nic));
 }
 
 pub(crate) fn nic_mac(number: u8) -> Mac {

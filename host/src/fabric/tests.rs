@@ -73,6 +73,8 @@ fn link(index: u32, name: &str) -> Link {
         lower: None,
         lower_namespace: None,
         alias: None,
+        alternative_names: Vec::new(),
+        device: None,
         address_generation: None,
         bridge: None,
         loopback: name == "lo",

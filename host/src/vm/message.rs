@@ -43,6 +43,15 @@ pub struct ReserveRequest {
     pub wish: ReservationWish,
 }
 
+/// The NICs of a guest that are in no sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// As new.
+    pub free: BTreeSet<Mac>,
+    /// They were in sandboxes, and cannot be made anew.
+    pub spent: BTreeSet<Mac>,
+}
+
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields are the objects named in each message")]
@@ -101,7 +110,7 @@ pub(super) enum Message {
     Unreserve(Option<NetworkName>, IpAddr, Reply<bool>),
     Confirm(AttachmentId, String, Reply<()>),
     Hello(BootId, Reply<()>),
-    Report(BTreeSet<Mac>, Reply<()>),
+    Report(Reported, Reply<()>),
     Check(AttachmentId, Reply<Vec<String>>),
     Reconcile(Reply<Vec<String>>),
     Snapshot(Reply<Snapshot>),
@@ -183,12 +192,12 @@ impl VmHandle {
         self.ask(|reply| Message::Hello(boot, reply)).await
     }
 
-    /// The guest tells all NICs that are in no sandbox.
+    /// The guest tells which of its NICs wait.
     ///
     /// # Errors
     /// When the daemon cannot take the request at all.
-    pub async fn report(&self, free: BTreeSet<Mac>) -> Result<(), RequestError> {
-        self.ask(|reply| Message::Report(free, reply)).await
+    pub async fn report(&self, reported: Reported) -> Result<(), RequestError> {
+        self.ask(|reply| Message::Report(reported, reply)).await
     }
 
     /// Looks at the host's half of an attachment; a sentence per fault.

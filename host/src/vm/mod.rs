@@ -21,7 +21,7 @@ mod waiting;
 mod wheel;
 
 pub use host_ends::{HostEndError, HostEndSeen, HostEnds};
-pub use message::{AttachRequest, RequestError, ReserveRequest, Snapshot, VmHandle};
+pub use message::{AttachRequest, Reported, RequestError, ReserveRequest, Snapshot, VmHandle};
 pub use pools::{Pools, SubnetUse};
 pub use task::{VmConfig, spawn};
 

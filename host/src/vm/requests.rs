@@ -1,7 +1,7 @@
 //! What is asked of a VM's task, as inputs of the wheel.
 
 use super::{
-    message::{AttachRequest, Reply, RequestError, ReserveRequest, Snapshot},
+    message::{AttachRequest, Reply, Reported, RequestError, ReserveRequest, Snapshot},
     waiting::Waiter,
     wheel::Wheel,
 };
@@ -11,10 +11,10 @@ use nestless_model::{
     attachment::{
         Admission, AttachOrder, AttachRefusal, Attachment, Granted, Purpose, Reservation, VmNics, Wish,
     },
-    identity::{AttachmentId, BootId, Mac, NetworkName},
+    identity::{AttachmentId, BootId, NetworkName},
 };
 use nestless_support::error_chain::in_full;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 impl Wheel {
     /// Answered when the machine says so, which is some turns later.
@@ -143,8 +143,8 @@ impl Wheel {
         Ok(())
     }
 
-    pub(super) async fn report(&mut self, free: BTreeSet<Mac>, reply: Reply<()>) -> Result<(), LedgerError> {
-        self.decide(|machine, context| machine.reported(&free, context)).await?;
+    pub(super) async fn report(&mut self, told: Reported, reply: Reply<()>) -> Result<(), LedgerError> {
+        self.decide(|machine, context| machine.reported(&told.free, &told.spent, context)).await?;
         let _ = reply.send(Ok(()));
         Ok(())
     }

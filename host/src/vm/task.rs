@@ -118,7 +118,7 @@ impl Task {
             Message::Unreserve(network, address, reply) => wheel.unreserve(network, address, reply).await?,
             Message::Confirm(id, pci_address, reply) => wheel.confirm(id, &pci_address, reply).await?,
             Message::Hello(boot, reply) => wheel.hello(boot, reply).await?,
-            Message::Report(free, reply) => wheel.report(free, reply).await?,
+            Message::Report(told, reply) => wheel.report(told, reply).await?,
             Message::Check(id, reply) => looks.watch(Watcher::Check(id, reply), wheel),
             Message::Reconcile(reply) => looks.watch(Watcher::Reconcile(reply), wheel),
             Message::Snapshot(reply) => drop(reply.send(Ok(wheel.snapshot()))),

@@ -56,6 +56,10 @@ impl Claims {
         if let Some(mac) = request.mac.filter(|mac| self.macs.contains(mac)) {
             return Err(ClaimError::MacInUse { network: self.network.clone(), mac });
         }
+        let is_useful = |family: Family| request.only.is_none_or(|only| only == family);
+        if let Some(useless) = self.first_useless(is_useful, request) {
+            return Err(useless);
+        }
         let mut wanted: Vec<Option<IpAddr>> = vec![None; self.pools.len()];
         for &address in &request.addresses {
             let of_pool =
@@ -69,6 +73,9 @@ impl Claims {
         }
         let (mut given, mut taken) = (Vec::with_capacity(self.pools.len()), Vec::new());
         for (pool, wanted) in self.pools.iter_mut().zip(wanted) {
+            if !is_useful(Family::of(pool.prefix().addr())) {
+                continue;
+            }
             if let Some(own) = wanted.filter(|address| self.reserved.contains_key(address)) {
                 given.push(pool.whole(own));
                 continue;
@@ -188,6 +195,25 @@ impl Claims {
     /// Free addresses of the scarcest subnet; `u64::MAX` for a network without subnets.
     pub fn free(&self) -> u64 {
         self.pools.iter().map(|pool| pool.count().free).min().unwrap_or(u64::MAX)
+    }
+
+    /// Why a guest that can use some families only gets nothing.
+    fn first_useless(
+        &self,
+        is_useful: impl Fn(Family) -> bool,
+        request: &AddressRequest,
+    ) -> Option<ClaimError> {
+        let refuse =
+            |family, what: String| ClaimError::UselessFamily { network: self.network.clone(), family, what };
+        for &address in &request.addresses {
+            if !is_useful(Family::of(address)) {
+                return Some(refuse(Family::of(address), format!("{address} was asked for")));
+            }
+        }
+        let mut families = self.pools.iter().map(|pool| Family::of(pool.prefix().addr()));
+        let first = families.clone().next()?;
+        let all_useless = !families.any(is_useful);
+        all_useless.then(|| refuse(first, "the network has nothing else".to_owned()))
     }
 
     fn put_back(&mut self, taken: &[IpNet]) {

@@ -32,6 +32,11 @@ pub enum ClaimError {
     /// A static address of no subnet.
     #[error("network {network}: {address} lies in none of its subnets ({subnets})")]
     Outside { network: NetworkName, address: IpAddr, subnets: String },
+    /// The guest cannot use what was asked for, or all that there is.
+    #[error(
+        "network {network}: the VM's kernel has no {family}, and {what}: boot it without ipv6.disable=1, or use another network or address"
+    )]
+    UselessFamily { network: NetworkName, family: Family, what: String },
     /// A family that the network does not have.
     #[error("network {network} has no {family} subnet")]
     NoSubnet { network: NetworkName, family: Family },

@@ -32,7 +32,10 @@ fn network(prefixes: &[&str]) -> Network {
 }
 
 fn ask(addresses: &[&str]) -> AddressRequest {
-    AddressRequest { addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(), mac: None }
+    AddressRequest {
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        ..AddressRequest::default()
+    }
 }
 
 fn vm() -> VmName {
@@ -52,6 +55,23 @@ fn gives_one_of_each_family_and_never_the_gateway() {
     assert_eq!(error.to_string(), "network pods: no free address in 10.1.0.0/30; 0 cool down after use");
     // The IPv6 address taken on the way was put back.
     assert_eq!(claims.pools()[1].count().in_use, 1);
+}
+
+#[test]
+fn a_guest_of_one_family_takes_nothing_of_the_other() {
+    let mut both = Claims::new(&network(&["10.1.0.0/24", "fd00::/64"]));
+    let only = |addresses: &[&str]| AddressRequest { only: Some(Family::V4), ..ask(addresses) };
+    let got = both.take(&vm(), &only(&[]), 0).unwrap();
+    assert_eq!(got.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.0.2/24"]);
+    let asked = both.take(&vm(), &only(&["fd00::7"]), 0).unwrap_err();
+    assert!(asked.to_string().contains("the VM's kernel has no IPv6, and fd00::7 was asked for"), "{asked}");
+    let mut six = Claims::new(&network(&["fd00::/64"]));
+    let nothing = six.take(&vm(), &only(&[]), 0).unwrap_err();
+    assert!(nothing.to_string().contains("the network has nothing else"), "{nothing}");
+    let in_use = |claims: &Claims| claims.pools().iter().map(|pool| pool.count().in_use).collect::<Vec<_>>();
+    assert_eq!((in_use(&both), in_use(&six)), (vec![1, 0], vec![0]));
+    // A network without subnets gives nothing to anybody, and that is no fault.
+    assert_eq!(Claims::new(&network(&[])).take(&vm(), &only(&[]), 0), Ok(vec![]));
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub struct AddressRequest {
     pub addresses: Vec<IpAddr>,
     /// The pod's own MAC address, if it is not to be the NIC's.
     pub mac: Option<Mac>,
+    /// The one family that its guest can use; `None`: both.
+    pub only: Option<Family>,
 }
 
 /// The one address to reserve.

@@ -24,6 +24,8 @@ pub struct Capacity {
     pub in_use: u32,
     /// Ready to serve.
     pub spare: u32,
+    /// A pod had them; the guest has not said yet that they wait.
+    pub returning: u32,
     /// Stuck in the guest.
     pub quarantined: u32,
     /// All there are, whatever their state.
@@ -31,9 +33,9 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Whether one more pod could be served.
+    /// Whether one more pod could be served, now or when those that are on their way back are there.
     pub fn has_room(&self) -> bool {
-        self.spare > 0 || self.total < self.limit
+        self.spare > 0 || self.returning > 0 || self.total < self.limit
     }
 }
 
@@ -62,10 +64,17 @@ impl VmNics {
             because,
             none_visible: because == NONE_VISIBLE,
             in_use: count(|nic| nic.record.attachment().is_some()),
-            spare: count(|nic| nic.record.goal == Goal::Spare),
+            spare: count(|nic| nic.record.goal == Goal::Spare && !nic.record.returning),
+            returning: count(|nic| nic.record.goal == Goal::Spare && nic.record.returning),
             quarantined,
             total,
         }
+    }
+
+    /// So many are beyond what the operator allows now, though nothing that goes is counted: he may have lowered it.
+    pub(super) fn beyond_operators_limit(&self) -> usize {
+        let staying = self.nics.values().filter(|nic| nic.record.goal != Goal::Remove).count();
+        staying.saturating_sub(self.limits.nic_limit as usize)
     }
 
     /// So many NICs are visible and no more will be: asking for another would only make a pod wait in vain.

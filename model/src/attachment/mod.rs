@@ -6,7 +6,8 @@
 //!                                                        |                         |                     |
 //!                                                        |   (no pod wants it yet) v                     | Detach
 //!                                                        |                       Spare <--- Releasing <--+
-//!                                                        |                         |        (guard closed)
+//!                                                        |                         |        (guard closed, and the guest
+//!                                                        |                         |         says that it waits again)
 //!                                                        +-----------+-------------+
 //!                                                                    v
 //!                                        Gone <------------ Unplugging ---(time-out)--> Quarantined

@@ -44,6 +44,12 @@ pub struct Nic {
     pub(super) isolated: bool,
     pub(super) plugged: bool,
     pub(super) visible: bool,
+    /// It waits, as the guest's last word had it.
+    pub(super) parked: bool,
+    /// Somebody has had it, and the guest cannot make it anew.
+    pub(super) spent: bool,
+    /// Its last attach ended before the guest confirmed it.
+    pub(super) failed: bool,
     /// It was plugged, and is there no more.
     pub(super) lost: bool,
     /// Another's program was seen before its filter on the host.
@@ -55,7 +61,8 @@ pub struct Nic {
     pub(super) running: Option<Step>,
     /// When the last step of it began or ended, in the machine's own count: older observations say nothing.
     pub(super) touched: u64,
-    pub(super) plugged_at_ms: u64,
+    /// Since when the guest may be expected to tell of it: since it was plugged, or given back.
+    pub(super) expected_since_ms: u64,
     /// After a failure: nothing is tried before.
     pub(super) retry_at_ms: Option<u64>,
 }
@@ -77,13 +84,16 @@ impl Nic {
             isolated: false,
             plugged: false,
             visible: false,
+            parked: false,
+            spent: false,
+            failed: false,
             lost: false,
             overtaken: false,
             guard: None,
             believed_closed: false,
             running: None,
             touched: 0,
-            plugged_at_ms: 0,
+            expected_since_ms: 0,
             retry_at_ms: None,
         }
     }
@@ -94,7 +104,7 @@ impl Nic {
             Goal::Remove if self.record.quarantined => Phase::Quarantined,
             Goal::Remove if self.guard_is_closed() => Phase::Unplugging,
             Goal::Remove => Phase::Releasing,
-            Goal::Spare if !self.record.purpose.is_empty() => Phase::Releasing,
+            Goal::Spare if !self.record.purpose.is_empty() || self.record.returning => Phase::Releasing,
             _ if self.lost => Phase::Gone,
             _ if !self.host_end || !self.is_placed() => Phase::Planned,
             _ if !self.plugged => Phase::TapReady,

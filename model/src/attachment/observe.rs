@@ -100,7 +100,7 @@ impl VmNics {
         let drifted = resumed && (was_placed && !nic.is_placed() || nic.guard.is_some() && !guarded);
         (nic.host_end, nic.plugged, nic.broken) = (true, true, false);
         if !resumed {
-            nic.plugged_at_ms = now_ms;
+            nic.expected_since_ms = now_ms;
         }
         if !guarded || first_look {
             // Entries are written again after a restart: the ledger is right, whatever the kernel holds.
@@ -174,6 +174,7 @@ impl VmNics {
                 goal: Goal::Remove,
                 purpose: Purpose::default(),
                 quarantined: false,
+                returning: false,
             };
             self.insert(record, out);
             findings.push(format!("{nic}: plugged, but not in the ledger; unplugging it"));
@@ -194,7 +195,7 @@ impl VmNics {
         match event {
             VmEvent::Reset => {
                 for nic in self.nics.values_mut() {
-                    nic.visible = false;
+                    (nic.visible, nic.parked, nic.spent) = (false, false, false);
                     // A reset completes every removal that the guest never answered.
                     nic.retry_at_ms = None;
                 }

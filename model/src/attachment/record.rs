@@ -31,6 +31,9 @@ pub struct NicRecord {
     /// The guest did not let go of it in time.
     #[serde(default)]
     pub quarantined: bool,
+    /// A pod had it, and the guest has not said since that it waits: it serves nobody else before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returning: bool,
 }
 
 /// What is to become of a NIC.

@@ -35,10 +35,12 @@ impl VmNics {
         self.is_ready()?;
         self.is_free_to_attach(network, wish)?;
         let capacity = self.capacity();
-        if self.pick_spare(network).is_none() && capacity.total >= capacity.limit {
-            if capacity.none_visible {
-                return Err(AttachRefusal::NoneVisible);
-            }
+        let is_full = self.pick_spare(network).is_none() && capacity.total >= capacity.limit;
+        if is_full && capacity.none_visible {
+            return Err(AttachRefusal::NoneVisible);
+        }
+        // The operator may have lowered it below what there is.
+        if is_full || capacity.in_use >= self.limits.nic_limit {
             return Err(AttachRefusal::NoCapacity {
                 limit: capacity.limit,
                 because: capacity.because,
@@ -78,6 +80,7 @@ impl VmNics {
             let nic = self.nics.get_mut(&id).expect("a picked spare NIC is one of the VM's");
             nic.record.goal = goal;
             nic.record.purpose = order.purpose;
+            nic.parked = false;
             let warm = nic.visible;
             out.changes.push(Change::Save(nic.record.clone()));
             (id, warm)
@@ -92,6 +95,7 @@ impl VmNics {
                 goal,
                 purpose: order.purpose,
                 quarantined: false,
+                returning: false,
             };
             self.insert(record, &mut out);
             (nic, false)
@@ -117,7 +121,8 @@ impl VmNics {
     fn evictable(&self) -> Option<NicId> {
         self.nics
             .values()
-            .find(|nic| nic.record.goal == Goal::Spare && nic.running.is_none())
+            // One that is on its way back makes room by being spare.
+            .find(|nic| nic.record.goal == Goal::Spare && nic.running.is_none() && !nic.record.returning)
             .map(|nic| nic.record.nic)
     }
 
@@ -147,7 +152,7 @@ impl VmNics {
             .values_mut()
             .find(|nic| nic.plugged && nic.record.attachment().is_some_and(|a| a.id == *id))
             .ok_or_else(|| UnknownAttachment(id.clone()))?;
-        nic.visible = true;
+        (nic.visible, nic.parked, nic.failed) = (true, false, false);
         let Goal::Serve(attachment) = &mut nic.record.goal else { return Err(UnknownAttachment(id.clone())) };
         if !attachment.confirmed || attachment.pci_address != pci_address {
             attachment.confirmed = true;
@@ -157,16 +162,33 @@ impl VmNics {
         Ok(out)
     }
 
-    /// All NICs that the guest has in no sandbox.
-    pub fn reported(&mut self, free: &BTreeSet<Mac>, context: &mut Context<'_>) -> Outcome {
+    /// The NICs that the guest has in no sandbox: those that are as new, and those that it cannot make anew after a pod.
+    pub fn reported(
+        &mut self,
+        free: &BTreeSet<Mac>,
+        spent: &BTreeSet<Mac>,
+        context: &mut Context<'_>,
+    ) -> Outcome {
         let mut out = Outcome::default();
         self.heard(context.now_ms);
+        let mut useless = Vec::new();
         for nic in self.nics.values_mut() {
-            let visible = free.contains(&nic.record.mac);
+            nic.parked = free.contains(&nic.record.mac);
+            nic.spent = spent.contains(&nic.record.mac);
             match nic.record.goal {
-                Goal::Spare => nic.visible = visible,
-                Goal::Serve(_) | Goal::Remove => nic.visible |= visible,
+                Goal::Spare => nic.visible = nic.parked,
+                // The word may be about the time before it was given, or after it was given back.
+                Goal::Serve(_) | Goal::Remove => nic.visible |= nic.parked,
             }
+            if nic.record.goal == Goal::Spare && nic.parked && nic.record.returning {
+                nic.record.returning = false;
+                out.changes.push(Change::Save(nic.record.clone()));
+            }
+            useless.extend((nic.record.goal == Goal::Spare && nic.spent).then_some(nic.record.nic));
+        }
+        for id in useless {
+            self.set_goal(id, Goal::Remove, &mut out);
+            self.advance(id, &mut out);
         }
         self.correct_limit();
         self.refill(context, &mut out);
@@ -186,7 +208,11 @@ impl VmNics {
             for id in all {
                 self.end(id, context.now_ms, &mut out);
                 if let Some(nic) = self.nics.get_mut(&id) {
-                    nic.visible = false;
+                    (nic.visible, nic.parked, nic.spent) = (false, false, false);
+                    // This guest's kernel has made it, and nobody has had it.
+                    if std::mem::take(&mut nic.record.returning) {
+                        out.changes.push(Change::Save(nic.record.clone()));
+                    }
                 }
                 self.advance(id, &mut out);
             }
@@ -208,14 +234,21 @@ impl VmNics {
         let Some(nic) = self.nics.get(&id) else { return };
         let Some(attachment) = nic.record.attachment() else { return };
         let refusal = AttachRefusal::Overtaken { attachment: attachment.id.clone() };
+        let failed = !attachment.confirmed;
         let never_visible = nic.plugged
             && !nic.was_visible()
-            && now_ms.saturating_sub(nic.plugged_at_ms) >= VISIBLE_DEADLINE_MS / 2;
+            && now_ms.saturating_sub(nic.expected_since_ms) >= VISIBLE_DEADLINE_MS / 2;
         let keep = self.wants_back(nic);
         if never_visible {
             self.learn_limit(now_ms);
         }
         self.refuse_waiting(id, &refusal, out);
+        if let Some(nic) = self.nics.get_mut(&id).filter(|_| keep) {
+            // Its pod may have it still: an operator can end an interface behind its guest's back. The guest's word that it
+            // waits may have come first.
+            nic.record.returning = !nic.parked;
+            (nic.visible, nic.failed, nic.expected_since_ms) = (nic.parked, failed, now_ms);
+        }
         self.set_goal(id, if keep { Goal::Spare } else { Goal::Remove }, out);
     }
 }

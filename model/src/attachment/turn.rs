@@ -46,7 +46,7 @@ impl VmNics {
             Step::Isolate => (nic.enslaved, nic.isolated) = (false, true),
             Step::Plug => {
                 nic.plugged = true;
-                nic.plugged_at_ms = now_ms;
+                nic.expected_since_ms = now_ms;
             }
             Step::Unplug => {
                 nic.forget_world();
@@ -99,7 +99,7 @@ impl VmNics {
         }
     }
 
-    /// Time goes by: failed steps are tried again, NICs that never became visible are given up.
+    /// Time goes by: failed steps are tried again, NICs that never became visible, or never came back, are given up.
     pub fn tick(&mut self, context: &mut Context<'_>) -> Outcome {
         let mut out = Outcome::default();
         self.guest_limit = self.guest_limit.filter(|limit| context.now_ms < limit.until_ms);
@@ -108,7 +108,9 @@ impl VmNics {
             self.give_up_spare(id, context, &mut out);
             self.advance(id, &mut out);
         }
-        for id in self.useless_spares() {
+        let mut unwanted = self.kept_back(context.now_ms);
+        unwanted.extend(self.useless_spares());
+        for id in unwanted {
             self.set_goal(id, Goal::Remove, &mut out);
             self.advance(id, &mut out);
         }

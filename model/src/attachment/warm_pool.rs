@@ -11,13 +11,17 @@ use crate::identity::{NetworkName, NicId};
 
 /// A NIC that is not visible this long after it was plugged will not be any more.
 pub(super) const VISIBLE_DEADLINE_MS: u64 = 15_000;
+/// A NIC that the guest has not given back this long after its pod is unplugged, wherever it is. Making it anew takes a
+/// guest less than a second, but its agent may be about to be started again.
+pub(super) const RETURN_DEADLINE_MS: u64 = 60_000;
 /// After a spare NIC failed, the pool is left alone this long, so that a guest that cannot take more is not tormented.
 pub(super) const HOLD_MS: u64 = 60_000;
 /// So many are plugged at once: a pod's own plug must never stand behind a whole pool's.
 const AT_ONCE: usize = 4;
 
 impl VmNics {
-    /// A spare NIC for `network`, one that the guest has already if there is any.
+    /// A spare NIC for `network`, one that the guest has already if there is any; one that failed before comes last. What a
+    /// pod may still have is not spare.
     pub(super) fn pick_spare(&self, network: &NetworkName) -> Option<NicId> {
         self.nics
             .values()
@@ -25,10 +29,12 @@ impl VmNics {
                 nic.record.goal == Goal::Spare
                     && nic.record.network == *network
                     && nic.record.purpose.is_empty()
+                    && !nic.record.returning
+                    && !nic.spent
             })
             .filter(|nic| self.suits(nic))
             .filter(|nic| nic.observed && !nic.lost && !nic.broken && nic.retry_at_ms.is_none())
-            .min_by_key(|nic| (!nic.visible, nic.running.is_some(), nic.record.nic))
+            .min_by_key(|nic| (nic.failed, !nic.visible, nic.running.is_some(), nic.record.nic))
             .map(|nic| nic.record.nic)
     }
 
@@ -37,15 +43,18 @@ impl VmNics {
         nic.record.network == self.limits.default_network && nic.record.mtu == self.limits.mtu
     }
 
-    /// Spare NICs that an operator's change has left useless or too many.
+    /// Spare NICs that an operator's change has left useless or too many. Of those too many, the ones go first that are of
+    /// no use yet.
     pub(super) fn useless_spares(&self) -> Vec<NicId> {
         if !self.expects_nics() {
             return Vec::new();
         }
         let spares = self.nics.values().filter(|nic| nic.record.goal == Goal::Spare);
-        let (suiting, others): (Vec<_>, Vec<_>) = spares.partition(|nic| self.suits(nic));
-        let extra = suiting.iter().skip(self.limits.warm_pool_max as usize);
-        others.iter().chain(extra).map(|nic| nic.record.nic).collect()
+        let (mut suiting, others): (Vec<_>, Vec<_>) = spares.partition(|nic| self.suits(nic));
+        suiting.sort_by_key(|nic| (!nic.visible, nic.record.nic));
+        let beyond = self.beyond_operators_limit().saturating_sub(others.len());
+        let stay = suiting.len().saturating_sub(beyond).min(self.limits.warm_pool_max as usize);
+        others.iter().chain(suiting.iter().skip(stay)).map(|nic| nic.record.nic).collect()
     }
 
     /// Whether a NIC that a pod gave back may stay.
@@ -54,7 +63,9 @@ impl VmNics {
         nic.was_visible()
             && !nic.lost
             && !nic.broken
+            && !nic.spent
             && self.suits(nic)
+            && self.beyond_operators_limit() == 0
             && spares < self.limits.warm_pool_max as usize
     }
 
@@ -83,6 +94,7 @@ impl VmNics {
                 goal: Goal::Spare,
                 purpose: Purpose::default(),
                 quarantined: false,
+                returning: false,
             };
             self.insert(record, out);
             self.advance(nic, out);
@@ -104,7 +116,7 @@ impl VmNics {
     /// No NIC could become visible before now.
     pub(super) fn restart_deadlines(&mut self, now_ms: u64) {
         for nic in self.nics.values_mut() {
-            nic.plugged_at_ms = now_ms;
+            nic.expected_since_ms = now_ms;
         }
     }
 
@@ -116,7 +128,21 @@ impl VmNics {
         self.nics
             .values()
             .filter(|nic| nic.record.goal == Goal::Spare && nic.plugged && !nic.visible && !nic.lost)
-            .filter(|nic| now_ms.saturating_sub(nic.plugged_at_ms) >= VISIBLE_DEADLINE_MS)
+            .filter(|nic| !nic.record.returning)
+            .filter(|nic| now_ms.saturating_sub(nic.expected_since_ms) >= VISIBLE_DEADLINE_MS)
+            .map(|nic| nic.record.nic)
+            .collect()
+    }
+
+    /// NICs that pods had and that the guest never gave back.
+    pub(super) fn kept_back(&self, now_ms: u64) -> Vec<NicId> {
+        if !self.expects_nics() {
+            return Vec::new();
+        }
+        self.nics
+            .values()
+            .filter(|nic| nic.record.goal == Goal::Spare && nic.record.returning)
+            .filter(|nic| now_ms.saturating_sub(nic.expected_since_ms) >= RETURN_DEADLINE_MS)
             .map(|nic| nic.record.nic)
             .collect()
     }

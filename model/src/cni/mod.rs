@@ -8,6 +8,7 @@
 
 mod args;
 mod conf;
+mod ended;
 mod error;
 mod loopback;
 mod node;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use args::{Environment, PodArgs, TraceContext};
 pub use conf::{DEFAULT_AGENT_SOCKET, NetworkConf};
+pub use ended::Ended;
 pub use error::CniError;
 pub use loopback::Mode;
 pub use request::{Add, Check, Del, Gc, Request, answer_version, parse_request};

@@ -110,6 +110,7 @@ pub enum Operation {
     SetMaster { link: String, master: String },
     ClearMaster { link: String },
     SetAlias { link: String, alias: String },
+    DeleteAlternativeName { link: String, name: String },
     SetAddressGeneration { link: String, mode: AddressGeneration },
     SetBridge { link: String },
     Move { link: String, namespace: String },
@@ -145,6 +146,9 @@ impl fmt::Display for Operation {
             Self::SetMaster { link, master } => write!(f, "make {link} a port of {master}"),
             Self::ClearMaster { link } => write!(f, "take {link} out of its bridge"),
             Self::SetAlias { link, alias } => write!(f, "set alias of {link} to {alias:?}"),
+            Self::DeleteAlternativeName { link, name } => {
+                write!(f, "delete alternative name {name} of {link}")
+            }
             Self::SetAddressGeneration { link, mode } => {
                 write!(f, "set IPv6 address generation of {link} to {mode}")
             }

@@ -4,6 +4,7 @@ use super::{
     AddressGeneration, HardwareAddress, Netlink, NetlinkError, Operation,
     error::{Cause, at},
 };
+use crate::bus_device::BusDevice;
 use futures_util::StreamExt as _;
 use rtnetlink::{
     Handle,
@@ -12,7 +13,7 @@ use rtnetlink::{
         RouteNetlinkMessage,
         link::{
             AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoBridge, InfoData, LinkAttribute,
-            LinkFlags, LinkInfo, LinkMessage, State,
+            LinkFlags, LinkInfo, LinkMessage, Prop, State,
         },
     },
 };
@@ -49,6 +50,10 @@ pub struct Link {
     pub lower_namespace: Option<i32>,
     /// Free text.
     pub alias: Option<String>,
+    /// Further names, as unique in a namespace as the name.
+    pub alternative_names: Vec<String>,
+    /// What it is the network side of (Linux 5.14 and later tell); `None` for one that software made.
+    pub device: Option<BusDevice>,
     /// How it makes its IPv6 link-local address; `None` where IPv6 is not to be had.
     pub address_generation: Option<AddressGeneration>,
     /// Only of a bridge.
@@ -211,6 +216,8 @@ impl Link {
             lower: None,
             lower_namespace: None,
             alias: None,
+            alternative_names: Vec::new(),
+            device: None,
             address_generation: None,
             bridge: None,
             loopback: flags.contains(LinkFlags::Loopback),
@@ -218,6 +225,7 @@ impl Link {
         for attribute in &message.attributes {
             link.read(attribute);
         }
+        link.device = bus_device(message);
         link
     }
 
@@ -233,6 +241,9 @@ impl Link {
             LinkAttribute::Link(index) => self.lower = (*index != 0).then_some(*index),
             LinkAttribute::LinkNetNsId(number) => self.lower_namespace = Some(*number),
             LinkAttribute::IfAlias(alias) => self.alias = (!alias.is_empty()).then(|| alias.clone()),
+            LinkAttribute::PropList(list) => {
+                self.alternative_names = list.iter().filter_map(alternative_name).collect();
+            }
             LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| self.read_info(info)),
             LinkAttribute::AfSpecUnspec(families) => {
                 self.address_generation = families.iter().find_map(address_generation);
@@ -260,6 +271,25 @@ impl Link {
             _ => {}
         }
     }
+}
+
+fn alternative_name(property: &Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn bus_device(message: &LinkMessage) -> Option<BusDevice> {
+    let bus = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::ParentDevBusName(bus) => Some(bus),
+        _ => None,
+    });
+    let name = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::ParentDevName(name) => Some(name),
+        _ => None,
+    });
+    Some(BusDevice { bus: bus?.clone(), name: name?.clone() })
 }
 
 fn borrows_its_mac(link: &Link) -> bool {

@@ -83,6 +83,27 @@ impl Netlink {
         self.change(link, |change| change.alias(alias), operation).await
     }
 
+    /// Takes its alternative names away, all that it had when it was looked up. Succeeds when it has none of them any more.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn clear_alternative_names(&self, link: &Link) -> Result<(), NetlinkError> {
+        // One by one: the kernel stops at the first that is gone.
+        for name in &link.alternative_names {
+            let request = self.handle.link().property_del(link.index).alt_ifname(&[name]);
+            let failed = |error| {
+                let operation =
+                    Operation::DeleteAlternativeName { link: link.name.clone(), name: name.clone() };
+                at(operation, Cause::from(error))
+            };
+            match request.execute().await.map_err(failed) {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Says how it makes its IPv6 link-local address; counts from the next time it is set up.
     ///
     /// # Errors

@@ -10,11 +10,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use nestless_guest::{
-    parking::Parking,
+    families,
+    parking::{Parking, Waiting},
     sandbox_watch::{SandboxNumber, SandboxWatch},
 };
 use nestless_support::netns::{Namespace, NamespaceError, NamespaceId};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc};
 
 /// The agent.
@@ -27,7 +28,11 @@ pub(crate) struct Agent {
     /// Namespaces that no pod may be set up in: the VM's own, and the parking one.
     own_namespaces: [NamespaceId; 2],
     pub(super) boot_id: String,
+    /// The VM's kernel has it.
+    pub(super) has_ipv6: bool,
     pub(super) deadlines: Deadlines,
+    /// What the host has heard last of the NICs that wait.
+    pub(super) reported: Mutex<Waiting>,
     /// A record became `Detaching`.
     pub(super) detaching: Notify,
 }
@@ -43,7 +48,7 @@ impl Agent {
     ) -> anyhow::Result<(Arc<Self>, DeadSandboxes)> {
         let attachments = Attachments::load(&config.run_dir)?;
         let path = config.run_dir.join("parking");
-        let parking = Parking::open_beside(&path, attachments.lent())
+        let parking = Parking::open_beside(&path, attachments.handed_out(), attachments.lent())
             .await
             .with_context(|| format!("park NICs in {}", path.display()))?;
         let (sandboxes, dead) = SandboxWatch::start().context("watch sandboxes")?;
@@ -58,9 +63,14 @@ impl Agent {
             sandboxes,
             own_namespaces: [own, parked],
             boot_id,
+            has_ipv6: families::has_ipv6(),
             deadlines: config.deadlines(),
+            reported: Mutex::default(),
             detaching: Notify::new(),
         };
+        if !agent.has_ipv6 {
+            tracing::warn!("this VM's kernel has no IPv6 (ipv6.disable=1): pods get IPv4 addresses alone");
+        }
         Ok((Arc::new(agent), dead))
     }
 

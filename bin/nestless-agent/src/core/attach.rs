@@ -6,12 +6,13 @@ use super::{
     error::AttachError,
     request::{AttachRequest, Attached},
 };
-use crate::host_client::{HostError, Wish, patiently};
+use crate::host_client::{HostError, Offer, Wish, patiently};
 use nestless_guest::{
     home::Home,
     lent_nic::LentNicError,
     pod_nic::{Device, PodNicError},
 };
+use nestless_model::refusal::Reason;
 use nestless_support::{error_chain::in_full, telemetry::TraceParent};
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ impl Agent {
             ..Record::at_home(request.attachment.clone(), &request.home)
         };
         self.keep(&record)?;
-        let offer = match self.host.attach(wish(&request, &record), trace).await {
+        let mut offer = match self.ask(wish(&request, &record), trace).await {
             Ok(offer) => offer,
             Err(refused @ HostError::Refused { .. }) => {
                 // The host has nothing to take back.
@@ -41,6 +42,9 @@ impl Agent {
                 return Err(error.into());
             }
         };
+        if !self.has_ipv6 && offer.drop_ipv6() {
+            tracing::warn!(attachment = %request.attachment, "the host gives IPv6 addresses, which this VM's kernel has no use for: IPv4 alone");
+        }
         let configured = match self.set_up(&request, &offer, &mut record).await {
             Ok(configured) => configured,
             Err(error) => {
@@ -52,6 +56,22 @@ impl Agent {
             pod = format!("{}/{}", request.pod.namespace, request.pod.name), trace_id = trace.trace_id(), "attached");
         self.confirm(&record, configured.device.clone(), trace);
         Ok(Attached { offer, configured })
+    }
+
+    /// Asks the host. Where all NICs are taken, and one is just being made anew after a pod or the host has not heard of it yet,
+    /// it is told first and asked again.
+    async fn ask(&self, wish: Wish, trace: TraceParent) -> Result<Offer, HostError> {
+        let offer = self.host.attach(wish.clone(), trace).await;
+        let is_full = matches!(offer, Err(HostError::Refused { reason: Reason::NoCapacity, .. }));
+        if !is_full {
+            return offer;
+        }
+        self.parking.wait_for_renewals(self.deadlines.nic).await;
+        if self.has_reported(&self.parking.waiting().borrow()) {
+            return offer;
+        }
+        self.report().await?;
+        self.host.attach(wish, trace).await
     }
 
     /// Nothing is changed by a request for what is there already.

@@ -9,7 +9,10 @@ use nestless_guest::{
     loopback_endpoint,
     pod_nic::{self, Observed},
 };
-use nestless_model::identity::{AttachmentId, NetworkName};
+use nestless_model::{
+    identity::{AttachmentId, NetworkName},
+    refusal::Reason,
+};
 use nestless_support::{error_chain::in_full, netns::Namespace, telemetry::TraceParent};
 
 impl Agent {
@@ -43,7 +46,8 @@ impl Agent {
         if faults.is_empty() { Ok(()) } else { Err(differs(faults)) }
     }
 
-    /// Could something be attached now? Running pods need neither agent nor host.
+    /// Could something be attached that a scheduler may send? Running pods need neither agent nor host. Who has filled the
+    /// VM with pods knows that it is full, and a kubelet that hears "not ready" of it drives those pods away.
     pub(crate) async fn ready(
         &self,
         network: Option<&NetworkName>,
@@ -51,6 +55,16 @@ impl Agent {
     ) -> Result<(), NotReady> {
         let capacity = self.host.capacity(network, trace).await?;
         let Some(refusal) = capacity.exhausted else { return Ok(()) };
+        let is_full = Reason::from_wire(refusal.reason) == Some(Reason::NoCapacity) && capacity.in_use > 0;
+        if is_full {
+            tracing::debug!(
+                in_use = capacity.in_use,
+                limit = capacity.limit,
+                "ready, and full: {}",
+                refusal.message
+            );
+            return Ok(());
+        }
         Err(NotReady::Exhausted {
             message: refusal.message,
             in_use: capacity.in_use,

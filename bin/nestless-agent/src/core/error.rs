@@ -57,7 +57,7 @@ impl AttachError {
             Self::PodNic(PodNicError::InterfaceExists { .. })
             | Self::Endpoint(LoopbackEndpointError::Exists)
             | Self::Lent(LentNicError::NameTaken { .. }) => Reason::InterfaceExists,
-            Self::Parking(ParkingError::Absent { .. })
+            Self::Parking(ParkingError::Absent { .. } | ParkingError::Spent { .. })
             | Self::PodNic(PodNicError::Absent { .. })
             | Self::Endpoint(LoopbackEndpointError::Absent { .. })
             | Self::Lent(LentNicError::Absent { .. }) => Reason::NicTimeout,

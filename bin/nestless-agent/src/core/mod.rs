@@ -15,12 +15,14 @@
 //! front/cni/socket.rs     answered
 //! ```
 //! What fails on the way goes back by `core/release.rs`, the one way out, which DEL and GC take too. `core/watch.rs` is what
-//! happens without a call, `core/reconcile.rs` what an agent does that starts or is connected anew.
+//! happens without a call, `core/reconcile.rs` what an agent does that starts or is connected anew, `core/ended.rs` what it
+//! makes up for when DEL came while none ran.
 
 mod agent;
 mod attach;
 mod attachments;
 mod check;
+mod ended;
 mod error;
 mod reconcile;
 mod release;

@@ -5,11 +5,11 @@ use super::{
     attachments::{Phase, Record},
     error::{KeepError, ReleaseError},
 };
-use crate::host_client::{Listed, patiently};
-use nestless_guest::{home::Home, pod_nic, port_mapping};
+use crate::host_client::{HostError, Listed, patiently};
+use nestless_guest::{home::Home, parking::Waiting, pod_nic, port_mapping};
 use nestless_model::identity::{AttachmentId, Mac};
 use nestless_support::{error_chain::in_full, telemetry::TraceParent};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 impl Agent {
     /// What an earlier agent left. Needs no host; the listener is not open yet.
@@ -49,34 +49,46 @@ impl Agent {
         self.keep(&record)
     }
 
-    /// Follows the host: after each connect the lists are compared, and the free NICs are told whenever they change. Runs
+    /// Follows the host: after each connect the lists are compared, and the waiting NICs are told whenever they change. Runs
     /// until cancelled.
     pub(crate) async fn follow_host(self: Arc<Self>) {
         let mut generation = 0;
         loop {
             generation = self.host.connected_after(generation).await;
             // Side by side: a call that holds a container's lock may be waiting for a NIC that the host plugs only when it
-            // has heard of the free ones.
+            // has heard of those that wait.
             tokio::join!(self.report_until_broken(generation), self.compare_lists());
         }
     }
 
     async fn report_until_broken(&self, generation: u64) {
-        let mut free = self.parking.free();
+        let mut waiting = self.parking.waiting();
         loop {
-            free.mark_unchanged();
-            let report = || async {
-                let now = self.parking.free().borrow().clone();
-                self.host.report(&self.boot_id, &now).await
-            };
-            if let Err(error) = patiently(report).await {
-                tracing::debug!(%error, "the free NICs were not reported");
+            waiting.mark_unchanged();
+            if let Err(error) = self.report().await {
+                tracing::debug!(%error, "the waiting NICs were not reported");
             }
             tokio::select! {
-                changed = free.changed() => if changed.is_err() { return },
+                changed = waiting.changed() => if changed.is_err() { return },
                 () = self.host.broken(generation) => return,
             }
         }
+    }
+
+    /// Tells the host which NICs wait now.
+    pub(super) async fn report(&self) -> Result<(), HostError> {
+        let report = || async {
+            let now = self.parking.waiting().borrow().clone();
+            self.host.report(&self.boot_id, &now).await.map(|()| now)
+        };
+        let told = patiently(report).await?;
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        Ok(())
+    }
+
+    /// Whether the host has heard that these wait.
+    pub(super) fn has_reported(&self, waiting: &Waiting) -> bool {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) == *waiting
     }
 
     async fn compare_lists(self: &Arc<Self>) {

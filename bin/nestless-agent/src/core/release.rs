@@ -7,12 +7,12 @@ use super::{
     request::DetachRequest,
 };
 use crate::host_client::HostError;
-use nestless_guest::{home::Home, identify::plugged_mac, lent_nic, loopback_endpoint, pod_nic, port_mapping};
+use nestless_guest::{home::Home, lent_nic, loopback_endpoint, pod_nic, port_mapping};
 use nestless_model::{
-    identity::{InterfaceName, Mac},
+    identity::{AttachmentId, Mac},
     refusal::Reason,
 };
-use nestless_support::{error_chain::in_full, netlink::Netlink, netns::Namespace, telemetry::TraceParent};
+use nestless_support::{error_chain::in_full, telemetry::TraceParent};
 use std::error::Error;
 
 impl Agent {
@@ -28,7 +28,7 @@ impl Agent {
             Some(record) => record,
             // The host may know it all the same: from before this run directory.
             None => Record {
-                nic: find(sandbox.as_ref(), &attachment.interface).await,
+                nic: self.nic_of(&attachment, trace).await,
                 sandbox: sandbox_path,
                 mapped: true,
                 ..Record::new(attachment, Phase::Detaching)
@@ -89,17 +89,35 @@ impl Agent {
         Ok(())
     }
 
+    /// The NIC that the host has given to an attachment of which nothing is known here. What stands in the sandbox under that
+    /// name tells nothing: it may be another container's. A host that is away is asked after the next connect.
+    async fn nic_of(&self, attachment: &AttachmentId, trace: TraceParent) -> Option<Mac> {
+        if self.host.is_away() {
+            return None;
+        }
+        let list = self.host.list(trace).await.unwrap_or_else(|error| {
+            tracing::warn!(%attachment, %error, "the host cannot be asked whether it knows an attachment");
+            Vec::new()
+        });
+        list.into_iter().find(|listed| listed.attachment == *attachment).map(|listed| listed.nic)
+    }
+
+    /// What the caller says of where it is counts only where the NIC is indeed: it may have named another's sandbox.
     async fn withdraw(&self, record: &Record, given: Option<&Home>) -> Result<(), ReleaseError> {
         let Some(nic) = record.nic else { return Ok(()) };
         // Waiting already: no sandbox has it. A lent one has to be left alone no more all the same.
         if record.lent.is_none() && self.parking.holds(nic).await {
             return Ok(());
         }
-        let recorded = record.home();
-        for home in given.into_iter().chain(&recorded) {
-            if self.take_out(record, home, nic).await? {
-                break;
-            }
+        if let Some(recorded) = record.home()
+            && self.take_out(record, &recorded, nic).await?
+        {
+            return Ok(());
+        }
+        if let Some(home @ Home::Sandbox(sandbox)) = given
+            && let Ok(Some(_)) = pod_nic::inspect(sandbox, nic).await
+        {
+            self.take_out(record, home, nic).await?;
         }
         Ok(())
     }
@@ -138,10 +156,4 @@ async fn unmap(record: &Record) -> Result<(), PortsError> {
     }
     let attachment = record.attachment.clone();
     Ok(tokio::task::spawn_blocking(move || port_mapping::remove(&attachment)).await??)
-}
-
-/// The NIC of ours that has this name in the sandbox.
-async fn find(sandbox: Option<&Namespace>, interface: &InterfaceName) -> Option<Mac> {
-    let inside = Netlink::inside(sandbox?).await.ok()?;
-    plugged_mac(&inside.link(interface.as_str()).await.ok()?)
 }

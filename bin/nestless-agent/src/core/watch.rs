@@ -16,14 +16,14 @@ const DETACH_PAUSE: Duration = Duration::from_secs(5);
 impl Agent {
     /// Runs until the parking or the sandbox watch ends, without which the agent must be restarted.
     pub(crate) async fn watch(self: Arc<Self>, mut dead: DeadSandboxes) {
-        let mut free = self.parking.free();
+        let mut waiting = self.parking.waiting();
         loop {
             tokio::select! {
                 number = dead.recv() => match number {
                     Some(number) => drop(tokio::spawn(Arc::clone(&self).bury(number))),
                     None => return,
                 },
-                changed = free.changed() => match changed {
+                changed = waiting.changed() => match changed {
                     Ok(()) => self.look_for_strays(),
                     Err(_) => return,
                 },
@@ -33,9 +33,9 @@ impl Agent {
 
     /// A NIC that waits although somebody should have it lost its home.
     fn look_for_strays(self: &Arc<Self>) {
-        let free = self.parking.free().borrow().clone();
+        let waiting = self.parking.waiting().borrow().clone();
         let stray = |record: &Record| {
-            record.phase == Phase::InUse && record.nic.is_some_and(|nic| free.contains(&nic))
+            record.phase == Phase::InUse && record.nic.is_some_and(|nic| waiting.holds(nic))
         };
         for record in self.attachments.all().into_iter().filter(stray) {
             let agent = Arc::clone(self);
@@ -59,8 +59,8 @@ impl Agent {
                 continue;
             }
             if let Some(nic) = record.nic {
-                // The host would otherwise hear that the NIC is free before it is.
-                let _ = self.parking.wait_for(nic, RETURN_DEADLINE).await;
+                // Then it need not be looked for in the sandbox.
+                self.parking.wait_for_return(nic, RETURN_DEADLINE).await;
             }
             self.lost(record).await;
         }

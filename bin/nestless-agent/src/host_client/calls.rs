@@ -6,7 +6,7 @@ use super::{
     offer::{Listed, Offer},
     wish::{Purpose, Wish, request_id, wire_id},
 };
-use nestless_guest::pod_nic::Device;
+use nestless_guest::{parking::Waiting, pod_nic::Device};
 use nestless_model::identity::{AttachmentId, Mac, NetworkName};
 use nestless_proto::{
     CapacityRequest, CapacityResponse, CheckRequest, ConfirmRequest, DetachRequest, ListRequest, Refusal,
@@ -107,9 +107,10 @@ impl HostClient {
         answer.attachments.into_iter().map(Listed::read).collect()
     }
 
-    pub(crate) async fn report(&self, boot_id: &str, free: &BTreeSet<Mac>) -> Result<(), HostError> {
-        let free_nics = free.iter().map(ToString::to_string).collect();
-        let request = ReportRequest { boot_id: boot_id.to_owned(), free_nics };
+    pub(crate) async fn report(&self, boot_id: &str, waiting: &Waiting) -> Result<(), HostError> {
+        let told = |nics: &BTreeSet<Mac>| nics.iter().map(ToString::to_string).collect();
+        let (free_nics, spent_nics) = (told(&waiting.free), told(&waiting.spent));
+        let request = ReportRequest { boot_id: boot_id.to_owned(), free_nics, spent_nics };
         let trace = TraceParent::root();
         self.repeat(trace, &request, async |mut client, request| client.report(request).await).await.map(drop)
     }

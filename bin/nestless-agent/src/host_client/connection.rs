@@ -55,8 +55,11 @@ async fn establish(
     let mut client = GuestClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let hello =
-        HelloRequest { agent_version: env!("CARGO_PKG_VERSION").to_owned(), boot_id: boot_id.to_owned() };
+    let hello = HelloRequest {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: boot_id.to_owned(),
+        without_ipv6: !nestless_guest::families::has_ipv6(),
+    };
     let answer = tokio::time::timeout(HELLO_DEADLINE, client.hello(traced(TraceParent::root(), hello))).await;
     let answer =
         answer.context("the host does not answer Hello")?.context("say Hello to the host")?.into_inner();

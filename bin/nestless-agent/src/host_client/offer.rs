@@ -83,6 +83,16 @@ impl Offer {
         }
     }
 
+    /// What is left of it where the kernel has no IPv6; whether something was taken away. A host that has heard of that gives
+    /// none; an older one does.
+    pub(crate) fn drop_ipv6(&mut self) -> bool {
+        let Purpose::Pod(pod) = &mut self.purpose else { return false };
+        let before = pod.addresses.len();
+        pod.addresses.retain(|address| address.addr().is_ipv4());
+        pod.routes.retain(|route| route.destination.addr().is_ipv4());
+        pod.addresses.len() < before
+    }
+
     /// None for an endpoint.
     pub(crate) fn addresses(&self) -> &[IpNet] {
         match &self.purpose {

@@ -29,6 +29,11 @@ type Key = (String, String);
 pub(crate) struct State {
     pub(crate) attachments: BTreeMap<Key, Attachment>,
     pub(crate) free_nics: BTreeSet<String>,
+    pub(crate) spent_nics: BTreeSet<String>,
+    /// What is detached stays plugged until the agent says that it is spent.
+    pub(crate) keep_plugged: bool,
+    /// What it says when it is asked how many NICs pods have.
+    pub(crate) in_use: u32,
     pub(crate) detached: Vec<Key>,
     pub(crate) traces: Vec<String>,
     pub(crate) requests: BTreeMap<String, AttachResponse>,
@@ -271,7 +276,8 @@ impl Guest for FakeHost {
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
         let id = key(request.into_inner().attachment);
         let attachment = self.state().attachments.get(&id).cloned();
-        if let Some(nic) = attachment.as_ref().and_then(|attachment| attachment.nic.as_ref()) {
+        let nic = attachment.as_ref().and_then(|attachment| attachment.nic.as_ref());
+        if let Some(nic) = nic.filter(|_| !self.state().keep_plugged) {
             self.unplug(nic.nic_id).await;
         }
         self.change(|state| {
@@ -305,7 +311,16 @@ impl Guest for FakeHost {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         self.busy()?;
-        self.change(|state| state.free_nics = request.into_inner().free_nics.into_iter().collect());
+        let ReportRequest { free_nics, spent_nics, .. } = request.into_inner();
+        for mac in &spent_nics {
+            // The last two bytes are its number.
+            let number = u32::from_str_radix(&mac[mac.len() - 5..].replace(':', ""), 16).unwrap();
+            self.unplug(number).await;
+        }
+        self.change(|state| {
+            state.free_nics = free_nics.into_iter().collect();
+            state.spent_nics.extend(spent_nics);
+        });
         Ok(Response::new(ReportResponse {}))
     }
 
@@ -314,6 +329,7 @@ impl Guest for FakeHost {
             .state()
             .refuse
             .map(|reason| Refusal { reason: reason.into(), message: "no place is left".into() });
-        Ok(Response::new(CapacityResponse { limit: 64, exhausted, ..CapacityResponse::default() }))
+        let in_use = self.state().in_use;
+        Ok(Response::new(CapacityResponse { limit: 64, in_use, exhausted, ..CapacityResponse::default() }))
     }
 }

@@ -1,10 +1,17 @@
 //! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
 
-use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
+use super::{
+    Refusal,
+    input::{self, Hello},
+    quota::Quotas,
+    refusal::refusal,
+    translate,
+};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
 use nestless_model::{
-    attachment::{AttachRefusal, Granted, Reservation},
+    address::Family,
+    attachment::{AttachRefusal, Granted, Reservation, Wish},
     refusal::Reason,
 };
 use nestless_proto::{
@@ -84,10 +91,10 @@ fn status(error: RequestError) -> Status {
 impl Guest for GuestService {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {
         let caller = self.caller(&request)?;
-        let (boot, version) = input::hello(request.into_inner())?;
+        let Hello { boot, version, without_ipv6 } = input::hello(request.into_inner())?;
         let vm = caller.handle.vm();
-        info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
-        self.host.agents.note_version(vm, version);
+        info!(%vm, agent = version, %boot, without_ipv6, trace = caller.trace, "hello");
+        self.host.agents.note(vm, version, without_ipv6);
         caller.handle.hello(boot).await.map_err(status)?;
         let limits = &self.host.limits[vm];
         Ok(Response::new(HelloResponse {
@@ -101,7 +108,13 @@ impl Guest for GuestService {
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let granted = caller.attach(input::attach_request(request.into_inner())?).await?;
+        let mut order = input::attach_request(request.into_inner())?;
+        if let Wish::Pod(wish) = &mut order.wish
+            && self.host.agents.get(caller.handle.vm()).without_ipv6
+        {
+            wish.only = Some(Family::V4);
+        }
+        let granted = caller.attach(order).await?;
         let network = self.host.pools.network(&granted.network);
         Ok(Response::new(translate::attach_response(&granted, network)))
     }
@@ -177,8 +190,8 @@ impl Guest for GuestService {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let caller = self.caller(&request)?;
-        let free = input::report(request.into_inner())?;
-        caller.handle.report(free).await.map_err(status)?;
+        let told = input::report(request.into_inner())?;
+        caller.handle.report(told).await.map_err(status)?;
         Ok(Response::new(ReportResponse {}))
     }
 

@@ -2,7 +2,7 @@
 //! nothing panics.
 
 use super::Refusal;
-use nestless_host::vm::{AttachRequest, ReserveRequest};
+use nestless_host::vm::{AttachRequest, Reported, ReserveRequest};
 use nestless_model::{
     address::{AddressRequest, Family, ReservationWish},
     attachment::{PodRef, Wish},
@@ -12,7 +12,7 @@ use nestless_model::{
     refusal::Reason,
 };
 use nestless_proto as proto;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 /// A pod's namespace, name and uid, and a sandbox's path, are text for people; this much of it is stored.
 const MAX_TEXT_BYTES: usize = 512;
@@ -57,7 +57,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
         request: request.request_id.try_into().map_err(|e| invalid("request_id", e))?,
         id,
         network: network(request.network)?,
-        wish: Wish::Pod(AddressRequest { addresses, mac }),
+        wish: Wish::Pod(AddressRequest { addresses, mac, only: None }),
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
         sandbox: text("sandbox", request.sandbox)?,
@@ -119,14 +119,25 @@ pub fn release(request: proto::ReleaseAddressRequest) -> Result<(Option<NetworkN
     Ok((network(request.network)?, static_address("address", &request.address)?))
 }
 
-/// Which run of the VM calls, and the agent's version as text for people.
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Which run of the VM.
+    pub boot: BootId,
+    /// The agent's version, as text for people.
+    pub version: String,
+    /// The guest's kernel has no IPv6.
+    pub without_ipv6: bool,
+}
+
+/// Which run of the VM calls, and what its agent says of it.
 ///
 /// # Errors
 /// With the field and what was expected.
-pub fn hello(request: proto::HelloRequest) -> Result<(BootId, String), Refusal> {
+pub fn hello(request: proto::HelloRequest) -> Result<Hello, Refusal> {
     let boot = request.boot_id.try_into().map_err(|e| invalid("boot_id", e))?;
     let shown = request.agent_version.chars().filter(|c| !c.is_control()).take(MAX_SHOWN);
-    Ok((boot, shown.collect()))
+    Ok(Hello { boot, version: shown.collect(), without_ipv6: request.without_ipv6 })
 }
 
 /// Which attachment is in use, and where the guest sees its NIC: text for people.
@@ -138,16 +149,22 @@ pub fn confirm(request: proto::ConfirmRequest) -> Result<(AttachmentId, String),
     Ok((attachment_id(request.attachment)?, shown.collect()))
 }
 
-/// The NICs that serve no pod.
+/// The NICs that are in no sandbox.
 ///
 /// # Errors
 /// With the field and what was expected.
-pub fn report(request: proto::ReportRequest) -> Result<BTreeSet<Mac>, Refusal> {
-    if request.free_nics.len() > MAX_REPORTED {
-        return Err(invalid("free_nics", "more than a VM can have"));
-    }
-    let parsed = request.free_nics.iter().map(|text| text.parse::<Mac>());
-    parsed.collect::<Result<_, _>>().map_err(|e| invalid("free_nics", e))
+pub fn report(request: proto::ReportRequest) -> Result<Reported, Refusal> {
+    let nics = |field: &str, told: &[String]| {
+        if told.len() > MAX_REPORTED {
+            return Err(invalid(field, "more than a VM can have"));
+        }
+        let parsed = told.iter().map(|text| text.parse::<Mac>());
+        parsed.collect::<Result<_, _>>().map_err(|e| invalid(field, e))
+    };
+    Ok(Reported {
+        free: nics("free_nics", &request.free_nics)?,
+        spent: nics("spent_nics", &request.spent_nics)?,
+    })
 }
 
 /// The network that is asked about; `None`: the VM's default.
@@ -242,7 +259,7 @@ mod tests {
     #[test]
     fn a_pod_cannot_ask_for_an_address_that_may_be_someone_else_s() {
         let mac = "02:00:5e:10:00:01";
-        let wish = Wish::Pod(AddressRequest { addresses: vec![], mac: Some(mac.parse().unwrap()) });
+        let wish = Wish::Pod(AddressRequest { mac: Some(mac.parse().unwrap()), ..AddressRequest::default() });
         assert_eq!(with_mac(mac).unwrap().wish, wish);
         for (mac, why) in [
             ("4e:4c:00:01:00:05", "begins like the NICs' own addresses"),

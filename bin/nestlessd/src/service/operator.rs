@@ -47,6 +47,7 @@ impl OperatorService {
             spare: snapshot.capacity.spare,
             quarantined: snapshot.capacity.quarantined,
             warm_pool: limits.warm_pool,
+            without_ipv6: agent.without_ipv6,
             reserved_addresses: u32::try_from(snapshot.reserved).unwrap_or(u32::MAX),
             nics: snapshot.nics.iter().map(|(record, phase)| self.nic_status(record, *phase)).collect(),
         }

@@ -71,6 +71,7 @@ fn reason(error: &RequestError) -> Reason {
             ClaimError::NotForPods { .. }
             | ClaimError::Outside { .. }
             | ClaimError::NoSubnet { .. }
+            | ClaimError::UselessFamily { .. }
             | ClaimError::TwoOfOneSubnet { .. }
             | ClaimError::MacNotAllowed { .. } => Reason::Invalid,
         },

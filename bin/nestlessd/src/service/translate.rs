@@ -7,6 +7,7 @@ use nestless_model::{
     network::Network,
 };
 use nestless_proto as proto;
+use std::net::IpAddr;
 
 pub(super) fn attach_response(granted: &Granted, network: Option<&Network>) -> proto::AttachResponse {
     proto::AttachResponse {
@@ -14,7 +15,7 @@ pub(super) fn attach_response(granted: &Granted, network: Option<&Network>) -> p
         nic_mac: granted.nic_mac.to_string(),
         pod_mac: granted.pod_mac.to_string(),
         addresses: granted.purpose.addresses().iter().map(ToString::to_string).collect(),
-        routes: network.map(default_routes).unwrap_or_default(),
+        routes: network.map(|network| default_routes(network, granted)).unwrap_or_default(),
         mtu_bytes: granted.mtu.bytes(),
         dns_servers: network.map(|n| n.dns.iter().map(ToString::to_string).collect()).unwrap_or_default(),
         warm: granted.warm,
@@ -79,9 +80,12 @@ pub(super) fn wire_pod(pod: &PodRef) -> proto::PodRef {
 }
 
 /// A default route per family that has a next hop.
-fn default_routes(network: &Network) -> Vec<proto::Route> {
+/// Of the families that it has an address of.
+fn default_routes(network: &Network, granted: &Granted) -> Vec<proto::Route> {
+    let has = |gateway: &IpAddr| granted.purpose.ips().iter().any(|ip| ip.is_ipv4() == gateway.is_ipv4());
     let gateways = network.subnets.iter().filter_map(|subnet| network.gateway(subnet));
     gateways
+        .filter(has)
         .map(|gateway| proto::Route {
             destination: if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" }.to_owned(),
             gateway: gateway.to_string(),

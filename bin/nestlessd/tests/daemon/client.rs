@@ -13,7 +13,11 @@ pub(crate) async fn unix(path: &Path) -> Channel {
 
 /// Which VM the daemon takes the caller for.
 pub(crate) async fn hello(channel: Channel) -> Result<String, Status> {
-    let request = HelloRequest { agent_version: "test".to_owned(), boot_id: "boot-1".to_owned() };
+    let request = HelloRequest {
+        agent_version: "test".to_owned(),
+        boot_id: "boot-1".to_owned(),
+        ..HelloRequest::default()
+    };
     Ok(GuestClient::new(channel).hello(request).await?.into_inner().vm)
 }
 

@@ -23,6 +23,7 @@ fn nic(id: u32, vm: &str, goal: Goal, purpose: Purpose) -> NicRecord {
         goal,
         purpose,
         quarantined: false,
+        returning: false,
     }
 }
 

@@ -15,6 +15,7 @@ fn record(nic: u32) -> NicRecord {
         goal: Goal::Spare,
         purpose: Purpose::Pod { addresses: vec!["10.0.0.2/24".parse().unwrap()], mac: None },
         quarantined: false,
+        returning: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod fakes;
 
-use super::{AttachRequest, Pools, RequestError, ReserveRequest, VmConfig, VmHandle, spawn};
+use super::{AttachRequest, Pools, Reported, RequestError, ReserveRequest, VmConfig, VmHandle, spawn};
 use crate::{hypervisor::HypervisorEvent, ledger::Ledger};
 use fakes::Fake;
 use nestless_model::{
@@ -193,7 +193,8 @@ async fn a_warm_attach_is_one_guard_update() {
     while fake.with(|world| world.devices.is_empty()) {
         tokio::task::yield_now().await;
     }
-    daemon.handle.report(BTreeSet::from(["4e:4c:00:01:00:01".parse().unwrap()])).await.unwrap();
+    let free = BTreeSet::from(["4e:4c:00:01:00:01".parse().unwrap()]);
+    daemon.handle.report(Reported { free, ..Reported::default() }).await.unwrap();
     fake.calls();
     let granted = daemon.handle.attach(request(1)).await.unwrap();
     assert!(granted.warm);
@@ -393,7 +394,7 @@ async fn a_reserved_address_outlasts_its_nics_and_a_restart() {
     let kept = daemon.handle.reserve(any()).await.unwrap();
     let address = kept.address.addr();
     let with = |n| {
-        let wish = Wish::Pod(AddressRequest { addresses: vec![address], mac: None });
+        let wish = Wish::Pod(AddressRequest { addresses: vec![address], ..Default::default() });
         AttachRequest { wish, ..request(n) }
     };
     daemon.handle.attach(with(1)).await.unwrap();
@@ -423,7 +424,7 @@ async fn a_clock_that_was_ahead_makes_no_address_rest_for_years() {
         Default::default(),
         &crate::ledger::Contents { cooling, ..Default::default() },
     );
-    let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], mac: None };
+    let asked = AddressRequest { addresses: vec!["10.1.0.2".parse().unwrap()], ..Default::default() };
     let refused =
         pools.take(&"vm1".parse().unwrap(), &"pods".parse().unwrap(), &Wish::Pod(asked)).unwrap_err();
     assert_eq!(refused.to_string(), "network pods: 10.1.0.2 cools down after use, and is free in 3600 s");

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use nestless_lab::guest::GuestConfig;
 use nestless_support::netlink::{Link, LinkEvent, LinkMonitor, Netlink, NetlinkError, NewAddress, Route};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 const NAME: &str = "eth0";
 const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -21,12 +21,14 @@ pub(crate) async fn set_up(config: &GuestConfig) -> Result<()> {
     }
     let nic = netlink.link_by_index(nic.index).await?;
     netlink.set_up(&nic).await?;
-    for &address in &config.addresses {
+    // A kernel that is booted with ipv6.disable=1 has none.
+    let has_ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+    for &address in config.addresses.iter().filter(|address| has_ipv6 || address.addr().is_ipv4()) {
         accept_existing(
             netlink.add_address(&nic, NewAddress { address, no_duplicate_detection: true }).await,
         )?;
     }
-    for &gateway in &config.gateways {
+    for &gateway in config.gateways.iter().filter(|gateway| has_ipv6 || gateway.is_ipv4()) {
         accept_existing(netlink.add_route(&Route::default_by(nic.index, gateway)).await)?;
     }
     Ok(())

@@ -64,8 +64,10 @@ fn a_nic_given_back_is_spare_and_its_addresses_rest() {
     s.detach(1);
     s.settle();
     assert_eq!(s.released, std::slice::from_ref(&granted.purpose));
-    let nic = s.machine.nics().find(|nic| nic.record.nic == granted.nic).unwrap();
-    assert_eq!(nic.phase(), Phase::Spare);
+    let phase = |s: &Simulation| s.machine.nic(granted.nic).unwrap().phase();
+    assert_eq!(phase(&s), Phase::Releasing, "the guest has not said that it waits");
+    s.report();
+    assert_eq!(phase(&s), Phase::Spare);
     assert_eq!(s.links[&granted.nic].guard, Some(Guarding::Closed));
 }
 

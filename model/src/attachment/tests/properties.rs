@@ -1,7 +1,7 @@
 //! What must hold whatever happens, in whatever order, with failures and crashes.
 
 use super::simulation::{Simulation, limits};
-use crate::attachment::*;
+use crate::{attachment::*, identity::NicId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,12 @@ enum Action {
     Detach(u32),
     Confirm(u32),
     Report,
-    Step { index: usize, fail: bool },
+    /// The guest cannot make this one anew.
+    Spend(u32),
+    Step {
+        index: usize,
+        fail: bool,
+    },
     Crash,
     Reboot,
     Observe,
@@ -24,6 +29,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (0u32..6).prop_map(Action::Detach),
         3 => (0u32..6).prop_map(Action::Confirm),
         3 => Just(Action::Report),
+        1 => (0u32..12).prop_map(Action::Spend),
         20 => (any::<usize>(), proptest::bool::weighted(0.1)).prop_map(|(index, fail)| Action::Step { index, fail }),
         1 => Just(Action::Crash),
         1 => Just(Action::Reboot),
@@ -40,6 +46,10 @@ fn apply(s: &mut Simulation, action: Action, boots: &mut u32) {
             s.decide(|m, _| m.confirm(&super::simulation::interface(n), "").unwrap_or_default())
         }
         Action::Report => s.report(),
+        Action::Spend(which) => {
+            let nics: Vec<NicId> = s.devices.iter().copied().collect();
+            s.spent.extend(nics.get(which as usize % nics.len().max(1)));
+        }
         Action::Step { index, fail } => s.step(index, fail),
         Action::Crash => s.crash(),
         Action::Reboot => {
@@ -103,6 +113,8 @@ proptest! {
         let kept: BTreeSet<_> = s.ledger.keys().copied().collect();
         for record in s.ledger.values() {
             prop_assert_ne!(&record.goal, &Goal::Remove);
+            prop_assert!(!record.returning, "what waits in the guest is never found to be back");
+            prop_assert!(record.attachment().is_some() || !s.spent.contains(&record.nic), "a spent NIC stays");
             prop_assert!(record.attachment().is_some() || record.purpose.is_empty());
         }
         prop_assert_eq!(&kept, &s.devices);

@@ -69,7 +69,7 @@ impl Host {
 
     fn attach(&mut self, vm: usize, n: u32, addresses: Vec<IpAddr>) -> Result<(), String> {
         let s = &mut self.vms[vm];
-        let asked = AddressRequest { addresses, mac: None };
+        let asked = AddressRequest { addresses, ..AddressRequest::default() };
         let admitted = s.machine.admits(&interface(n), &request(n), &network(), &Wish::Pod(asked.clone()));
         if admitted.map_err(|refusal| refusal.to_string())? == Admission::New {
             let addresses = self.claims.take(&s.vm, &asked, 0).map_err(|error| error.to_string())?;

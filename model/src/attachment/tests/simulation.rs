@@ -31,6 +31,10 @@ pub(super) struct Simulation {
     pub(super) devices: BTreeSet<NicId>,
     /// Plugged in part only.
     pub(super) halves: BTreeSet<NicId>,
+    /// Whatever the host thinks of them, the guest has them in sandboxes.
+    pub(super) withheld: BTreeSet<NicId>,
+    /// The guest has had them in sandboxes, and cannot make them anew.
+    pub(super) spent: BTreeSet<NicId>,
     pub(super) queue: Vec<StepOrder>,
     pub(super) answers: Vec<(Ticket, Answer)>,
     pub(super) released: Vec<Purpose>,
@@ -115,6 +119,8 @@ impl Simulation {
             links: BTreeMap::new(),
             devices: BTreeSet::new(),
             halves: BTreeSet::new(),
+            withheld: BTreeSet::new(),
+            spent: BTreeSet::new(),
             queue: vec![],
             answers: vec![],
             released: vec![],
@@ -198,16 +204,20 @@ impl Simulation {
         ticket
     }
 
-    /// The guest tells every NIC that serves no confirmed pod.
+    /// The guest tells every NIC that serves no confirmed pod, and which of them are of no more use.
     pub(super) fn report(&mut self) {
-        let in_use: BTreeSet<NicId> = self
+        let mut in_use: BTreeSet<NicId> = self
             .machine
             .nics()
             .filter(|nic| nic.record.attachment().is_some_and(|a| a.confirmed))
             .map(|nic| nic.record.nic)
             .collect();
-        let free = self.devices.difference(&in_use).map(|&nic| Mac::of_nic(HOST, nic)).collect();
-        self.decide(|m, c| m.reported(&free, c));
+        in_use.extend(&self.withheld);
+        let idle = self.devices.difference(&in_use);
+        let (spent, free): (Vec<NicId>, _) = idle.partition(|&nic| self.spent.contains(nic));
+        let macs = |nics: Vec<NicId>| nics.into_iter().map(|nic| Mac::of_nic(HOST, nic)).collect();
+        let (free, spent) = (macs(free), macs(spent));
+        self.decide(|m, c| m.reported(&free, &spent, c));
     }
 
     pub(super) fn observe(&mut self) -> Vec<String> {

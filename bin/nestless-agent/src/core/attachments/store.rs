@@ -47,6 +47,11 @@ impl Attachments {
         self.lock().values().cloned().collect()
     }
 
+    /// The NICs that somebody has, or had.
+    pub(crate) fn handed_out(&self) -> Vec<Mac> {
+        self.lock().values().filter_map(|record| record.nic).collect()
+    }
+
     /// The NICs that somebody outside the parking namespace and outside any sandbox of ours has.
     pub(crate) fn lent(&self) -> Vec<Mac> {
         let lent = |record: &Record| record.lent.is_some() && record.phase == Phase::InUse;
