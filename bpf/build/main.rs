@@ -32,6 +32,7 @@ const OBJECTS: &[Object] = &[
         shared: &[
             "reflector_endpoint",
             "reflector_group",
+            "reflector_flows_key",
             "reflector_flow_key",
             "reflector_flow",
             "reflector_fragment_key",

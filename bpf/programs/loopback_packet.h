@@ -8,6 +8,7 @@
 #include "packet.h"
 
 
+#define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 #define TCP_FLAG_ACK 0x10
@@ -47,11 +48,16 @@ struct loopback_packet {
 	__be16 destination_port;
 	__u32 sequence;
 	__u32 acknowledged;
+	/* Of a FIN: the sequence number behind it. */
+	__u32 end;
 	__u32 fragment_id;
+	/* Where the upper layer's header stands in the frame. */
+	__u32 upper_offset;
 	__u8 protocol;
 	__u8 kind;
 	/* Of a RST: its acknowledgement counts. */
 	bool has_ack;
+	bool fin;
 	/* Of an error: it says "unreachable", and not for the packet's size. */
 	bool unreachable;
 	bool ipv6;
@@ -144,6 +150,17 @@ static __always_inline enum packet_kind tcp_kind(__u8 flags)
 	return packet_segment;
 }
 
+/* `bytes`: from the header to the end of the packet. */
+static __always_inline void read_flags(const struct tcp_header *tcp, __u32 bytes, struct loopback_packet *packet)
+{
+	packet->sequence = bpf_ntohl(tcp->sequence);
+	packet->acknowledged = bpf_ntohl(tcp->acknowledged);
+	packet->has_ack = tcp->flags & TCP_FLAG_ACK;
+	packet->kind = tcp_kind(tcp->flags);
+	packet->fin = tcp->flags & TCP_FLAG_FIN;
+	packet->end = packet->sequence + bytes - (tcp->data_offset >> 4) * 4 + 1;
+}
+
 static __always_inline enum parsed parse_tcp(struct __sk_buff *skb, const struct extent *extent,
 					     struct loopback_packet *packet)
 {
@@ -153,10 +170,7 @@ static __always_inline enum parsed parse_tcp(struct __sk_buff *skb, const struct
 		return parsed_malformed;
 	packet->source_port = tcp.source;
 	packet->destination_port = tcp.destination;
-	packet->sequence = bpf_ntohl(tcp.sequence);
-	packet->acknowledged = bpf_ntohl(tcp.acknowledged);
-	packet->has_ack = tcp.flags & TCP_FLAG_ACK;
-	packet->kind = tcp_kind(tcp.flags);
+	read_flags(&tcp, extent->end - extent->offset, packet);
 	return parsed_whole;
 }
 
@@ -236,16 +250,14 @@ static __always_inline bool parse_plain(struct __sk_buff *skb, struct loopback_p
 	} else if (ip->protocol == PROTOCOL_TCP) {
 		if (bytes < sizeof(*ip) + sizeof(*tcp) || (void *)(tcp + 1) > end)
 			return false;
-		packet->sequence = bpf_ntohl(tcp->sequence);
-		packet->acknowledged = bpf_ntohl(tcp->acknowledged);
-		packet->has_ack = tcp->flags & TCP_FLAG_ACK;
-		packet->kind = tcp_kind(tcp->flags);
+		read_flags(tcp, bytes - sizeof(*ip), packet);
 	} else {
 		return false;
 	}
 	packet->source = ip->source;
 	packet->destination = ip->destination;
 	packet->fragment_id = ip->id;
+	packet->upper_offset = ETHERNET_BYTES + sizeof(*ip);
 	packet->protocol = ip->protocol;
 	packet->source_port = udp->source;
 	packet->destination_port = udp->destination;
@@ -271,6 +283,7 @@ __noinline int parse(struct __sk_buff *skb, __u32 type, struct loopback_packet *
 	if (parsed != parsed_whole)
 		return parsed;
 	packet->protocol = extent.protocol;
+	packet->upper_offset = extent.offset;
 	if (extent.later_fragment) {
 		packet->kind = packet_later_fragment;
 		return parsed_whole;

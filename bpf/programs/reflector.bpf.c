@@ -146,6 +146,7 @@ static __always_inline bool is_member(struct reflection *r, const struct reflect
 	r->members = group->members;
 	r->epoch = group->epoch;
 	__builtin_memcpy(r->life, group->life, sizeof(r->life));
+	__builtin_memcpy(r->silent, group->silent, sizeof(r->silent));
 	return lives(r, r->place, endpoint->life) && group->link[r->place] == link;
 }
 

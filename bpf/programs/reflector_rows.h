@@ -30,10 +30,19 @@ struct reflector_fragment_table {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-	__uint(max_entries, MAX_GROUPS);
-	__type(key, __u32);
+	__uint(max_entries, MAX_GROUPS * 2);
+	__type(key, struct reflector_flows_key);
 	__array(values, struct reflector_flow_table);
 } reflector_flows SEC(".maps");
+
+/* Who has answered the last probe: bit n: place n, by IPv4; 16 bits above, by IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_GROUPS);
+	__type(key, __u32);
+	__type(value, __u32);
+} reflector_heard SEC(".maps");
 
 #define REFLECTOR_OUTCOME(name) outcome_##name,
 enum outcome { REFLECTOR_OUTCOMES(REFLECTOR_OUTCOME) outcome_count };
@@ -52,6 +61,7 @@ struct reflection {
 	__u8 epoch;
 	__u8 place;
 	__u8 life[REFLECTOR_FRACTIONS];
+	__u16 silent[2];
 	struct loopback_packet packet;
 	/* A row changed under our hands: judge again. */
 	bool again;
@@ -84,6 +94,23 @@ static __always_inline __u16 members_since(const struct reflection *r, __u8 epoc
 	for (int i = 0; i < REFLECTOR_FRACTIONS; i++)
 		later |= (__u32)((__u8)(epoch - r->life[i]) >> 7) << i;
 	return ~later & r->members;
+}
+
+static __always_inline __u16 answering(const struct reflection *r)
+{
+	return ~(r->packet.ipv6 ? r->silent[1] : r->silent[0]);
+}
+
+/* Members that were there at that epoch already, and answer. */
+static __always_inline __u16 asked_at(const struct reflection *r, __u8 epoch)
+{
+	return members_since(r, epoch) & answering(r);
+}
+
+/* Whom the sender can ask. */
+static __always_inline __u16 others(const struct reflection *r)
+{
+	return r->members & ~only(r->place) & answering(r);
 }
 
 static __always_inline bool lives(const struct reflection *r, __u8 place, __u8 life)
@@ -131,7 +158,7 @@ static __always_inline verdict ask(struct reflection *r, void *flows, const stru
 				   __u8 kind, __u32 number)
 {
 	struct reflector_flow flow = {
-		.waiting = r->members & ~only(r->place),
+		.waiting = others(r),
 		.asker = r->place,
 		.asker_life = r->life[r->place & 15],
 		.since = r->epoch,
@@ -164,7 +191,7 @@ static __always_inline verdict refuse(struct reflection *r, void *flows, const s
 				      struct reflector_flow *row, const struct reflector_flow *flow)
 {
 	struct reflector_flow after = *flow;
-	__u16 asked = members_since(r, flow->since);
+	__u16 asked = asked_at(r, flow->since);
 
 	if (!(flow->waiting & asked & only(r->place)))
 		return outcome_stray;

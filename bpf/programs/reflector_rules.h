@@ -35,6 +35,39 @@ static __always_inline verdict judge_syn(struct reflection *r, void *flows, cons
 	return ask(r, flows, &ways->there, REFLECTOR_OPENING, r->packet.sequence);
 }
 
+/* A connection was reset; simultaneous open has made two rows of it. */
+static __always_inline void forget(void *flows, const struct ways *ways)
+{
+	bpf_map_delete_elem(flows, &ways->there);
+	bpf_map_delete_elem(flows, &ways->back);
+}
+
+#define ASKER 0
+#define ANSWERER 1
+
+/*
+ * Follows a connection to its end. One whose halves have both arrived is forgotten, so that only those that live fill the
+ * table. A row whose memory was given to another flow meanwhile may be forgotten wrongly, which costs a question.
+ */
+static __always_inline void follow(const struct reflection *r, void *flows, const struct reflector_flow_key *key,
+				   struct reflector_flow *row, int speaker)
+{
+	const __u32 both = REFLECTOR_CLOSED | REFLECTOR_CLOSED << 2;
+	const __u32 own = REFLECTOR_ENDED << 2 * speaker, other = REFLECTOR_ENDED << 2 * (1 - speaker);
+	__u32 halves = row->halves;
+
+	if (!r->packet.fin && !halves)
+		return;
+	if (r->packet.fin && !(halves & own)) {
+		row->end[speaker] = r->packet.end;
+		halves = __sync_fetch_and_or(&row->halves, own) | own;
+	}
+	if (halves & other && row->end[1 - speaker] == r->packet.acknowledged)
+		halves = __sync_fetch_and_or(&row->halves, other << 1) | other << 1;
+	if ((halves & both) == both)
+		bpf_map_delete_elem(flows, key);
+}
+
 /* What neither opens nor ends a TCP flow, and every datagram. */
 static __always_inline verdict judge_packet(struct reflection *r, void *flows, const struct ways *ways)
 {
@@ -42,25 +75,29 @@ static __always_inline verdict judge_packet(struct reflection *r, void *flows, c
 	__u8 kind = udp ? REFLECTOR_OPENING : REFLECTOR_RESUMING;
 	__u32 number = udp ? 0 : r->packet.acknowledged;
 	struct reflector_flow ahead, flow;
-	bool known = find_row(r, flows, &ways->there, &ahead);
+	struct reflector_flow *row = find_row(r, flows, &ways->there, &ahead);
+	bool known = row;
 	bool own = known && ahead.asker == r->place;
-	struct reflector_flow *row;
 	__u16 to;
 
-	if (own && ahead.kind == REFLECTOR_BOUND)
+	if (row && own && ahead.kind == REFLECTOR_BOUND) {
+		follow(r, flows, &ways->there, row, ASKER);
 		return to_place(outcome_forwarded, ahead.answerer);
+	}
 	row = find_row(r, flows, &ways->back, &flow);
 	if (row && flow.asker == r->place)
 		row = NULL;
-	if (row && flow.kind == REFLECTOR_BOUND && flow.answerer == r->place)
+	if (row && flow.kind == REFLECTOR_BOUND && flow.answerer == r->place) {
+		follow(r, flows, &ways->back, row, ANSWERER);
 		return to_place(outcome_forwarded, flow.asker);
+	}
 	if (row && flow.kind != REFLECTOR_BOUND && (udp || flow.kind == REFLECTOR_RESUMING)) {
 		if (own)
 			bpf_map_delete_elem(flows, &ways->there);
 		return bind(r, row, &flow);
 	}
 	if (own) {
-		to = ahead.waiting & members_since(r, ahead.since);
+		to = ahead.waiting & asked_at(r, ahead.since);
 		/* Of a SYN's question only the SYN is asked again. */
 		if ((!udp && ahead.kind == REFLECTOR_OPENING) || (ahead.since == r->epoch && to))
 			return to_set(outcome_forwarded, to);
@@ -83,7 +120,8 @@ static __always_inline verdict judge_syn_ack(struct reflection *r, void *flows, 
 	if (!row || flow.asker == r->place) {
 		if (find_row(r, flows, &ways->there, &flow) && flow.asker == r->place && flow.kind == REFLECTOR_BOUND)
 			return to_place(outcome_forwarded, flow.answerer);
-		return outcome_stray;
+		/* It answers its own SYN. */
+		return others(r) ? outcome_stray : to_place(outcome_alone, r->place);
 	}
 	if (flow.kind == REFLECTOR_BOUND)
 		return flow.answerer == r->place ? to_place(outcome_forwarded, flow.asker) : outcome_clash;
@@ -92,22 +130,46 @@ static __always_inline verdict judge_syn_ack(struct reflection *r, void *flows, 
 	return bind(r, row, &flow);
 }
 
+static __always_inline bool answers_probe(const struct loopback_packet *packet)
+{
+	return packet->source_port == bpf_htons(REFLECTOR_PROBED_PORT) &&
+	       packet->destination_port == bpf_htons(REFLECTOR_PROBE_PORT) &&
+	       packet->source == packet->destination &&
+	       (packet->ipv6 || packet->source == bpf_htonl(REFLECTOR_PROBE_ADDRESS));
+}
+
+static __always_inline verdict hear(const struct reflection *r)
+{
+	__u32 group = r->group;
+	__u32 *heard = bpf_map_lookup_elem(&reflector_heard, &group);
+
+	if (heard)
+		__sync_fetch_and_or(heard, (__u32)only(r->place) << (r->packet.ipv6 ? 16 : 0));
+	return outcome_heard;
+}
+
 static __always_inline verdict judge_reset(struct reflection *r, void *flows, const struct ways *ways)
 {
 	struct reflector_flow back, there;
-	struct reflector_flow *row = find_row(r, flows, &ways->back, &back);
+	struct reflector_flow *row;
 
+	if (answers_probe(&r->packet))
+		return hear(r);
+	row = find_row(r, flows, &ways->back, &back);
 	if (row && back.kind != REFLECTOR_BOUND && back.asker != r->place &&
 	    (back.kind == REFLECTOR_RESUMING ||
 	     (r->packet.has_ack && acknowledges(r->packet.acknowledged, back.number))))
 		return refuse(r, flows, &ways->back, row, &back);
 	if (find_row(r, flows, &ways->there, &there) && there.asker == r->place) {
-		if (there.kind == REFLECTOR_BOUND)
-			return to_place(outcome_forwarded, there.answerer);
-		return to_set(outcome_forwarded, there.waiting & members_since(r, there.since));
+		if (there.kind != REFLECTOR_BOUND)
+			return to_set(outcome_forwarded, there.waiting & asked_at(r, there.since));
+		forget(flows, ways);
+		return to_place(outcome_forwarded, there.answerer);
 	}
-	if (row && back.kind == REFLECTOR_BOUND && back.answerer == r->place)
+	if (row && back.kind == REFLECTOR_BOUND && back.answerer == r->place) {
+		forget(flows, ways);
 		return to_place(outcome_forwarded, back.asker);
+	}
 	return outcome_stray;
 }
 
@@ -117,7 +179,7 @@ static __always_inline verdict judge_complaint(struct reflection *r, void *flows
 	if (r->packet.protocol != PROTOCOL_UDP || !r->packet.unreachable)
 		return to_place(outcome_forwarded, other);
 	bpf_map_delete_elem(flows, key);
-	if (r->members & ~only(r->place) & ~only(other))
+	if (others(r) & ~only(other))
 		return outcome_withheld;
 	return to_place(outcome_refused, other);
 }
@@ -145,14 +207,15 @@ static __always_inline verdict judge_error(struct reflection *r, void *flows, co
 /* Not static: the verifier looks at it once, not once for each way to it. */
 __noinline verdict judge_whole(struct reflection *r)
 {
+	struct reflector_flows_key table = {};
 	struct ways ways = {};
-	__u32 group;
 	void *flows;
 
 	if (!r)
 		return outcome_malformed;
-	group = r->group;
-	flows = bpf_map_lookup_elem(&reflector_flows, &group);
+	table.group = r->group;
+	table.protocol = r->packet.protocol;
+	flows = bpf_map_lookup_elem(&reflector_flows, &table);
 	if (!flows)
 		return outcome_closed;
 	r->again = false;

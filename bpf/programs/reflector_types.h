@@ -9,10 +9,10 @@
 /* nestless_model::loopback::MAX_FRACTIONS; checked when a group is made. */
 #define REFLECTOR_FRACTIONS 16
 
-/* How a frame was judged; nestless_model::loopback::Outcome has the first nine, with their meaning. */
+/* How a frame was judged; nestless_model::loopback::Outcome has the first ten, with their meaning. */
 #define REFLECTOR_OUTCOMES(outcome)                                                                            \
 	outcome(forwarded) outcome(asked) outcome(answered) outcome(withheld) outcome(refused) outcome(clash)  \
-	outcome(alone) outcome(stray) outcome(fragment) outcome(malformed) outcome(foreign)                    \
+	outcome(alone) outcome(stray) outcome(fragment) outcome(heard) outcome(malformed) outcome(foreign)     \
 	outcome(unsupported) outcome(closed)
 
 /* Which group a link's frames belong to. */
@@ -30,10 +30,18 @@ struct reflector_group {
 	/* Counts joins; wraps. */
 	__u8 epoch;
 	__u8 reserved;
+	/* Who does not answer by IPv4, and by IPv6: they are asked nothing. */
+	__u16 silent[2];
 	/* The epoch that each place's endpoint came with. */
 	__u8 life[REFLECTOR_FRACTIONS];
 	/* Interface indexes. */
 	__u32 link[REFLECTOR_FRACTIONS];
+};
+
+/* A group has a table for each protocol: datagrams, whose flows have no end, push out no connection. */
+struct reflector_flows_key {
+	__u32 group;
+	__u32 protocol;
 };
 
 struct reflector_flow_key {
@@ -48,6 +56,15 @@ struct reflector_flow_key {
 #define REFLECTOR_OPENING 0
 #define REFLECTOR_RESUMING 1
 #define REFLECTOR_BOUND 2
+
+/* Bits of a bound row: its FIN was seen, and has arrived. The answerer's stand above the asker's. */
+#define REFLECTOR_ENDED 1
+#define REFLECTOR_CLOSED 2
+
+/* nestless_model::loopback::probe: what the daemon asks, from the first port to the second, to hear who answers. */
+#define REFLECTOR_PROBE_ADDRESS 0x7ffffffe
+#define REFLECTOR_PROBE_PORT 1
+#define REFLECTOR_PROBED_PORT 7
 
 /*
  * nestless_model::loopback::Flow. The first eight bytes change in one step. The nonce keeps a program that still
@@ -66,6 +83,9 @@ struct reflector_flow {
 	__u8 nonce;
 	/* A SYN's sequence number, a segment's acknowledgement; 0 for UDP. */
 	__u32 number;
+	/* How far the asker's half and the answerer's have come, two bits each; what acknowledges their FINs. */
+	__u32 halves;
+	__u32 end[2];
 	__u32 reserved;
 };
 

@@ -12,7 +12,7 @@
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
-#include "loopback_packet.h"
+#include "steer_sockets.h"
 
 /* What a classifier says that gives no verdict itself (cls_bpf_classify() in net/sched/cls_bpf.c, Linux 6.1). */
 #define MATCH -1
@@ -20,16 +20,6 @@
 #define MAX_FRAGMENTED 1024
 /* Of a shorter connection, keeping its course costs more than it spares. */
 #define MIN_KEPT_SEGMENTS 16
-
-/* enum of include/net/tcp_states.h */
-#define TCP_STATE_ESTABLISHED 1
-#define TCP_STATE_FIN_WAIT1 4
-#define TCP_STATE_FIN_WAIT2 5
-#define TCP_STATE_TIME_WAIT 6
-#define TCP_STATE_CLOSE_WAIT 8
-#define TCP_STATE_LAST_ACK 9
-#define TCP_STATE_LISTEN 10
-#define TCP_STATE_CLOSING 11
 
 /* The endpoint's index in the sandbox; set when the program is loaded. */
 volatile const __u32 endpoint_ifindex = 0;
@@ -109,81 +99,6 @@ static __always_inline void keep_course(struct __sk_buff *skb, const struct loop
 		bpf_sk_storage_get(&steer_courses, sender, &course, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
-/* Fills the tuple for the socket that the packet is for, or, of an error, that sent what it quotes; its size. */
-static __always_inline __u32 socket_tuple(const struct loopback_packet *packet, struct bpf_sock_tuple *tuple)
-{
-	bool turned = packet->kind == packet_error;
-	__be16 remote_port = turned ? packet->destination_port : packet->source_port;
-	__be16 local_port = turned ? packet->source_port : packet->destination_port;
-
-	if (packet->ipv6) {
-		tuple->ipv6.saddr[3] = tuple->ipv6.daddr[3] = bpf_htonl(1);
-		tuple->ipv6.sport = remote_port;
-		tuple->ipv6.dport = local_port;
-		return sizeof(tuple->ipv6);
-	}
-	tuple->ipv4.saddr = turned ? packet->destination : packet->source;
-	tuple->ipv4.daddr = turned ? packet->source : packet->destination;
-	tuple->ipv4.sport = remote_port;
-	tuple->ipv4.dport = local_port;
-	return sizeof(tuple->ipv4);
-}
-
-/* -1: no socket. */
-static __always_inline int tcp_state(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 size)
-{
-	struct bpf_sock *socket = bpf_skc_lookup_tcp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
-	int state;
-
-	if (!socket)
-		return -1;
-	state = socket->state;
-	bpf_sk_release(socket);
-	return state;
-}
-
-/*
- * A listener may claim a SYN only: a packet of a connection that lives elsewhere must not be swallowed by a listener
- * that took its port here later. What a finished connection left (TIME_WAIT) may claim all but a SYN, which is for
- * a listener, here or elsewhere.
- */
-static __always_inline bool has_tcp_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
-{
-	bool syn = packet->kind == packet_syn;
-	struct bpf_sock_tuple tuple = {};
-	__u32 size = socket_tuple(packet, &tuple);
-	int state = tcp_state(skb, &tuple, size);
-
-	if (state == TCP_STATE_TIME_WAIT && syn) {
-		/* No connection comes from port 0, so only a listener is found. */
-		if (packet->ipv6)
-			tuple.ipv6.sport = 0;
-		else
-			tuple.ipv4.sport = 0;
-		state = tcp_state(skb, &tuple, size);
-	}
-	return state == TCP_STATE_LISTEN ? syn : state >= 0;
-}
-
-static __always_inline bool has_udp_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
-{
-	struct bpf_sock_tuple tuple = {};
-	__u32 size = socket_tuple(packet, &tuple);
-	struct bpf_sock *socket = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-
-	if (!socket)
-		return false;
-	bpf_sk_release(socket);
-	return true;
-}
-
-static __always_inline bool has_socket(struct __sk_buff *skb, const struct loopback_packet *packet)
-{
-	if (packet->protocol == PROTOCOL_TCP)
-		return has_tcp_socket(skb, packet);
-	return has_udp_socket(skb, packet);
-}
-
 static __always_inline bool fragment_stays(struct __sk_buff *skb, const struct loopback_packet *packet)
 {
 	struct steer_fragment_key key = {
@@ -234,20 +149,28 @@ int steer_out(struct __sk_buff *skb)
 	return bpf_redirect(endpoint_ifindex, 0);
 }
 
-/* The reflector has looked at the rest; this is what must hold whatever the host does. */
-static __always_inline bool is_loopback(struct __sk_buff *skb)
+/*
+ * The reflector has looked at the rest; this is what must hold whatever the host does. `protocol` is what is next to its
+ * header.
+ */
+static __always_inline bool is_loopback(struct __sk_buff *skb, __u8 *protocol)
 {
 	struct ipv4_header ipv4;
 	struct ipv6_header ipv6;
 
 	if (skb->vlan_present)
 		return false;
-	if (skb->protocol == bpf_htons(ETHER_TYPE_IPV4))
-		return read(skb, ETHERNET_BYTES, skb->len, &ipv4, sizeof(ipv4)) && ipv4.version_and_length >> 4 == 4 &&
-		       is_loopback_ipv4(ipv4.source) && is_loopback_ipv4(ipv4.destination);
-	return skb->protocol == bpf_htons(ETHER_TYPE_IPV6) &&
-	       read(skb, ETHERNET_BYTES, skb->len, &ipv6, sizeof(ipv6)) &&
-	       bpf_ntohl(ipv6.version_class_flow) >> 28 == 6 && is_loopback_ipv6(&ipv6.source) &&
+	if (skb->protocol == bpf_htons(ETHER_TYPE_IPV4)) {
+		if (!read(skb, ETHERNET_BYTES, skb->len, &ipv4, sizeof(ipv4)))
+			return false;
+		*protocol = ipv4.protocol;
+		return ipv4.version_and_length >> 4 == 4 && is_loopback_ipv4(ipv4.source) &&
+		       is_loopback_ipv4(ipv4.destination);
+	}
+	if (skb->protocol != bpf_htons(ETHER_TYPE_IPV6) || !read(skb, ETHERNET_BYTES, skb->len, &ipv6, sizeof(ipv6)))
+		return false;
+	*protocol = ipv6.next;
+	return bpf_ntohl(ipv6.version_class_flow) >> 28 == 6 && is_loopback_ipv6(&ipv6.source) &&
 	       is_loopback_ipv6(&ipv6.destination);
 }
 
@@ -258,11 +181,15 @@ static __always_inline bool is_loopback(struct __sk_buff *skb)
 SEC("classifier")
 int steer_in(struct __sk_buff *skb)
 {
-	if (!is_loopback(skb)) {
+	__u8 protocol = 0;
+
+	if (!is_loopback(skb, &protocol)) {
 		/* Nobody's: no protocol of this sandbox takes it. */
 		bpf_skb_change_type(skb, PACKET_OTHERHOST);
 		return NO_MATCH;
 	}
+	if (protocol == PROTOCOL_UDP)
+		note_namesake(skb);
 	/* It came by broadcast. */
 	bpf_skb_change_type(skb, PACKET_HOST);
 	return MATCH;

@@ -11,10 +11,12 @@ pub const REFLECT: &str = "reflector_reflect";
 pub const ENDPOINTS: &str = "reflector_endpoints";
 /// Hash: group -> [`Group`].
 pub const GROUPS: &str = "reflector_groups";
-/// Hash: group -> LRU hash of [`FLOWS_PER_GROUP`] places: [`FlowKey`] -> [`Flow`].
+/// Hash: [`FlowsKey`] -> LRU hash of [`FLOWS_PER_GROUP`] places: [`FlowKey`] -> [`Flow`].
 pub const FLOWS: &str = "reflector_flows";
 /// Hash: group -> LRU hash of [`FRAGMENTED_PER_GROUP`] places: [`FragmentKey`] -> [`Course`].
 pub const FRAGMENTS: &str = "reflector_fragments";
+/// Hash: group -> the places that have answered the last probe, IPv6's 16 bits above IPv4's.
+pub const HEARD: &str = "reflector_heard";
 /// Hash per CPU: [`CountersKey`] -> [`Counters`].
 pub const COUNTERS: &str = "reflector_counters";
 
@@ -43,6 +45,7 @@ impl Counters {
             self.alone,
             self.stray,
             self.fragment,
+            self.heard,
             self.malformed,
             self.foreign,
             self.unsupported,
@@ -63,6 +66,7 @@ impl Counters {
         self.alone += other.alone;
         self.stray += other.stray;
         self.fragment += other.fragment;
+        self.heard += other.heard;
         self.malformed += other.malformed;
         self.foreign += other.foreign;
         self.unsupported += other.unsupported;

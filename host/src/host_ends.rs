@@ -4,7 +4,7 @@ use crate::{
     fabric::{Fabric, FabricError, FabricState, NicLink},
     guard::{Counters, Guard, GuardError, LinkState},
     hypervisor::link_alias,
-    loopback::{Loopback, LoopbackError},
+    loopback::{Heard, Loopback, LoopbackError},
     vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
@@ -75,6 +75,21 @@ impl KernelHostEnds {
     pub fn sweep(&self) -> Result<(), LoopbackError> {
         for (group, place) in self.loopback.sweep()? {
             tracing::info!(%group, %place, "an endpoint is gone: its connections are reset");
+        }
+        Ok(())
+    }
+
+    /// Hears which endpoints answer, so that no question waits for one that does not.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn listen(&self) -> Result<(), LoopbackError> {
+        for Heard { group, place, family, silent } in self.loopback.listen()? {
+            if silent {
+                tracing::warn!(%group, %place, %family, "a fraction does not answer (its VM is stopped, its lo down, or it has no such IP): others are refused without waiting for it");
+            } else {
+                tracing::info!(%group, %place, %family, "a fraction answers again");
+            }
         }
         Ok(())
     }

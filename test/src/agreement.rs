@@ -89,13 +89,13 @@ async fn agree_guards(lab: &Lab, nics: &[&NicStatus], links: &BTreeMap<String, L
 async fn agree_groups(lab: &Lab, nics: &[&NicStatus]) {
     let memberships = nics.iter().filter_map(|nic| nic.membership.as_ref());
     let groups: BTreeSet<&str> = memberships.map(|membership| membership.group.as_str()).collect();
-    for name in ["reflector_groups", "reflector_flows", "reflector_fragments"] {
+    for name in ["reflector_groups", "reflector_flows", "reflector_fragments", "reflector_heard"] {
         let rows = table(lab, &format!("loopback/tables-*/{name}")).await;
         assert_eq!(rows.len(), groups.len(), "{name} of {groups:?}: {rows:?}");
     }
 }
 
-/// The keys of a pinned table. Read by bpftool, so that what the daemon believes has no part in it.
+/// The keys of a pinned table, by their first four bytes: each is a group, or of a group. Read by bpftool, so that what the daemon believes has no part in it.
 async fn table(lab: &Lab, name: &str) -> BTreeSet<u32> {
     let script = format!("bpftool -j map dump pinned /sys/fs/bpf/nestless/lab-{}/{name}", lab.name());
     let output = lab.host_exec(&Exec::shell(script)).await.expect("bpftool runs");
@@ -107,10 +107,10 @@ async fn table(lab: &Lab, name: &str) -> BTreeSet<u32> {
             .iter()
             .filter_map(|byte| u8::from_str_radix(byte.as_str()?.trim_start_matches("0x"), 16).ok())
             .collect();
-        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+        Some(u32::from_ne_bytes(*bytes.first_chunk()?))
     };
     let rows = rows.as_array().expect("a table is a list");
-    rows.iter().map(|row| key(row).expect("a key is four bytes")).collect()
+    rows.iter().map(|row| key(row).expect("a key begins with four bytes")).collect()
 }
 
 /// Nobody has another's address, and what the subnets count is what the NICs have.

@@ -183,6 +183,7 @@ impl Fraction<'_> {
         let fractions = group(self.site).await.group.expect("a group").fractions;
         let own = fractions.into_iter().find(|fraction| fraction.name == self.name);
         let counters = own.expect("it has joined").counters.expect("a fraction's counters");
-        counters.packets.into_iter().collect()
+        // The host asks now and then who answers.
+        counters.packets.into_iter().filter(|(name, _)| name != "heard").collect()
     }
 }

@@ -2,12 +2,17 @@
 
 use nestless_lab::Vmm;
 use nestless_test::{
-    Call, Echo, Failure, Site, agree, cni, echo, eventually, lab, operator,
+    Call, Echo, Failure, Site, agree, cni, echo, eventually, lab, localhost, operator,
     split::{self, Fraction, GROUP, SIZE},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use serde_json::{Value, json};
 
 const PORT: u16 = 7000;
+const OTHER_PORT: u16 = 7001;
 /// CNI's numbers of ours.
 const CHECK_FAILED: u64 = 111;
 const GROUP_FULL: u64 = 114;
@@ -33,7 +38,8 @@ async fn places(site: &Site) -> Vec<(String, u32, String)> {
 }
 
 async fn a_pod_lives_in_three_vms(vmm: Vmm) {
-    let mut site = Site::up(lab("split", vmm).vms(3).own_program(Echo::PROGRAM)).await;
+    let builder = lab("split", vmm).vms(3).own_program(Echo::PROGRAM).own_program(localhost::PROGRAM);
+    let mut site = Site::up(builder).await;
     let [web, app, database] = split::fractions(&site);
 
     cni::sandbox(&site, web.vm, web.name).await.unwrap();
@@ -73,7 +79,11 @@ async fn a_pod_lives_in_three_vms(vmm: Vmm) {
     for fraction in [web, app, database] {
         is_answered(&fraction).await;
     }
+    // Connections that are over are forgotten; flows of UDP have no end.
+    let other = web.serves_as(web.name, OTHER_PORT).await;
+    app.meets(OTHER_PORT, 1).await;
     let shown = split::group(&site).await;
+    other.end().await;
     assert!(
         shown.flows.iter().any(|flow| flow.state == "bound" && flow.answerer == "web"),
         "{:?}",
@@ -234,5 +244,37 @@ async fn a_dead_vm_resets_its_connections() {
     is_refused(&asks).await;
     let fractions = split::group(&site).await.group.unwrap().fractions;
     assert_eq!(fractions.len(), 1, "{fractions:?}");
+    site.down().await;
+}
+
+/// Who does not answer has nobody wait for ever: a fraction without IPv6, and one whose VM is stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fraction_that_says_nothing_keeps_nobody_waiting() {
+    let site = Site::up(lab("silent", Vmm::Qemu).vms(3).own_program(Echo::PROGRAM)).await;
+    let [web, app, database] = split::fractions(&site);
+    for fraction in [&web, &app, &database] {
+        fraction.joins().await;
+    }
+    database.runs("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6").await.success("no IPv6").unwrap();
+    is_refused(&web).await;
+    is_refused(&app).await;
+
+    let qemu = Pid::from_raw(site.vm("vm3").unwrap().process().unwrap().pid.cast_signed());
+    kill(qemu, Signal::SIGSTOP).unwrap();
+    is_refused(&web).await;
+    let server = Echo::serve(&site, app.vm, app.name, PORT, PORT).await;
+    is_answered(&web).await;
+    server.end().await;
+    is_refused(&web).await;
+    kill(qemu, Signal::SIGCONT).unwrap();
+
+    database.runs("echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6").await.success("IPv6").unwrap();
+    let server = Echo::serve(&site, database.vm, database.name, PORT, PORT).await;
+    eventually("the fraction that is back", || async {
+        let said = web.runs(&format!("busybox nc -w 20 ::1 {PORT} </dev/null 2>&1")).await.text();
+        if said.trim() == "::1" { Ok(()) } else { Err(said) }
+    })
+    .await;
+    server.end().await;
     site.down().await;
 }

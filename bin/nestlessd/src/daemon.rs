@@ -17,11 +17,17 @@ use nestless_model::{
 };
 use nestless_support::netlink::{LinkEvent, LinkMonitor};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
-use tokio::{task::JoinSet, time::Duration};
+use tokio::{
+    task::JoinSet,
+    time::{Duration, MissedTickBehavior},
+};
 use tracing::{error, info, warn};
 
 /// How often bridges and addresses are compared with the configuration.
 const FABRIC_PERIOD: Duration = Duration::from_secs(30);
+
+/// How often fractions are asked whether they answer; [`nestless_model::loopback::Hearing`] counts in these.
+const HEARING_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the services work with.
 pub(crate) struct Host {
@@ -87,6 +93,7 @@ impl Daemon {
         let departed = settle_departed(&host_ends, &pools, departed).await?;
         tasks.spawn(keep_up(Arc::clone(&host_ends), Arc::clone(&pools), departed));
         tasks.spawn(notice_departures(Arc::clone(&host_ends)));
+        tasks.spawn(notice_silence(Arc::clone(&host_ends)));
         let host = Host { pools, host_ends, vms, limits, started: Instant::now(), agents: Agents::default() };
         Ok(Self { host: Arc::new(host), tasks })
     }
@@ -186,6 +193,18 @@ async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
             }
             Ok(_) => {}
             Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
+        }
+    }
+}
+
+/// A fraction that says nothing shall not have the others wait for ever.
+async fn notice_silence(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
+    let mut period = tokio::time::interval(HEARING_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        if let Err(failure) = host_ends.listen() {
+            error!("loopback groups: {:#}", anyhow::Error::new(failure));
         }
     }
 }

@@ -62,5 +62,6 @@ fn with(mut row: GroupRow, place: Place, ifindex: u32) -> GroupRow {
     row.life[place.index()] = row.epoch;
     row.link[place.index()] = ifindex;
     row.members |= 1 << place.number();
+    row.silent = row.silent.map(|silent| silent & !(1 << place.number()));
     row
 }

@@ -64,7 +64,11 @@ pub(super) fn depart(pinned: &mut Pinned, group: GroupId, leaver: Place) -> Resu
 }
 
 /// Sends what an endpoint that stays shall hear, out of its host end.
-fn tell(injector: &mut Option<Injector>, group: &GroupRow, farewell: &Farewell) -> Result<(), LoopbackError> {
+pub(super) fn tell(
+    injector: &mut Option<Injector>,
+    group: &GroupRow,
+    farewell: &Farewell,
+) -> Result<(), LoopbackError> {
     let (Farewell::Provoke { to, .. } | Farewell::Refuse { to, .. }) = farewell;
     let ifindex = group.link[to.index()];
     let failed = |source| LoopbackError::Tell { ifindex, source };

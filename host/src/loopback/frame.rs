@@ -1,12 +1,17 @@
-//! What is said to an endpoint when another left, as a frame.
+//! What the host itself says to an endpoint, as a frame.
 
-use nestless_model::loopback::{Farewell, Kind, Protocol, Tuple};
+use nestless_model::loopback::{Family, Farewell, Kind, Protocol, Tuple, probe as probe_tuple};
 use std::net::IpAddr;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const FLAG_RST: u8 = 0x04;
 const FLAG_ACK: u8 = 0x10;
+
+/// What every kernel refuses: a segment of no connection.
+pub(super) fn probe(family: Family) -> Vec<u8> {
+    segment(&probe_tuple(family), 0, 0, FLAG_ACK)
+}
 
 pub(super) fn of(farewell: &Farewell) -> Vec<u8> {
     match *farewell {

@@ -12,6 +12,7 @@ mod convert;
 mod departure;
 mod error;
 mod frame;
+mod hearing;
 mod inject;
 mod inner;
 mod pinned;
@@ -20,12 +21,14 @@ mod tables;
 mod tests;
 
 pub use error::LoopbackError;
+pub use hearing::Heard;
 pub use nestless_bpf::reflector::Counters;
 pub use nestless_model::loopback::GroupId;
 pub use tables::{ObservedGroup, ObservedMember};
 
 use crate::ebpf::{EbpfError, filters, pins};
 use departure::{depart, vacate};
+use hearing::Listening;
 use nestless_model::{
     identity::LinkName,
     loopback::{Flow, MAX_FRACTIONS, Place, Tuple},
@@ -45,6 +48,7 @@ const _: () = assert!(MAX_FRACTIONS == size_of::<[u8; 16]>(), "the tables have a
 pub struct Loopback {
     dir: PathBuf,
     pinned: Mutex<Pinned>,
+    listening: Mutex<Listening>,
 }
 
 impl std::fmt::Debug for Loopback {
@@ -66,7 +70,7 @@ impl Loopback {
     fn open_by(way: Way, pin_dir: &Path) -> Result<Self, LoopbackError> {
         let mut pinned = pinned::open(pin_dir, way)?;
         tables::count_strangers(&mut pinned)?;
-        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned) })
+        Ok(Self { dir: pin_dir.to_owned(), pinned: Mutex::new(pinned), listening: Mutex::default() })
     }
 
     /// Takes a NIC's host end into a group, which is made with its first endpoint, at the place that was chosen for it.
@@ -151,6 +155,15 @@ impl Loopback {
             tables::dissolve_empty(&mut pinned, observed.group)?;
         }
         Ok(left)
+    }
+
+    /// Hears who has answered since the last pass, refuses what only silent endpoints could still answer, and probes again.
+    /// Returns who fell silent, and who is back. To be called once a second: an endpoint that has answered before is silent after three.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the next pass goes on from there.
+    pub fn listen(&self) -> Result<Vec<Heard>, LoopbackError> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).pass(&mut self.pinned())
     }
 
     /// Lets all endpoints go without a word, and forgets the group. Succeeds when there is none.

@@ -6,8 +6,8 @@ use aya::{
     programs::SchedClassifier,
 };
 use nestless_bpf::reflector::{
-    COUNTERS, Counters, CountersKey, ENDPOINTS, Endpoint, FLOWS, FRAGMENTS, GROUPS, Group, LAYOUT, OBJECT,
-    REFLECT, VERSION,
+    COUNTERS, Counters, CountersKey, ENDPOINTS, Endpoint, FLOWS, FRAGMENTS, FlowsKey, GROUPS, Group, HEARD,
+    LAYOUT, OBJECT, REFLECT, VERSION,
 };
 use nestless_support::hook::Way;
 use std::path::Path;
@@ -19,8 +19,9 @@ pub(super) struct Pinned {
     pub(super) reflect: SchedClassifier,
     pub(super) endpoints: HashMap<MapData, u32, Endpoint>,
     pub(super) groups: HashMap<MapData, u32, Group>,
-    pub(super) flows: HashOfMaps<MapData, u32>,
+    pub(super) flows: HashOfMaps<MapData, FlowsKey>,
     pub(super) fragments: HashOfMaps<MapData, u32>,
+    pub(super) heard: HashMap<MapData, u32, u32>,
     pub(super) counters: PerCpuHashMap<MapData, CountersKey, Counters>,
 }
 
@@ -31,7 +32,7 @@ pub(super) fn open(dir: &Path, way: Way) -> Result<Pinned, EbpfError> {
         bytes: OBJECT,
         layout: LAYOUT,
         version: VERSION,
-        tables: &[ENDPOINTS, GROUPS, FLOWS, FRAGMENTS, COUNTERS],
+        tables: &[ENDPOINTS, GROUPS, FLOWS, FRAGMENTS, HEARD, COUNTERS],
         programs: &[REFLECT],
     };
     let pins = object.open(dir)?;
@@ -42,6 +43,7 @@ pub(super) fn open(dir: &Path, way: Way) -> Result<Pinned, EbpfError> {
         groups: pins.table(GROUPS, Map::HashMap)?,
         flows: pins.table(FLOWS, Map::HashOfMaps)?,
         fragments: pins.table(FRAGMENTS, Map::HashOfMaps)?,
+        heard: pins.table(HEARD, Map::HashMap)?,
         counters: pins.table(COUNTERS, Map::PerCpuHashMap)?,
     })
 }

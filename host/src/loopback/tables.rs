@@ -10,9 +10,9 @@ use crate::ebpf::rows::{self, absent, optional};
 use aya::maps::{HashMap, Map, MapData, MapError};
 use nestless_bpf::reflector::{
     Counters, CountersKey, Course, Endpoint, FLOWS_PER_GROUP, FRAGMENTED_PER_GROUP, Flow as FlowRow, FlowKey,
-    FragmentKey, Group as GroupRow, MAX_ENDPOINTS, MAX_GROUPS,
+    FlowsKey, FragmentKey, Group as GroupRow, MAX_ENDPOINTS, MAX_GROUPS,
 };
-use nestless_model::loopback::{Flow, GroupId, MAX_FRACTIONS, Place, Tuple};
+use nestless_model::loopback::{Flow, GroupId, MAX_FRACTIONS, Place, Places, Tuple};
 
 /// A group as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,16 +60,19 @@ pub(super) fn set_group(pinned: &mut Pinned, group: GroupId, row: GroupRow) -> R
 /// a group of nobody, which is forgotten when somebody looks.
 pub(super) fn create(pinned: &mut Pinned, group: GroupId) -> Result<GroupRow, LoopbackError> {
     set_group(pinned, group, GroupRow::default())?;
-    let flows = inner::lru_hash::<FlowKey, FlowRow>(FLOWS_PER_GROUP)
-        .map_err(MapError::IoError)
-        .and_then(MapData::from_fd)
-        .map_err(failed("write", "flows"))?;
-    pinned.flows.insert(group.get(), &flows, 0).map_err(failed("write", "flows"))?;
+    for protocol in convert::PROTOCOLS {
+        let flows = inner::lru_hash::<FlowKey, FlowRow>(FLOWS_PER_GROUP)
+            .map_err(MapError::IoError)
+            .and_then(MapData::from_fd)
+            .map_err(failed("write", "flows"))?;
+        pinned.flows.insert(flows_key(group, protocol), &flows, 0).map_err(failed("write", "flows"))?;
+    }
     let fragments = inner::lru_hash::<FragmentKey, Course>(FRAGMENTED_PER_GROUP)
         .map_err(MapError::IoError)
         .and_then(MapData::from_fd)
         .map_err(failed("write", "fragments"))?;
     pinned.fragments.insert(group.get(), &fragments, 0).map_err(failed("write", "fragments"))?;
+    forget_heard(pinned, group)?;
     write_counters(pinned, group.get(), FORMER, Counters::default())?;
     Ok(GroupRow::default())
 }
@@ -85,8 +88,11 @@ pub(super) fn dissolve(pinned: &mut Pinned, group: GroupId) -> Result<(), Loopba
             remove_endpoint(pinned, link)?;
         }
     }
-    absent(pinned.flows.remove(&group.get())).map_err(failed("write", "flows"))?;
+    for protocol in convert::PROTOCOLS {
+        absent(pinned.flows.remove(&flows_key(group, protocol))).map_err(failed("write", "flows"))?;
+    }
     absent(pinned.fragments.remove(&group.get())).map_err(failed("write", "fragments"))?;
+    absent(pinned.heard.remove(&group.get())).map_err(failed("write", "heard"))?;
     for place in 0..=FORMER {
         absent(pinned.counters.remove(&key(group.get(), place))).map_err(failed("write", "counters"))?;
     }
@@ -138,22 +144,26 @@ pub(super) fn dissolve_empty(pinned: &mut Pinned, group: GroupId) -> Result<(), 
 }
 
 pub(super) fn flows(pinned: &Pinned, group: GroupId) -> Result<Vec<(FlowKey, Tuple, Flow)>, LoopbackError> {
-    let Some(table) = flow_table(pinned, group)? else { return Ok(Vec::new()) };
     let mut rows = Vec::new();
-    for row in table.iter() {
-        let (key, row) = row.map_err(failed("read", "flows"))?;
-        rows.extend(convert::tuple(&key).zip(convert::flow(&row)).map(|(tuple, flow)| (key, tuple, flow)));
+    for protocol in convert::PROTOCOLS {
+        let Some(table) = flow_table(pinned, group, protocol)? else { continue };
+        for row in table.iter() {
+            let (key, row) = row.map_err(failed("read", "flows"))?;
+            rows.extend(
+                convert::tuple(&key).zip(convert::flow(&row)).map(|(tuple, flow)| (key, tuple, flow)),
+            );
+        }
     }
     Ok(rows)
 }
 
 pub(super) fn remove_flow(pinned: &Pinned, group: GroupId, key: &FlowKey) -> Result<(), LoopbackError> {
-    let Some(mut table) = flow_table(pinned, group)? else { return Ok(()) };
+    let Some(mut table) = flow_table(pinned, group, key.protocol)? else { return Ok(()) };
     absent(table.remove(key)).map_err(failed("write", "flows"))
 }
 
-fn flow_table(pinned: &Pinned, group: GroupId) -> Result<Option<FlowTable>, LoopbackError> {
-    let data = optional(pinned.flows.get(&group.get(), 0)).map_err(failed("read", "flows"))?;
+fn flow_table(pinned: &Pinned, group: GroupId, protocol: u8) -> Result<Option<FlowTable>, LoopbackError> {
+    let data = optional(pinned.flows.get(&flows_key(group, protocol), 0)).map_err(failed("read", "flows"))?;
     data.map(|data| FlowTable::try_from(Map::LruHashMap(data))).transpose().map_err(failed("read", "flows"))
 }
 
@@ -209,6 +219,21 @@ pub(super) fn observe(
     }
     all.sort_by_key(|observed| observed.group);
     Ok(all)
+}
+
+/// Who has answered a probe since [`forget_heard`], by family.
+pub(super) fn heard(pinned: &Pinned, group: GroupId) -> Result<[Places; 2], LoopbackError> {
+    let both = optional(pinned.heard.get(&group.get(), 0)).map_err(failed("read", "heard"))?.unwrap_or(0);
+    Ok([Places(both as u16), Places((both >> 16) as u16)])
+}
+
+/// An answer that comes at this very moment may be lost, or count for the next probe: it says that somebody is there.
+pub(super) fn forget_heard(pinned: &mut Pinned, group: GroupId) -> Result<(), LoopbackError> {
+    pinned.heard.insert(group.get(), 0, 0).map_err(failed("write", "heard"))
+}
+
+fn flows_key(group: GroupId, protocol: u8) -> FlowsKey {
+    FlowsKey { group: group.get(), protocol: protocol.into() }
 }
 
 fn key(group: u32, place: u32) -> CountersKey {

@@ -1,9 +1,9 @@
-//! What becomes of a row when an endpoint leaves.
+//! What becomes of a row when an endpoint leaves, or does not answer any more.
 
 use super::{
-    flow::{Flow, Kind, Place, State},
+    flow::{Flow, Kind, Place, Places, State},
     group::Group,
-    packet::{Protocol, Tuple},
+    packet::{Family, Protocol, Tuple},
 };
 
 /// A packet for an endpoint that stays; `tuple` is its direction.
@@ -43,6 +43,28 @@ impl Group {
         }
         farewells
     }
+
+    /// Takes down who does not answer by that family, and says which questions are answered by that.
+    pub fn silence(&mut self, family: Family, silent: Places) -> Vec<Farewell> {
+        self.set_silent(family, silent);
+        let rows: Vec<_> = self.flows().map(|(tuple, flow)| (*tuple, *flow)).collect();
+        let mut farewells = Vec::new();
+        for (tuple, flow) in rows {
+            if let Some(farewell) = overdue(self, &tuple, &flow) {
+                self.flows.remove(&tuple);
+                farewells.push(farewell);
+            }
+        }
+        farewells
+    }
+}
+
+/// The refusal of a question that only those could still answer who are silent.
+pub fn overdue(group: &Group, tuple: &Tuple, flow: &Flow) -> Option<Farewell> {
+    let State::Asked { kind, waiting, epoch } = flow.state else { return None };
+    let missing = waiting.and(group.asked(epoch, tuple.family()));
+    let refused = Farewell::Refuse { to: flow.asker, tuple: tuple.reversed(), kind, number: flow.number };
+    missing.is_empty().then_some(refused)
 }
 
 /// What to do with a row of `group`, in which `leaver` still is: `None` to leave it alone, else to remove it, and to
@@ -53,7 +75,7 @@ pub fn farewell(group: &Group, tuple: &Tuple, flow: &Flow, leaver: Place) -> Opt
     match flow.state {
         State::Asked { .. } if asker_leaves => Some(None),
         State::Asked { kind, waiting, epoch } => {
-            let missing = waiting.and(group.since(epoch)).without(leaver);
+            let missing = waiting.and(group.asked(epoch, tuple.family())).without(leaver);
             if !waiting.contains(leaver) || !missing.is_empty() {
                 return None;
             }

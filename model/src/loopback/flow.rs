@@ -90,6 +90,18 @@ impl Places {
         Self(self.0 & other.0)
     }
 
+    /// All that are not in it.
+    #[must_use]
+    pub fn inverse(self) -> Self {
+        Self(!self.0)
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Nobody.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -128,7 +140,24 @@ pub enum State {
         answerer: Place,
         /// Which of the endpoints that have this place one after another.
         answerer_life: u8,
+        /// How far what the asker sends has come to its end, and what the answerer sends. UDP has no end.
+        halves: [Half; 2],
     },
+}
+
+/// One direction of a TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Half {
+    /// There may be more.
+    #[default]
+    Open,
+    /// A FIN went by.
+    Ended {
+        /// The acknowledgement that says it has arrived.
+        end: u32,
+    },
+    /// It has arrived.
+    Closed,
 }
 
 /// A row. It stands under the direction in which the asker sends.

@@ -2,7 +2,7 @@
 
 use super::{
     flow::{Flow, MAX_FRACTIONS, Place, Places},
-    packet::{FragmentId, Tuple},
+    packet::{Family, FragmentId, Tuple},
 };
 use std::collections::BTreeMap;
 
@@ -26,6 +26,10 @@ pub struct Group {
     epoch: u8,
     /// The epoch that each place's endpoint came with.
     lives: [u8; MAX_FRACTIONS],
+    /// Who does not answer, by family: they are asked nothing.
+    silent: [Places; 2],
+    /// Who has answered the last probe, by family.
+    pub(super) heard: [Places; 2],
     pub(super) flows: BTreeMap<Tuple, Flow>,
     pub(super) courses: BTreeMap<(Place, FragmentId), Course>,
 }
@@ -39,6 +43,7 @@ impl Group {
         let place = Place::all().find(|place| !self.members.contains(*place)).ok_or(GroupFull)?;
         self.epoch = self.epoch.wrapping_add(1);
         self.lives[place.index()] = self.epoch;
+        self.silent = self.silent.map(|silent| silent.without(place));
         self.members = self.members.with(place);
         Ok(place)
     }
@@ -69,14 +74,39 @@ impl Group {
     }
 
     /// A group as the kernel's tables show it, without rows.
-    pub fn observed(members: Places, epoch: u8, lives: [u8; MAX_FRACTIONS]) -> Self {
-        Self { members, epoch, lives, ..Self::default() }
+    pub fn observed(members: Places, epoch: u8, lives: [u8; MAX_FRACTIONS], silent: [Places; 2]) -> Self {
+        Self { members, epoch, lives, silent, ..Self::default() }
     }
 
     /// Members that were there at this epoch already.
     pub fn since(&self, epoch: u8) -> Places {
         let there = |place: &Place| epoch.wrapping_sub(self.life(*place)) < 128;
         self.members.iter().filter(there).fold(Places::default(), Places::with)
+    }
+
+    /// Members that were there at this epoch already, and answer.
+    pub fn asked(&self, epoch: u8, family: Family) -> Places {
+        self.since(epoch).and(self.silent(family).inverse())
+    }
+
+    /// Whom an endpoint can ask.
+    pub(super) fn others(&self, place: Place, family: Family) -> Places {
+        self.members.without(place).and(self.silent(family).inverse())
+    }
+
+    /// Who does not answer.
+    pub fn silent(&self, family: Family) -> Places {
+        self.silent[family.index()]
+    }
+
+    /// Takes down who does not answer.
+    pub fn set_silent(&mut self, family: Family, silent: Places) {
+        self.silent[family.index()] = silent;
+    }
+
+    /// Who has answered the last probe.
+    pub fn heard(&self, family: Family) -> Places {
+        self.heard[family.index()]
     }
 
     /// Whether the endpoint of that life is still there.

@@ -1,8 +1,9 @@
 //! The judgement of one packet.
 
 use super::{
-    flow::{Flow, Kind, Place, Places, State},
+    flow::{Flow, Half, Kind, Place, Places, State},
     group::{Course, Group},
+    hearing,
     packet::{Body, Packet, Protocol, Tuple},
 };
 
@@ -27,6 +28,8 @@ pub enum Outcome {
     Stray,
     /// A fragment whose first one was not seen, or dropped.
     Fragment,
+    /// The answer to a probe of the host's.
+    Heard,
 }
 
 /// What becomes of a packet.
@@ -51,6 +54,10 @@ impl Verdict {
 /// A SYN may carry data (RFC 7413), which its refusal acknowledges too.
 const MAX_SYN_BYTES: u32 = 0xffff;
 
+/// Whose half of a connection.
+const ASKER: usize = 0;
+const ANSWERER: usize = 1;
+
 fn acknowledges(acknowledged: u32, sequence: u32) -> bool {
     acknowledged.wrapping_sub(sequence).wrapping_sub(1) <= MAX_SYN_BYTES
 }
@@ -62,8 +69,8 @@ impl Group {
             Body::Syn { tuple, sequence } => self.syn(from, tuple, sequence),
             Body::SynAck { tuple, acknowledged } => self.syn_ack(from, tuple, acknowledged),
             Body::Reset { tuple, acknowledged } => self.reset(from, tuple, acknowledged),
-            Body::Segment { tuple, acknowledged } => self.packet(from, tuple, acknowledged),
-            Body::Datagram { tuple } => self.packet(from, tuple, 0),
+            Body::Segment { tuple, acknowledged, end } => self.packet(from, tuple, acknowledged, end),
+            Body::Datagram { tuple } => self.packet(from, tuple, 0, None),
             Body::Error { quoted, sequence, unreachable } => self.error(from, quoted, sequence, unreachable),
             Body::LaterFragment { id } => match self.courses.get(&(from, id)) {
                 Some(course) => {
@@ -99,6 +106,8 @@ impl Group {
                 Some(Flow { asker, state: State::Bound { answerer, .. }, .. }) if asker == from => {
                     Verdict::to(Outcome::Forwarded, answerer)
                 }
+                // It answers its own SYN.
+                _ if self.others(from, tuple.family()).is_empty() => Verdict::to(Outcome::Alone, from),
                 _ => Verdict::drop(Outcome::Stray),
             };
         };
@@ -115,6 +124,11 @@ impl Group {
     }
 
     fn reset(&mut self, from: Place, tuple: Tuple, acknowledged: Option<u32>) -> Verdict {
+        if tuple == hearing::probe(tuple.family()).reversed() {
+            let heard = &mut self.heard[tuple.family().index()];
+            *heard = heard.with(from);
+            return Verdict::drop(Outcome::Heard);
+        }
         let answered = self.row(&tuple.reversed());
         if let Some(Flow { asker, number, state: State::Asked { kind, .. }, .. }) = answered
             && asker != from
@@ -124,32 +138,44 @@ impl Group {
         }
         if let Some(flow) = self.row(&tuple).filter(|flow| flow.asker == from) {
             let to = match flow.state {
-                State::Asked { waiting, epoch, .. } => waiting.and(self.since(epoch)),
-                State::Bound { answerer, .. } => Places::only(answerer),
+                State::Asked { waiting, epoch, .. } => waiting.and(self.asked(epoch, tuple.family())),
+                State::Bound { answerer, .. } => {
+                    self.forget(tuple);
+                    Places::only(answerer)
+                }
             };
             return Verdict { outcome: Outcome::Forwarded, to };
         }
         match answered {
             Some(Flow { asker, state: State::Bound { answerer, .. }, .. }) if answerer == from => {
+                self.forget(tuple);
                 Verdict::to(Outcome::Forwarded, asker)
             }
             _ => Verdict::drop(Outcome::Stray),
         }
     }
 
+    /// A connection was reset; simultaneous open has made two rows of it.
+    fn forget(&mut self, tuple: Tuple) {
+        self.flows.remove(&tuple);
+        self.flows.remove(&tuple.reversed());
+    }
+
     /// What neither opens nor ends a TCP flow, and every datagram.
-    fn packet(&mut self, from: Place, tuple: Tuple, number: u32) -> Verdict {
+    fn packet(&mut self, from: Place, tuple: Tuple, number: u32, end: Option<u32>) -> Verdict {
         let udp = tuple.protocol == Protocol::Udp;
         let kind = if udp { Kind::Opening } else { Kind::Resuming };
         let ahead = self.row(&tuple);
         let own = ahead.filter(|flow| flow.asker == from);
         if let Some(Flow { state: State::Bound { answerer, .. }, .. }) = own {
+            self.follow(tuple, ASKER, number, end);
             return Verdict::to(Outcome::Forwarded, answerer);
         }
         let back = tuple.reversed();
         let asked = self.row(&back).filter(|flow| flow.asker != from);
         match asked {
             Some(Flow { asker, state: State::Bound { answerer, .. }, .. }) if answerer == from => {
+                self.follow(back, ANSWERER, number, end);
                 return Verdict::to(Outcome::Forwarded, asker);
             }
             Some(flow @ Flow { state: State::Asked { kind: question, .. }, .. })
@@ -164,7 +190,7 @@ impl Group {
             _ => {}
         }
         if let Some(Flow { state: State::Asked { waiting, epoch, kind: question }, .. }) = own {
-            let to = waiting.and(self.since(epoch));
+            let to = waiting.and(self.asked(epoch, tuple.family()));
             // Of a SYN's question only the SYN is asked again.
             let fixed = !udp && question == Kind::Opening;
             return if fixed || (epoch == self.epoch() && !to.is_empty()) {
@@ -205,7 +231,7 @@ impl Group {
             return Verdict::to(Outcome::Forwarded, other);
         }
         self.flows.remove(&row);
-        if self.members().without(from).without(other).is_empty() {
+        if self.others(from, quoted.family()).without(other).is_empty() {
             Verdict::to(Outcome::Refused, other)
         } else {
             Verdict::drop(Outcome::Withheld)
@@ -213,7 +239,7 @@ impl Group {
     }
 
     fn ask(&mut self, from: Place, tuple: Tuple, kind: Kind, number: u32) -> Verdict {
-        let waiting = self.members().without(from);
+        let waiting = self.others(from, tuple.family());
         if waiting.is_empty() {
             self.flows.remove(&tuple);
             return Verdict::to(Outcome::Alone, from);
@@ -225,7 +251,8 @@ impl Group {
     }
 
     fn bind(&mut self, row: Tuple, flow: Flow, answerer: Place) -> Verdict {
-        let state = State::Bound { answerer, answerer_life: self.life(answerer) };
+        let (answerer_life, halves) = (self.life(answerer), <[Half; 2]>::default());
+        let state = State::Bound { answerer, answerer_life, halves };
         self.flows.insert(row, Flow { state, ..flow });
         Verdict::to(Outcome::Answered, flow.asker)
     }
@@ -236,7 +263,7 @@ impl Group {
         else {
             return Verdict::drop(Outcome::Stray);
         };
-        let asked = self.since(epoch);
+        let asked = self.asked(epoch, row.family());
         if !waiting.and(asked).contains(from) {
             return Verdict::drop(Outcome::Stray);
         }
@@ -250,11 +277,27 @@ impl Group {
         Verdict::drop(Outcome::Withheld)
     }
 
+    /// Follows a connection to its end. One whose halves have both arrived is forgotten, so that only those that live
+    /// fill the table.
+    fn follow(&mut self, row: Tuple, speaker: usize, acknowledged: u32, end: Option<u32>) {
+        let Some(Flow { state: State::Bound { halves, .. }, .. }) = self.flows.get_mut(&row) else { return };
+        if let (Half::Open, Some(end)) = (halves[speaker], end) {
+            halves[speaker] = Half::Ended { end };
+        }
+        let listener = 1 - speaker;
+        if halves[listener] == (Half::Ended { end: acknowledged }) {
+            halves[listener] = Half::Closed;
+        }
+        if *halves == [Half::Closed; 2] {
+            self.flows.remove(&row);
+        }
+    }
+
     /// The row of a flow whose ends are still there.
     fn row(&self, tuple: &Tuple) -> Option<Flow> {
         let flow = self.flows.get(tuple)?;
         let answerer_lives = match flow.state {
-            State::Bound { answerer, answerer_life } => self.lives(answerer, answerer_life),
+            State::Bound { answerer, answerer_life, .. } => self.lives(answerer, answerer_life),
             State::Asked { .. } => true,
         };
         (answerer_lives && self.lives(flow.asker, flow.asker_life)).then_some(*flow)

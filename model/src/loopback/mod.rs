@@ -38,10 +38,17 @@
 //!   A bound end that answers "unreachable" is unbound; the error passes only when there is no third endpoint to ask,
 //!   else the next datagram asks them all.
 //! - **Fragments** follow their datagram's first one; without it they are dropped.
-//! - **Nobody else there**: the packet goes back to its sender, whose own kernel then refuses it.
+//! - **Nobody else there**: the packet goes back to its sender, whose own kernel then refuses it. So does the SYN-ACK of a
+//!   connection with itself, which no other fraction can have asked for.
+//! - **A connection is over** when both ends have sent a FIN that the other has acknowledged, or when one sends a RST: its
+//!   row goes, so that the table is of those that live. What comes later (the RST was none to its receiver, an
+//!   acknowledgement was lost) is asked of all, like any packet without a row. Of a simultaneous open, whose two rows see one
+//!   direction each, only a RST is seen.
+//! - **Who is silent** is not asked, and no refusal of theirs is missing, until they answer the host's probe again
+//!   ([`Hearing`]): a guest that is stopped, or that has no IPv6, says nothing, where every kernel that runs refuses.
 //! - **An end leaves**: it is subtracted from questions, and the other end of a bound TCP flow is made to speak: its
 //!   answer is a packet of an unknown flow, all refuse it, and with that it is reset by a RST that fits exactly.
-//! - **Half-closed** flows are bound flows; nothing is concluded from a FIN.
+//! - **Half-closed** flows are bound flows.
 //!
 //! Three things cannot be known here. A fraction that begins to listen on a port while a client of its own waits for an
 //! answer to that port from elsewhere keeps the client's next SYN (the kernel sends it after a second) to itself. And
@@ -53,6 +60,7 @@
 mod departure;
 mod flow;
 mod group;
+mod hearing;
 mod judge;
 mod membership;
 mod packet;
@@ -60,10 +68,11 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-pub use departure::{Farewell, farewell};
-pub use flow::{Flow, Kind, MAX_FRACTIONS, Place, PlaceError, Places, State};
+pub use departure::{Farewell, farewell, overdue};
+pub use flow::{Flow, Half, Kind, MAX_FRACTIONS, Place, PlaceError, Places, State};
 pub use group::{Group, GroupFull};
+pub use hearing::{Hearing, probe};
 pub use judge::{Outcome, Verdict};
 pub use membership::{GroupId, Groups, JoinError, JoinWish, Membership};
-pub use packet::{Body, FragmentId, Packet, Protocol, Tuple};
+pub use packet::{Body, Family, FragmentId, Packet, Protocol, Tuple};
 pub use size::{GroupSize, GroupSizeError};

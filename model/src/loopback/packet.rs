@@ -1,6 +1,6 @@
 //! Packets, as far as the rules look at them.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 /// What both ends speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,6 +9,31 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+}
+
+/// Which IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// As an index of the tables.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::V4 { "IPv4" } else { "IPv6" })
+    }
 }
 
 /// One direction of a flow. Both addresses are loopback addresses of one family.
@@ -26,6 +51,11 @@ impl Tuple {
     /// The other direction.
     pub fn reversed(self) -> Self {
         Self { source: self.destination, destination: self.source, ..self }
+    }
+
+    /// Which IP.
+    pub fn family(self) -> Family {
+        if self.source.is_ipv6() { Family::V6 } else { Family::V4 }
     }
 }
 
@@ -79,6 +109,8 @@ pub enum Body {
         tuple: Tuple,
         /// The field, whether its ACK flag is set or not.
         acknowledged: u32,
+        /// With a FIN: the sequence number behind it, which its receipt acknowledges.
+        end: Option<u32>,
     },
     /// A UDP datagram.
     Datagram {

@@ -70,6 +70,38 @@ async fn connections_to_one_that_goes_are_reset_and_nothing_stays_open() {
     }
 }
 
+/// As many as would fill the group's table, were they kept.
+#[tokio::test]
+async fn an_idle_connection_is_reset_whatever_came_between() {
+    const COUNT: usize = 20_000;
+    let mut fractions = Fractions::new().await.at_most(2);
+    let (one, leaver) = (fractions.join(1).await, fractions.join(1).await);
+    let group = one.group;
+    let (mut idle, _end) = connected(&one, &leaver, "127.0.0.1:80");
+    let (_turned, mut idle_too) = connected(&leaver, &one, "[::1]:80");
+    let listener = leaver.listen("127.0.0.1:81");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..COUNT {
+                // The server closes first, so that no number of the client's is taken.
+                drop(listener.accept().unwrap());
+            }
+        });
+        one.inside(|| {
+            for _ in 0..COUNT {
+                let mut stream = TcpStream::connect("127.0.0.1:81").unwrap();
+                assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+            }
+        });
+    });
+    let (_, told) = fractions.leave(leaver).await;
+    assert!(told >= 2, "{told} were told");
+    for stream in [&mut idle, &mut idle_too] {
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+    assert_eq!(fractions.flows(group), []);
+}
+
 /// Waits until that many questions are open.
 async fn questions(fractions: &Fractions, of: &Fraction, count: usize) {
     nestless_test::eventually("open questions", || async {

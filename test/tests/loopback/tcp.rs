@@ -1,7 +1,7 @@
 //! TCP as on one machine.
 
 use nestless_test::{
-    fractions::{Fractions, Sandbox, ask, at, disconnect, serve},
+    fractions::{Fraction, Fractions, Sandbox, ask, at, disconnect, serve},
     localhost::{transfer, urgent},
 };
 use socket2::SockRef;
@@ -141,6 +141,16 @@ async fn ten_thousand_short_connections_meet_no_wrong_refusal() {
     for client in &all[1..] {
         assert_eq!(fractions.counters(client).asked as usize, EACH, "each SYN was sent once");
     }
+    is_forgotten(&fractions, &all[0]).await;
+}
+
+/// Connections that are over leave no rows, but for the last of a lost acknowledgement.
+async fn is_forgotten(fractions: &Fractions, of: &Fraction) {
+    nestless_test::eventually("an empty table", || async {
+        let rows = fractions.flows(of.group);
+        if rows.len() < 10 { Ok(()) } else { Err(format!("{} rows, as {:?}", rows.len(), rows[0])) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -154,6 +164,24 @@ async fn a_group_of_two_has_ports_for_ten_thousand_connections_that_linger() {
         short_connections(&client, COUNT, true);
     });
     assert_eq!(fractions.counters(&client).asked as usize, COUNT, "each SYN was sent once");
+    is_forgotten(&fractions, &client).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_is_forgotten() {
+    let mut fractions = Fractions::new().await;
+    let (one, two) = (fractions.join(1).await, fractions.join(1).await);
+    let listener = two.listen("127.0.0.1:80");
+    for server_resets in [true, false] {
+        let client = one.connect("127.0.0.1:80").unwrap();
+        let (server, _) = listener.accept().unwrap();
+        assert_eq!(fractions.flows(one.group).len(), 1);
+        let (resets, mut other) = if server_resets { (server, client) } else { (client, server) };
+        SockRef::from(&resets).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(resets);
+        assert_eq!(other.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(fractions.flows(one.group), []);
+    }
 }
 
 /// Enough for steer to keep where the connection goes.

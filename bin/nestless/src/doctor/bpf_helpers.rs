@@ -25,9 +25,10 @@ const REDIRECT: Helper = helper(BpfHelper::BPF_FUNC_redirect, "bpf_redirect", "4
 const LOAD_BYTES: Helper = helper(BpfHelper::BPF_FUNC_skb_load_bytes, "bpf_skb_load_bytes", "4.5");
 
 /// In the guest.
-pub(super) const STEER: [Helper; 12] = [
+pub(super) const STEER: [Helper; 14] = [
     MAP_LOOKUP,
     MAP_UPDATE,
+    MAP_DELETE,
     REDIRECT,
     LOAD_BYTES,
     helper(BpfHelper::BPF_FUNC_skb_store_bytes, "bpf_skb_store_bytes", "4.1"),
@@ -37,6 +38,7 @@ pub(super) const STEER: [Helper; 12] = [
     helper(BpfHelper::BPF_FUNC_tcp_sock, "bpf_tcp_sock", "5.1"),
     helper(BpfHelper::BPF_FUNC_sk_storage_get, "bpf_sk_storage_get", "5.2"),
     helper(BpfHelper::BPF_FUNC_sk_storage_delete, "bpf_sk_storage_delete", "5.2"),
+    helper(BpfHelper::BPF_FUNC_tcp_check_syncookie, "bpf_tcp_check_syncookie", "5.2"),
     helper(BpfHelper::BPF_FUNC_skc_lookup_tcp, "bpf_skc_lookup_tcp", "5.2"),
 ];
 
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn helper_and_version_are_named() {
-        let check = check("steer", Some(&STEER[11..]));
+        let check = check("steer", Some(&STEER[13..]));
         assert_eq!(check.verdict, Verdict::Optional);
         assert!(check.found.contains("bpf_skc_lookup_tcp (Linux 5.2)"), "{}", check.found);
     }

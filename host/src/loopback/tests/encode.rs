@@ -88,8 +88,10 @@ fn upper(packet: &Packet, form: &Form) -> Vec<u8> {
             let flags = RST | noise | form.noise & SYN | if acknowledged.is_some() { ACK } else { 0 };
             tcp(&tuple, 99, acknowledged.unwrap_or(6), flags, form)
         }
-        Body::Segment { tuple, acknowledged } => {
-            tcp(&tuple, 99, acknowledged, noise | form.noise & ACK, form)
+        Body::Segment { tuple, acknowledged, end } => {
+            let sequence = end.map_or(99, |end| end.wrapping_sub(form.payload.len() as u32 + 1));
+            let fin = if end.is_some() { FIN } else { 0 };
+            tcp(&tuple, sequence, acknowledged, noise & !FIN | fin | form.noise & ACK, form)
         }
         Body::Datagram { tuple } => {
             let mut udp = ports(&tuple);

@@ -43,7 +43,7 @@ pub(super) fn garbage() -> impl Strategy<Value = Garbage> {
     prop_oneof![3 => prop::sample::select(fixed), 1 => (0usize..28).prop_map(Cut)]
 }
 
-const PLAIN: Form = Form {
+pub(super) const PLAIN: Form = Form {
     option_words: 0,
     extensions: Vec::new(),
     payload: Vec::new(),

@@ -99,6 +99,26 @@ fn a_flood_of_flows_is_bounded_and_stays_in_its_group() {
 }
 
 #[test]
+fn datagrams_push_out_no_connection() {
+    let site = Site::with_links(2);
+    let one = group(1);
+    let at = [0, 1].map(|end| Some((one, site.join(one, end))));
+    let (there, sequence) = (tuple(Protocol::Tcp, 5, 6), 8);
+    let frame = |body: Body, tuple: &Tuple| encode::frame(&body.into(), tuple, &PLAIN);
+    let answer = Body::SynAck { tuple: there.reversed(), acknowledged: sequence + 1 };
+    assert_eq!(site.send(0, at[0], &frame(Body::Syn { tuple: there, sequence }, &there)), "asked");
+    assert_eq!(site.send(1, at[1], &frame(answer, &there.reversed())), "answered");
+    for port in 1024..=u16::MAX {
+        site.send(0, at[0], &datagram(port, 6));
+        if port % 64 == 0 {
+            site.arrived();
+        }
+    }
+    let segment = Body::Segment { tuple: there, acknowledged: 9, end: None };
+    assert_eq!(site.send(0, at[0], &frame(segment, &there)), "forwarded");
+}
+
+#[test]
 fn groups_flows_and_counters_outlive_the_daemon() {
     let site = Site::with_links(3);
     let one = group(1);

@@ -44,7 +44,7 @@ impl Judge {
                 let refused = refused_tuple(body).expect("only RST and ICMP errors refuse");
                 self.passed(refused, to.iter().next().map(|place| live[place]), live);
             }
-            Outcome::Clash | Outcome::Stray | Outcome::Withheld | Outcome::Fragment => {
+            Outcome::Clash | Outcome::Stray | Outcome::Withheld | Outcome::Fragment | Outcome::Heard => {
                 assert!(to.is_empty(), "{body:?} was dropped, and went to {to:?}");
             }
             Outcome::Answered => assert_eq!(to.len(), 1, "{body:?} is an answer"),

@@ -43,7 +43,7 @@ impl Network {
             self.judge.farewell(&farewell, &self.ghosts_by_place());
             let (to, body) = match farewell {
                 // Fits nowhere: no socket has these numbers.
-                Farewell::Provoke { to, tuple } => (to, Body::Segment { tuple, acknowledged: 1 }),
+                Farewell::Provoke { to, tuple } => (to, Body::Segment { tuple, acknowledged: 1, end: None }),
                 Farewell::Refuse { to, tuple, kind, number } => (to, refusal(tuple, kind, number)),
             };
             let sequence = match farewell {

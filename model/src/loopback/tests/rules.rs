@@ -2,47 +2,47 @@
 
 use crate::loopback::*;
 
-fn tuple(protocol: Protocol, from: u16, to: u16) -> Tuple {
+pub(super) fn tuple(protocol: Protocol, from: u16, to: u16) -> Tuple {
     let end = |port| ([127, 0, 0, 1], port).into();
     Tuple { protocol, source: end(from), destination: end(to) }
 }
 
-fn there() -> Tuple {
+pub(super) fn there() -> Tuple {
     tuple(Protocol::Tcp, 40000, 80)
 }
 
-fn back() -> Tuple {
+pub(super) fn back() -> Tuple {
     there().reversed()
 }
 
-fn group(fractions: usize) -> (Group, Vec<Place>) {
+pub(super) fn group(fractions: usize) -> (Group, Vec<Place>) {
     let mut group = Group::default();
     let places = (0..fractions).map(|_| group.join().unwrap()).collect();
     (group, places)
 }
 
-fn receive(group: &mut Group, from: Place, body: Body) -> (Outcome, Vec<Place>) {
+pub(super) fn receive(group: &mut Group, from: Place, body: Body) -> (Outcome, Vec<Place>) {
     let verdict = group.receive(from, &body.into());
     (verdict.outcome, verdict.to.iter().collect())
 }
 
-const ISN: u32 = 0xffff_ffff;
+pub(super) const ISN: u32 = 0xffff_ffff;
 const SYN_ACK_TO_ISN: u32 = 0;
 
-fn syn() -> Body {
+pub(super) fn syn() -> Body {
     Body::Syn { tuple: there(), sequence: ISN }
 }
 
-fn syn_ack() -> Body {
+pub(super) fn syn_ack() -> Body {
     Body::SynAck { tuple: back(), acknowledged: SYN_ACK_TO_ISN }
 }
 
-fn refusal() -> Body {
+pub(super) fn refusal() -> Body {
     Body::Reset { tuple: back(), acknowledged: Some(SYN_ACK_TO_ISN) }
 }
 
-fn segment(tuple: Tuple) -> Body {
-    Body::Segment { tuple, acknowledged: 77 }
+pub(super) fn segment(tuple: Tuple) -> Body {
+    Body::Segment { tuple, acknowledged: 77, end: None }
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Stack {
     fn segment(&self, tuple: Tuple) -> Option<Wire> {
         match self.sockets.get(&tuple) {
             Some(Socket::Open { isn, peer_isn, .. }) => {
-                Some(self.wire(Body::Segment { tuple, acknowledged: peer_isn + 1 }, *isn))
+                Some(self.wire(Body::Segment { tuple, acknowledged: peer_isn + 1, end: None }, *isn))
             }
             _ => None,
         }
@@ -147,7 +147,9 @@ impl Stack {
         match wire.body {
             Body::Syn { tuple, sequence } => self.take_syn(tuple.reversed(), sequence, wire.sender),
             Body::SynAck { tuple, acknowledged } => self.take_syn_ack(tuple.reversed(), acknowledged, wire),
-            Body::Segment { tuple, acknowledged } => self.take_segment(tuple.reversed(), acknowledged, wire),
+            Body::Segment { tuple, acknowledged, .. } => {
+                self.take_segment(tuple.reversed(), acknowledged, wire)
+            }
             Body::Reset { tuple, acknowledged } => {
                 self.take_reset(tuple.reversed(), acknowledged, wire.sequence);
                 None

@@ -143,6 +143,22 @@ pub(super) struct ContainerSpec {
     #[serde(default, deserialize_with = "null")]
     pub(super) volume_devices: Vec<Mount>,
     pub(super) restart_policy: Option<String>,
+    #[serde(default, deserialize_with = "null")]
+    pub(super) security_context: SecurityContext,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct SecurityContext {
+    #[serde(default, deserialize_with = "null")]
+    pub(super) privileged: bool,
+    #[serde(default, deserialize_with = "null")]
+    pub(super) capabilities: Capabilities,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Capabilities {
+    #[serde(default, deserialize_with = "null")]
+    pub(super) add: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -33,8 +33,7 @@ pub(super) fn planned(
     labels.insert(demand::NAMESPACE.to_owned(), namespace.to_owned());
     let constraints = demand::constraints(spec, &labels, namespace)
         .map_err(|(field, message)| document.unsupported(field, message))?;
-    let annotation = metadata.annotations.get(together::ANNOTATION).map(|value| value.0.as_str());
-    let inseparable = together::inseparable(spec, &specs, annotation).map_err(|name| {
+    let inseparable = together::inseparable(spec, &specs, &metadata.annotations).map_err(|name| {
         document.unsupported(
             format!("metadata.annotations[{}]", together::ANNOTATION),
             format!(

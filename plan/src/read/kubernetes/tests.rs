@@ -156,6 +156,31 @@ fn what_may_not_be_separated() {
     assert!(fault.contains("nobody") && fault.contains("nestless.io/inseparable"), "{fault}");
 }
 
+/// As `istioctl kube-inject` and `linkerd inject` leave pods, and as they find them.
+#[test]
+fn a_service_mesh_keeps_its_pods_whole() {
+    let sets = |annotation: &str, context: &str| {
+        let text = format!(
+            "kind: Pod\nmetadata: {{name: p, annotations: {{{annotation}}}}}\n\
+             spec: {{initContainers: [{{name: i, securityContext: {context}}}], containers: [{{name: a}}, {{name: b}}]}}\n"
+        );
+        let cluster = read(&text, Payer::Cluster, &mut Ledger::strict()).unwrap();
+        cluster.fleet.clients()[0].pods[0].inseparable.clone()
+    };
+    let rights = |what: &str| format!("{{capabilities: {{add: [{what}]}}}}");
+    for whole in [&rights("NET_RAW, NET_ADMIN"), &rights("CAP_NET_ADMIN"), "{privileged: true}"] {
+        assert_eq!(sets("", whole), [vec![0, 1, 2]], "{whole}");
+    }
+    for whole in
+        ["sidecar.istio.io/status: '{}'", "linkerd.io/inject: enabled", "kuma.io/sidecar-injected: 'true'"]
+    {
+        assert_eq!(sets(whole, "null"), [vec![0, 1, 2]], "{whole}");
+    }
+    for free in ["linkerd.io/inject: disabled", "sidecar.istio.io/inject: 'false'", ""] {
+        assert_eq!(sets(free, &rights("CHOWN")), [[0; 0]; 0], "{free}");
+    }
+}
+
 #[test]
 fn faults_name_line_and_field() {
     let json = |cpu: &str| {

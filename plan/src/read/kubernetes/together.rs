@@ -1,6 +1,6 @@
 //! Which containers of a pod may not be separated: Hostlo joins loopback TCP and UDP, and nothing else.
 
-use super::object::{ContainerSpec, PodSpec};
+use super::object::{ContainerSpec, PodSpec, Scalar};
 use std::collections::BTreeMap;
 
 /// Annotation of a pod: `all`, or names of containers with commas, sets of them with semicolons.
@@ -10,6 +10,17 @@ pub const ANNOTATION: &str = "nestless.io/inseparable";
 const SHAREABLE: [&str; 9] =
     ["configMap", "secret", "downwardAPI", "projected", "nfs", "cephfs", "glusterfs", "azureFile", "image"];
 
+/// Annotations of pods whose traffic a service mesh leads to its proxy, and, where it matters, what they say: by now, or when
+/// they are made.
+const MESHED: [(&str, Option<&str>); 6] = [
+    ("sidecar.istio.io/status", None),
+    ("sidecar.istio.io/inject", Some("true")),
+    ("linkerd.io/proxy-version", None),
+    ("linkerd.io/inject", Some("enabled")),
+    ("kuma.io/sidecar-injected", Some("true")),
+    ("kuma.io/sidecar-injection", Some("enabled")),
+];
+
 /// Sets of container indices; `containers` are in the order of the plan's pod.
 ///
 /// # Errors
@@ -17,13 +28,17 @@ const SHAREABLE: [&str; 9] =
 pub(super) fn inseparable(
     spec: &PodSpec,
     containers: &[&ContainerSpec],
-    annotation: Option<&str>,
+    annotations: &BTreeMap<String, Scalar>,
 ) -> Result<Vec<Vec<usize>>, String> {
     let all = || (0..containers.len()).collect::<Vec<_>>();
     let mut sets = Vec::new();
     if spec.share_process_namespace || spec.host_pid || spec.host_ipc || spec.host_network {
         sets.push(all());
     }
+    if is_meshed(annotations) || spec.init_containers.iter().any(changes_the_network) {
+        sets.push(all());
+    }
+    let annotation = annotations.get(ANNOTATION).map(|value| value.0.as_str());
     sets.extend(by_volume(spec, containers));
     for set in annotation.unwrap_or_default().split(';').map(str::trim).filter(|set| !set.is_empty()) {
         if set == "all" {
@@ -44,6 +59,20 @@ pub(super) fn inseparable(
     sets.sort();
     sets.dedup();
     Ok(sets)
+}
+
+/// A proxy gets what its own kernel has led to it, and asks that kernel where it was to go.
+fn is_meshed(annotations: &BTreeMap<String, Scalar>) -> bool {
+    MESHED.iter().any(|(name, wanted)| {
+        annotations.get(*name).is_some_and(|value| wanted.is_none_or(|wanted| value.0 == wanted))
+    })
+}
+
+/// An init container that may, as those do that set up a mesh's rules: they hold for one sandbox.
+fn changes_the_network(init: &ContainerSpec) -> bool {
+    let context = &init.security_context;
+    let may = |name: &String| matches!(name.trim_start_matches("CAP_"), "NET_ADMIN" | "ALL");
+    context.privileged || context.capabilities.add.iter().any(may)
 }
 
 /// Containers that mount the same volume, where only one VM could have it. A volume that the pod does not list comes from
