@@ -9,6 +9,7 @@
 mod args;
 mod conf;
 mod error;
+mod keys;
 mod loopback;
 mod node;
 mod request;

@@ -14,7 +14,7 @@
 //! front/cni/add.rs        told as a CNI result, after those of the plugins before
 //! front/cni/socket.rs     answered
 //! ```
-//! What fails on the way goes back by `core/release.rs`, the one way out, which DEL and GC take too. `core/watch.rs` is what
+//! What fails on the way goes back by `core/release.rs`, the one way out, which DEL and GC take too. `core/watch.rs` and `core/ports.rs` are what
 //! happens without a call, `core/reconcile.rs` what an agent does that starts or is connected anew.
 
 mod agent;
@@ -22,6 +22,7 @@ mod attach;
 mod attachments;
 mod check;
 mod error;
+mod ports;
 mod reconcile;
 mod release;
 mod request;
