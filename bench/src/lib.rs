@@ -4,12 +4,14 @@
 //! ```text
 //! suites   attach     ADD and DEL of CNI plugins, by the guest's clock
 //!          nic        a pod's way out                      \ load: throughput, latency,
-//!          loopback   between two containers of one pod    / connections, CPU
+//!          loopback   between two containers of one pod    | connections, CPU
+//!          bandwidth  of a pod whose rate is limited       /
 //!    |
 //! runner   interleave (whose turn) -> metric (samples, ratios) -> report (with the machine; table, page) -> compare
 //! ```
 
 pub mod attach;
+pub mod bandwidth;
 mod compare;
 mod interleave;
 pub mod load;

@@ -5,16 +5,17 @@ use crate::{
     guard::{Counters, Guard, GuardError, LinkState},
     hypervisor::link_alias,
     loopback::{Heard, Loopback, LoopbackError},
+    shaping::{Shaping, ShapingError},
     vm::{HostEndError, HostEndSeen, HostEnds},
 };
 use async_trait::async_trait;
 use nestless_model::{
     attachment::NicRecord,
-    guard::GuardRules,
+    guard::{Bandwidth, GuardRules},
     identity::{LinkName, Mac, Mtu, NetworkName, NicId, VmName},
     loopback::Membership,
 };
-use nestless_support::hook::Other;
+use nestless_support::{error_chain::in_full, hook::Other};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The host ends of all NICs of one daemon.
@@ -22,7 +23,11 @@ pub struct KernelHostEnds {
     fabric: Fabric,
     guard: Guard,
     loopback: Loopback,
+    shaping: Shaping,
 }
+
+/// Ethernet's, with a VLAN's tag.
+const FRAME_HEADER_BYTES: u32 = 18;
 
 /// The fabric at one moment, for people.
 pub struct FabricView(FabricState);
@@ -42,7 +47,8 @@ impl FabricView {
 impl KernelHostEnds {
     /// Over a fabric that is up, and programs that are loaded.
     pub fn new(fabric: Fabric, guard: Guard, loopback: Loopback) -> Self {
-        Self { fabric, guard, loopback }
+        let shaping = Shaping::new(fabric.netlink().clone(), fabric.largest_mtu_bytes() + FRAME_HEADER_BYTES);
+        Self { fabric, guard, loopback, shaping }
     }
 
     /// The bridges.
@@ -114,12 +120,33 @@ impl KernelHostEnds {
             .collect())
     }
 
-    /// What the guard of a link has counted; `None` when it has none.
+    /// What the guard of a link has counted, and what its queues had no room for; `None` when it has no guard.
     ///
     /// # Errors
     /// When there is no such link.
     pub fn counters(&self, link: &LinkName) -> Result<Option<Counters>, GuardError> {
-        self.guard.counters(link)
+        let mut counters = self.guard.counters(link)?;
+        if let (Some(counters), Some(nic)) = (&mut counters, NicId::from_link_name(link.as_str())) {
+            // For people: what is not known just now is counted as nothing.
+            let overflow = self.shaping.overflow(nic).unwrap_or_default();
+            counters.dropped.egress_rate += overflow.egress;
+            counters.dropped.ingress_rate += overflow.ingress;
+        }
+        Ok(counters)
+    }
+
+    /// Limits what passes a link by queues, and returns what is left for the guard to do: a kernel without queues has it drop
+    /// what is beyond the limit, which TCP makes less of.
+    async fn shape(&self, link: &LinkName, rules: &GuardRules) -> Result<GuardRules, ShapingError> {
+        let limits = Bandwidth { ingress: rules.ingress, egress: rules.egress };
+        match self.shaping.set(link, limits).await {
+            Ok(()) => Ok(GuardRules { ingress: None, egress: None, ..rules.clone() }),
+            Err(error) if error.is_unsupported() => {
+                tracing::warn!(%link, error = in_full(&error), "limits are kept by dropping, not by queueing");
+                Ok(rules.clone())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -137,12 +164,15 @@ impl HostEnds for KernelHostEnds {
         self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
         let closed = self.guard.close(link);
         self.shut_if_overtaken(link, closed.as_ref().err().and_then(GuardError::overtaken_by)).await?;
-        closed.map_err(failed("close guard", link))
+        closed.map_err(failed("close guard", link))?;
+        let unlimited = self.shaping.set(link, Bandwidth::default()).await;
+        unlimited.map_err(failed("take limits off", link))
     }
 
     async fn protect(&self, link: &LinkName, rules: &GuardRules) -> Result<(), HostEndError> {
         self.loopback.leave_all(link).map_err(failed("leave loopback group", link))?;
-        let opened = self.guard.protect(link, rules);
+        let rules = self.shape(link, rules).await.map_err(failed("limit rate", link))?;
+        let opened = self.guard.protect(link, &rules);
         self.shut_if_overtaken(link, opened.as_ref().err().and_then(GuardError::overtaken_by)).await?;
         opened.map_err(failed("open guard", link))
     }
@@ -186,9 +216,14 @@ impl HostEnds for KernelHostEnds {
     }
 
     async fn observe(&self) -> Result<BTreeMap<NicId, HostEndSeen>, HostEndError> {
-        let Looked { guarded, overtaken } = self.guarded().map_err(failed("look at guards", &"all links"))?;
+        let Looked { mut guarded, overtaken } =
+            self.guarded().map_err(failed("look at guards", &"all links"))?;
         for (nic, by) in &overtaken {
             self.shut(&nic.link_name(), by).await?;
+        }
+        // A guard that does not keep its limits is put back like one that is not there.
+        for nic in self.shaping.drifted().await.map_err(failed("look at limits", &"all links"))? {
+            guarded.remove(&nic);
         }
         let links = self.fabric.links().await.map_err(failed("look at links", &"all links"))?;
         let reflected = self.reflected().map_err(failed("look at loopback groups", &"all links"))?;
@@ -428,5 +463,122 @@ mod tests {
             host_ends.protect(&NIC.link_name(), &rules()).await.unwrap();
             assert_eq!(seen(&host_ends).await, whole);
         });
+    }
+
+    fn tc(line: &str) -> String {
+        let output = std::process::Command::new("tc").args(line.split_whitespace()).output().unwrap();
+        assert!(output.status.success(), "tc {line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What is limited waits in a queue of that rate in each direction; the guard lets all of it through. Whatever an
+    /// administrator's hand does to the queues is seen and put back, and a NIC that is spare again has none.
+    #[test]
+    fn limits_are_kept_by_queues_that_come_and_go() {
+        on_a_host(async |host_ends, vm, pods| {
+            let link = NIC.link_name();
+            let limit = |bits_per_second| {
+                Some(nestless_model::guard::RateLimit { bits_per_second, burst_bits: bits_per_second / 10 })
+            };
+            let limited = GuardRules { egress: limit(10_000_000), ingress: limit(100_000_000), ..rules() };
+            for _ in 0..2 {
+                host_ends.protect(&link, &limited).await.unwrap();
+                host_ends.enslave(&vm, NIC, &pods).await.unwrap();
+                assert_eq!(seen(&host_ends).await, (Some("br-pods".to_owned()), true));
+                // 1514 bytes of frames for each 1500 of packets.
+                assert!(
+                    tc("qdisc show dev nq1").contains("tbf 4e4c: root refcnt 2 rate 10093Kbit"),
+                    "{}",
+                    tc("qdisc")
+                );
+                assert!(tc("qdisc show dev nl1").contains("rate 100933Kbit"), "{}", tc("qdisc"));
+                assert!(tc("filter show dev nl1 ingress").contains("Redirect to device nq1"));
+            }
+            for harm in [
+                "tc qdisc del dev nl1 root",
+                "tc qdisc change dev nq1 handle 4e4c: root tbf rate 1gbit burst 1mb limit 1mb",
+                "ip link del nq1",
+                "tc filter del dev nl1 ingress pref 65520",
+            ] {
+                let status = std::process::Command::new("sh").args(["-c", harm]).status().unwrap();
+                assert!(status.success(), "{harm}");
+                assert!(!seen(&host_ends).await.1, "{harm}");
+                host_ends.protect(&link, &limited).await.unwrap();
+                assert!(seen(&host_ends).await.1, "{harm}");
+            }
+
+            host_ends.close(&link).await.unwrap();
+            assert!(!tc("qdisc show dev nl1").contains("tbf"));
+            assert!(!tc("filter show dev nl1 ingress").contains("mirred"));
+            assert!(nix::net::if_::if_nametoindex("nq1").is_err());
+
+            host_ends.protect(&link, &limited).await.unwrap();
+            ip("link delete nl1");
+            HostEnds::observe(&host_ends).await.unwrap();
+            assert!(nix::net::if_::if_nametoindex("nq1").is_err(), "the queue of a NIC that is gone");
+        });
+    }
+
+    /// In both directions, from one pod to another on the bridge.
+    #[test]
+    fn what_is_limited_arrives() {
+        on_a_host(async |host_ends, vm, pods| {
+            let other = NicId(2);
+            ip("link add nl2 type veth peer name far");
+            let limit = Some(nestless_model::guard::RateLimit { bits_per_second: 1_000_000, burst_bits: 8 });
+            let limited = GuardRules { egress: limit, ingress: limit, ..rules() };
+            let its = GuardRules {
+                mac: nestless_model::identity::Mac::new(crate::guard::tests::world::OTHER_MAC).unwrap(),
+                addresses: vec!["10.88.0.3".parse().unwrap()],
+                ..rules()
+            };
+            for (nic, rules) in [(NIC, &limited), (other, &its)] {
+                host_ends.protect(&nic.link_name(), rules).await.unwrap();
+                host_ends.enslave(&vm, nic, &pods).await.unwrap();
+            }
+            let (pod, far) = (named("pod", "10.88.0.2", rules().mac), named("far", "10.88.0.3", its.mac));
+            for (from, to, address) in [(&pod, &far, "10.88.0.3"), (&far, &pod, "10.88.0.2")] {
+                transfer(from, to, address, 60_000).await;
+            }
+        });
+    }
+
+    /// A namespace that has the far end of a NIC.
+    fn named(
+        link: &str,
+        address: &str,
+        mac: nestless_model::identity::Mac,
+    ) -> nestless_support::netns::Namespace {
+        let namespace = nestless_support::netns::Namespace::anonymous().unwrap();
+        let script = format!("ip link set {link} address {mac} up && ip address add {address}/16 dev {link}");
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&namespace));
+        ip(&format!("link set {link} netns /proc/{}/fd/{descriptor}", std::process::id()));
+        let run = move || std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(namespace.run_blocking(run).unwrap().success());
+        namespace
+    }
+
+    async fn transfer(
+        from: &nestless_support::netns::Namespace,
+        to: &nestless_support::netns::Namespace,
+        address: &str,
+        bytes: usize,
+    ) {
+        use std::{
+            io::{Read as _, Write as _},
+            net::{TcpListener, TcpStream},
+        };
+        let here = format!("{address}:5000");
+        let there = here.clone();
+        let listener = to.run(move || TcpListener::bind(here)).await.unwrap().unwrap();
+        let receiver = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received.len()
+        });
+        let mut sender = from.run(move || TcpStream::connect(there)).await.unwrap().unwrap();
+        sender.write_all(&vec![7; bytes]).unwrap();
+        drop(sender);
+        assert_eq!(receiver.join().unwrap(), bytes);
     }
 }

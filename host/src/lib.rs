@@ -7,6 +7,8 @@ pub mod host_ends;
 pub mod hypervisor;
 pub mod ledger;
 pub mod loopback;
+mod shaping;
 pub mod vm;
 
 pub use ebpf::EbpfError;
+pub use shaping::ShapingError;

@@ -7,7 +7,9 @@ use nestless_model::{
     network::Network,
 };
 use nestless_support::{
-    netlink::{HardwareAddress, Link, LinkEvent, LinkMonitor, Netlink, NewAddress, Route, VethEnd},
+    netlink::{
+        BridgeSettings, HardwareAddress, Link, LinkEvent, LinkMonitor, Netlink, NewAddress, Route, VethEnd,
+    },
     netns::Namespace,
     sysctl,
 };
@@ -319,6 +321,50 @@ fn what_is_someone_elses_is_refused_and_left_alone() {
         let error =
             fabric.enslave(&NicId(1).link_name(), network(&fabric, "closed"), "none").await.unwrap_err();
         assert_eq!(error.to_string(), "join nl1 to br-closed");
+    });
+}
+
+/// Another link has the subnet, by an address and by a route: neither is touched, and the link is named.
+#[test]
+fn a_subnet_that_is_another_link_s_is_refused() {
+    on_a_host(async |_, netlink| {
+        let fabric = fabric(PODS);
+        fabric.check().await.unwrap();
+        let podman =
+            netlink.create_bridge("podman0", None, BridgeSettings { stp: false, forward_delay_cs: 0 });
+        let podman = podman.await.unwrap();
+        netlink.set_up(&podman).await.unwrap();
+        netlink.add_address(&podman, new("10.88.0.1/16")).await.unwrap();
+        netlink.add_route(&Route::through(podman.index, "fd00:88::/60".parse().unwrap())).await.unwrap();
+        let FabricError::Clashes { clashes } = fabric.check().await.unwrap_err() else { panic!() };
+        assert_eq!(clashes.len(), 2);
+        for words in [
+            "overlaps 10.88.0.1/16, an address of podman0",
+            "overlaps the route to fd00:88::/60 through podman0",
+        ] {
+            assert!(
+                clashes.iter().any(|clash| clash.to_string().contains(words)),
+                "no {words} in {clashes:?}"
+            );
+        }
+        netlink.delete(&podman).await.unwrap();
+        fabric.check().await.unwrap();
+        fabric.up().await.unwrap();
+        fabric.check().await.unwrap();
+    });
+}
+
+/// What a host has set for its own links stays as it is.
+#[test]
+fn settings_of_other_links_stay() {
+    on_a_host(async |_, netlink| {
+        let (_there, ..) = wire(&netlink, "uplink", &[]).await;
+        sysctl::write("net/ipv6/conf/all/forwarding", "0").unwrap();
+        let key = "net/ipv6/conf/uplink/accept_ra";
+        sysctl::write(key, "1").unwrap();
+        fabric(PODS).up().await.unwrap();
+        assert_eq!(sysctl::read(key).unwrap(), "1");
+        assert_eq!(sysctl::read("net/ipv6/conf/all/forwarding").unwrap(), "1");
     });
 }
 

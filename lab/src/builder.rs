@@ -270,6 +270,7 @@ impl LabBuilder {
             mtu: self.mtu,
             subnets: subnets.collect(),
             cool_down_s: 1,
+            may_overlap: Vec::new(),
             dns: Vec::new(),
             // For documentation (RFC 9542), and locally administered.
             macs: vec!["02:00:5e".parse().expect("six hexadecimal digits begin a MAC address")],
@@ -292,8 +293,8 @@ fn numbered(count: usize) -> Vec<String> {
 
 /// Every lab has a host of its own, so that all may use the same.
 fn prefixes() -> Vec<IpNet> {
-    let v4 = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(10, 88, 0, 0), 16);
-    let v6 = ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x88, 0, 0, 0, 0, 0, 0), 64);
+    let v4 = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(10, 78, 0, 0), 16);
+    let v6 = ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x78, 0, 0, 0, 0, 0, 0), 64);
     vec![v4.into(), v6.into()]
 }
 

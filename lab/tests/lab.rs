@@ -43,7 +43,7 @@ async fn pings(lab: &Lab, vm: &str, target: &str) {
 async fn has_the_network_it_should(lab: &Lab) {
     let second = &lab.vm("vm2").unwrap().addresses()[0];
     pings(lab, "vm1", &second.addr().to_string()).await;
-    pings(lab, "vm1", "fd00:88::1").await;
+    pings(lab, "vm1", "fd00:78::1").await;
     let first = lab.vm("vm1").unwrap().addresses()[0].addr().to_string();
     let from_host = Exec::new(["busybox", "ping", "-c", "1", "-W", "5", &first]);
     lab.host_exec(&from_host).await.unwrap().success("the host pings vm1").unwrap();
@@ -94,7 +94,7 @@ async fn two_labs_do_not_meet() {
     assert_eq!(seen.exit, Exit::Code(1));
     assert!(!Path::new("/etc/of-one").exists());
     one.down().await.unwrap();
-    pings(&two, "vm1", "10.88.0.1").await;
+    pings(&two, "vm1", "10.78.0.1").await;
     // Dropping is enough.
     drop(two);
     assert_eq!(remains(&name("one")), BTreeSet::new());
@@ -150,14 +150,14 @@ async fn classic_pods(what: &str, vmm: Vmm) {
     let two = lab.pod_add("vm1", "two", options()).await.unwrap();
     assert_ne!(one.addresses, two.addresses);
     let ping = |target: &str| Exec::new(["busybox", "ping", "-c", "1", "-W", "5", target]);
-    for target in [two.addresses[0].to_string(), "10.88.0.1".to_owned()] {
+    for target in [two.addresses[0].to_string(), "10.78.0.1".to_owned()] {
         let output = lab.pod_exec("vm1", "one", ping(&target)).await.unwrap();
         output.success(format!("a pod pings {target}")).unwrap();
     }
     assert_eq!(lab.pods("vm1").await.unwrap(), ["one", "two"]);
     let again = lab.pod_add("vm1", "two", options()).await.unwrap_err();
     assert!(matches!(again, LabError::PodExists { .. }), "{again}");
-    lab.pod_exec("vm1", "two", ping("10.88.0.1")).await.unwrap().success("it is as it was").unwrap();
+    lab.pod_exec("vm1", "two", ping("10.78.0.1")).await.unwrap().success("it is as it was").unwrap();
     lab.pod_del("vm1", "one", options()).await.unwrap();
     let none = lab.pod_del("vm1", "one", options()).await.unwrap_err();
     assert!(matches!(none, LabError::NoPod { .. }), "{none}");

@@ -10,4 +10,5 @@ pub mod loopback;
 pub mod network;
 pub mod port_mapping;
 pub mod refusal;
+pub mod shape;
 pub mod topology;

@@ -4,7 +4,10 @@ mod check;
 
 pub use check::{NetworkError, check};
 
-use crate::identity::{LinkName, MacPrefix, Mtu, NetworkName};
+use crate::{
+    address::read,
+    identity::{LinkName, MacPrefix, Mtu, NetworkName},
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,18 +29,19 @@ pub enum Uplink {
 #[serde(deny_unknown_fields)]
 pub struct Subnet {
     /// The whole subnet; pods get its prefix length.
+    #[serde(deserialize_with = "read::prefix")]
     pub prefix: IpNet,
     /// The pods' next hop. Default: the first host address. On `nat` and `none` the bridge itself has it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::address_if_any")]
     pub gateway: Option<IpAddr>,
     /// First address to give out. Default: the first that is not the gateway.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::address_if_any")]
     pub first: Option<IpAddr>,
     /// Last address to give out. Default: the last host address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::address_if_any")]
     pub last: Option<IpAddr>,
     /// Addresses never given out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::prefixes")]
     pub exclude: Vec<IpNet>,
 }
 
@@ -67,11 +71,14 @@ pub struct Network {
     pub mtu: Mtu,
     /// At most one per family.
     pub subnets: Vec<Subnet>,
+    /// Routes and addresses of the host's own that `subnets` may overlap.
+    #[serde(default, deserialize_with = "read::prefixes", skip_serializing_if = "Vec::is_empty")]
+    pub may_overlap: Vec<IpNet>,
     /// How long a released address rests, in seconds.
     #[serde(default = "Network::default_cool_down_s")]
     pub cool_down_s: u64,
     /// Name servers told to pods.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::addresses")]
     pub dns: Vec<IpAddr>,
     /// MAC addresses that pods of any VM may ask for. Without them, and without a VM's own, each has its NIC's.
     #[serde(default)]

@@ -103,7 +103,7 @@ reasons! {
         "the VM is down, booting or being reset",
         TRY_AGAIN;
     RateLimited: host(12, "RATE_LIMITED"), Exhausted, 11,
-        "the VM asks for more at once than it may",
+        "the VM asks for more at once than it may, or for an address that rests",
         TRY_AGAIN;
     NotAvailable: GUEST, Unavailable, 50,
         "STATUS: no ADD could be served now",
@@ -168,6 +168,9 @@ reasons! {
     OtherSize: host(18, "OTHER_SIZE"), Invalid, 117,
         "the loopback group is made for another number of fractions",
         "give all fractions of the group the same `size`, or none; `nestless loopback show` on the host says what it is made for";
+    PortTaken: GUEST, Exists, 118,
+        "a port of the VM leads to another pod",
+        "give one of the pods another hostPort, or remove the pod that the message names";
 }
 
 impl Reason {

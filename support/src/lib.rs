@@ -2,15 +2,18 @@
 
 pub mod bus_device;
 pub mod clsact;
+pub mod conntrack;
 pub mod crash_point;
 pub mod error_chain;
 pub mod hook;
 pub mod netlink;
 pub mod netns;
 pub mod qmp;
+pub mod rules_monitor;
 pub mod serial_link;
 pub mod sysctl;
 pub mod tap;
 pub mod telemetry;
+pub mod token_bucket;
 pub mod undo;
 pub mod visible;

@@ -4,7 +4,7 @@ use nestless_lab::{Exec, Lab, Pod};
 use std::net::IpAddr;
 
 /// The pods' next hops: the bridge's own addresses.
-pub const GATEWAYS: [&str; 2] = ["10.88.0.1", "fd00:88::1"];
+pub const GATEWAYS: [&str; 2] = ["10.78.0.1", "fd00:78::1"];
 
 /// One echo request, waited for.
 pub fn ping(target: &str) -> Exec {

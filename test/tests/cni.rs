@@ -168,9 +168,9 @@ async fn check_sees_what_was_changed(site: &Site) {
 
 async fn capabilities(site: &Site) {
     let runtime = json!({
-        "ips": ["10.88.77.7/16", "fd00:88::77:7"],
+        "ips": ["10.78.77.7/16", "fd00:78::77:7"],
         "mac": "02:00:5e:10:00:01",
-        "dns": { "servers": ["10.88.0.53"], "searches": ["a.test"], "options": ["ndots:2"] },
+        "dns": { "servers": ["10.78.0.53"], "searches": ["a.test"], "options": ["ndots:2"] },
         "bandwidth": { "egressRate": 80_000, "egressBurst": 80_000 },
         "portMappings": [
             { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
@@ -179,10 +179,10 @@ async fn capabilities(site: &Site) {
     });
     let call = Call::new("ADD", "able").conf("runtimeConfig", runtime.clone());
     let result = added(site, "able", call).await;
-    assert_eq!(result["ips"][0]["address"], "10.88.77.7/16");
-    assert_eq!(result["ips"][1]["address"], "fd00:88::77:7/64");
+    assert_eq!(result["ips"][0]["address"], "10.78.77.7/16");
+    assert_eq!(result["ips"][1]["address"], "fd00:78::77:7/64");
     assert_eq!(result["interfaces"][0]["mac"], "02:00:5e:10:00:01");
-    assert_eq!(result["dns"]["nameservers"], json!(["10.88.0.53"]));
+    assert_eq!(result["dns"]["nameservers"], json!(["10.78.0.53"]));
     assert_eq!(result["dns"]["search"], json!(["a.test"]));
     assert!(in_pod(site, "able", "ip link show eth0").await.contains("02:00:5e:10:00:01"));
     pings(site, "able").await;
@@ -195,7 +195,7 @@ async fn capabilities(site: &Site) {
     let taken =
         |key: &str, value: Value| Call::new("ADD", "unable").conf("runtimeConfig", json!({ key: value }));
     cni::sandbox(site, VM, "unable").await.unwrap();
-    refused(taken("ips", json!(["10.88.77.7/16"])).run(site, VM).await, 104, &["10.88.77.7"]);
+    refused(taken("ips", json!(["10.78.77.7/16"])).run(site, VM).await, 104, &["10.78.77.7"]);
     refused(taken("mac", json!("02:00:5e:10:00:01")).run(site, VM).await, 105, &["02:00:5e:10:00:01"]);
     // QEMU's own, Docker's, and a router's.
     for mac in ["52:54:00:12:34:56", "02:42:ac:11:00:02", "00:00:5e:00:01:07"] {
@@ -204,7 +204,7 @@ async fn capabilities(site: &Site) {
     cni::drop_sandbox(site, VM, "unable").await.unwrap();
     del(site, "able").await;
     let rules = site.exec(VM, &Exec::shell("nft list ruleset")).await.unwrap().text();
-    assert!(!rules.contains("10.88.77.7") && !rules.contains("8080"), "{rules}");
+    assert!(!rules.contains("10.78.77.7") && !rules.contains("8080"), "{rules}");
     for vm in site.vm(VM).unwrap().addresses() {
         let refused = echo::by_tcp(site.host(), (vm.addr(), 8080).into()).await.unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{vm}: {refused}");
@@ -236,7 +236,7 @@ async fn ports_lead_to_the_pod(site: &Site) {
 async fn the_rate_is_kept(site: &Site) {
     let before = operator::nic_of(site, "able").await.unwrap().guard.unwrap();
     let text = [b'x'; 972];
-    let own = "10.88.77.7".parse().unwrap();
+    let own = "10.78.77.7".parse().unwrap();
     let frame = ethernet([2, 0, 0x5e, 0x10, 0, 1], 0x0800, &udp4(own, (1000, 2000), &text));
     Raw::send(site, VM, Some("able"), "eth0", &vec![frame; 100]).await;
     let after = eventually("drops over the rate", || async {

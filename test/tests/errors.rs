@@ -44,7 +44,7 @@ async fn deleted(site: &Site, pod: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn addresses_run_out_and_come_back() {
     let two = |network: &mut nestless_model::network::Network| {
-        network.subnets[0].last = Some("10.88.1.1".parse().unwrap());
+        network.subnets[0].last = Some("10.78.1.1".parse().unwrap());
     };
     let site = Site::up(lab("addresses", Vmm::Namespace).nics(0, 8).network(two)).await;
     added(&site, "one").await;
@@ -52,7 +52,7 @@ async fn addresses_run_out_and_come_back() {
     let before = agree(&site).await;
     cni::sandbox(&site, "vm1", "three").await.unwrap();
     let third = Call::new("ADD", "three");
-    refused(third.run(&site, "vm1").await, 103, &["pods", "10.88.0.0/16"]);
+    refused(third.run(&site, "vm1").await, 103, &["pods", "10.78.0.0/16"]);
     refused(Call::new("STATUS", "x").run(&site, "vm1").await, 50, &["address"]);
     let after = agree(&site).await;
     assert_eq!(before.networks[0].subnets, after.networks[0].subnets);
@@ -366,7 +366,7 @@ fn a_configuration_is_checked_without_being_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nestlessd.toml");
     let good = "state_dir = '/nowhere/state'\nrun_dir = '/nowhere/run'\n\
-                [[network]]\nname = 'pods'\nbridge = 'nestless0'\nsubnets = [{ prefix = '10.88.0.0/16' }]\n\
+                [[network]]\nname = 'pods'\nbridge = 'nestless0'\nsubnets = [{ prefix = '10.78.0.0/16' }]\n\
                 [[vm]]\nname = 'vm1'\nhypervisor = { qemu = { qmp = '/q' } }\nchannel = { serial = '/c' }\n";
     let check = |text: &str| {
         std::fs::write(&path, text).unwrap();
@@ -377,7 +377,7 @@ fn a_configuration_is_checked_without_being_used() {
     assert!(!Path::new("/nowhere").exists());
     for (from, to, words) in [
         ("bridge", "brigde", &["line 5", "unknown field `brigde`"][..]),
-        ("10.88.0.0/16", "10.88.0.0/40", &["prefix"]),
+        ("10.78.0.0/16", "10.78.0.0/40", &["prefix"]),
         ("'nestless0'", "'much-too-long-a-name'", &["is not a link name"]),
         ("serial", "telepathy", &["unknown variant `telepathy`"]),
         ("[[vm]]", "[[vm]]\nwarm_pool = 99", &["vm1", "warm_pool must be at most nic_limit"]),

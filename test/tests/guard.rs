@@ -26,18 +26,18 @@ fn forged(own: Sender, victim: Sender) -> Vec<(&'static str, Vec<u8>)> {
     let text = b"forged";
     let ip4 = |packet: Vec<u8>| ethernet(own.mac, 0x0800, &packet);
     let ip6 = |packet: Vec<u8>| ethernet(own.mac, 0x86dd, &packet);
-    let outsider = Ipv4Addr::new(10, 88, 200, 200);
+    let outsider = Ipv4Addr::new(10, 78, 200, 200);
     let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x99);
     vec![
         ("source_mac", ethernet(victim.mac, 0x0800, &udp4(own.v4, (1000, 2000), text))),
         ("source_mac", ethernet([2, 0, 0, 0, 0, 9], 0x88b5, text)),
         ("source_ipv4", ip4(udp4(victim.v4, (1000, 2000), text))),
         ("source_ipv4", ip4(udp4(outsider, (1000, 2000), text))),
-        ("source_ipv4", ip4(udp4(Ipv4Addr::new(10, 88, 0, 1), (53, 2000), text))),
+        ("source_ipv4", ip4(udp4(Ipv4Addr::new(10, 78, 0, 1), (53, 2000), text))),
         ("source_ipv6", ip6(udp6(victim.v6, (1000, 2000), text))),
         ("source_ipv6", ip6(udp6(link_local, (1000, 2000), text))),
         ("arp", ethernet(own.mac, 0x0806, &arp(2, own.mac, victim.v4, own.v4))),
-        ("arp", ethernet(own.mac, 0x0806, &arp(1, own.mac, Ipv4Addr::new(10, 88, 0, 1), victim.v4))),
+        ("arp", ethernet(own.mac, 0x0806, &arp(1, own.mac, Ipv4Addr::new(10, 78, 0, 1), victim.v4))),
         ("arp", ethernet(own.mac, 0x0806, &arp(2, victim.mac, own.v4, victim.v4))),
         ("neighbour", ip6(ipv6(own.v6, ICMPV6, &neighbour(136, victim.v6, own.mac)))),
         ("neighbour", ip6(ipv6(own.v6, ICMPV6, &neighbour(135, victim.v6, victim.mac)))),
@@ -107,8 +107,8 @@ async fn a_spare_nic_is_silent(site: &Site, listener: &Pod) {
     let spare = Spare::raise(site, "vm1").await;
     let mac: [u8; 6] = frame::unhex(&spare.nic.nic_mac.replace(':', "")).try_into().unwrap();
     let frames = [
-        ethernet(mac, 0x0806, &arp(1, mac, Ipv4Addr::new(10, 88, 9, 9), Ipv4Addr::new(10, 88, 0, 1))),
-        ethernet(mac, 0x0800, &udp4(Ipv4Addr::new(10, 88, 9, 9), (1, 2), b"spare")),
+        ethernet(mac, 0x0806, &arp(1, mac, Ipv4Addr::new(10, 78, 9, 9), Ipv4Addr::new(10, 78, 0, 1))),
+        ethernet(mac, 0x0800, &udp4(Ipv4Addr::new(10, 78, 9, 9), (1, 2), b"spare")),
         ethernet(mac, 0x86dd, &udp6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9), (1, 2), b"spare")),
     ];
     let sender_of_last = sender(&Pod { name: "two".into(), ..listener.clone() });

@@ -134,9 +134,9 @@ async fn pods_outlive_the_agent_and_the_daemon() {
     assert!(matches!(&refused, LabError::Cni { code: Some(11), .. }), "{refused}");
     assert!(refused.to_string().contains("host"), "{refused}");
     // What the pod was given is still all it may use.
-    let forged = Exec::shell("ip addr add 10.88.77.7/16 dev eth0 && ping -c 1 -W 2 -I 10.88.77.7 10.88.0.1");
+    let forged = Exec::shell("ip addr add 10.78.77.7/16 dev eth0 && ping -c 1 -W 2 -I 10.78.77.7 10.78.0.1");
     assert!(!site.pod_exec("vm1", "one", forged).await.unwrap().exit.is_success());
-    site.pod_exec("vm1", "one", Exec::shell("ip addr del 10.88.77.7/16 dev eth0")).await.unwrap();
+    site.pod_exec("vm1", "one", Exec::shell("ip addr del 10.78.77.7/16 dev eth0")).await.unwrap();
     traffic.await.unwrap();
     reaches_the_bridge(&site, &one).await;
     // DEL needs no host; the host hears of it when it is back.

@@ -24,6 +24,7 @@ fn blue() -> Network {
         mtu: Default::default(),
         subnets: ["10.89.0.0/16", "fd00:89::/64"].map(|prefix| subnet(prefix.parse().unwrap())).into(),
         cool_down_s: 1,
+        may_overlap: Vec::new(),
         dns: Vec::new(),
         macs: Vec::new(),
     }

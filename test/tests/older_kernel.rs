@@ -44,7 +44,7 @@ async fn pods_are_connected_and_guarded_on_linux_6_1() {
     let nic = pod_nic(&site, "one").await;
     assert!(nic["guard"]["passed"].as_u64().unwrap() > 0, "{nic}");
 
-    let stranger = "10.88.200.200".parse().unwrap();
+    let stranger = "10.78.200.200".parse().unwrap();
     let mac = nestless_test::frame::unhex(&nic["pod_mac"].as_str().unwrap().replace(':', ""));
     let forged = ethernet(mac.try_into().unwrap(), 0x0800, &udp4(stranger, (1000, 2000), b"forged"));
     let send = format!("nestless lab exec --name inner --pod one vm1 -- {} send eth0", Raw::PROGRAM);

@@ -34,6 +34,7 @@ pub fn cold_network() -> Network {
         mtu: Mtu::default(),
         subnets: vec![Subnet { prefix, gateway: None, first: None, last: None, exclude: Vec::new() }],
         cool_down_s: 1,
+        may_overlap: Vec::new(),
         dns: Vec::new(),
         macs: Vec::new(),
     }

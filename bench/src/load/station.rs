@@ -25,7 +25,7 @@ pub(super) const CONNECTION_PORT: u16 = 5203;
 /// All of them, as nft writes a set.
 pub(crate) const MAPPED_PORTS: &str = "5201-5203";
 /// Below the pods' addresses, and above the VMs' own.
-const NEIGHBOUR: &str = "10.88.0.200/16";
+const NEIGHBOUR: &str = "10.78.0.200/16";
 
 /// An end. One that serves has iperf3 and the probe listening in it for as long as this value lives.
 pub struct Station {

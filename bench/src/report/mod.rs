@@ -24,6 +24,8 @@ pub enum Bench {
     Nic,
     /// `nestless bench loopback`
     Loopback,
+    /// `nestless bench bandwidth`
+    Bandwidth,
 }
 
 impl fmt::Display for Bench {
@@ -32,6 +34,7 @@ impl fmt::Display for Bench {
             Self::Attach => "attach",
             Self::Nic => "nic",
             Self::Loopback => "loopback",
+            Self::Bandwidth => "bandwidth",
         })
     }
 }

@@ -54,6 +54,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let _session = background(host_client::keep_connected(dialer, boot_id, slot));
     let _follower = background(Arc::clone(&agent).follow_host());
     let _settler = background(Arc::clone(&agent).settle_all());
+    let _keeper = background(Arc::clone(&agent).keep_ports());
     let mut watch = background(Arc::clone(&agent).watch(dead));
     let mut server = background(cni::serve(listener, agent, calls.clone(), stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), run_dir = %config.run_dir.display(), "serving CNI calls");

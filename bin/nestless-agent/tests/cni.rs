@@ -1,6 +1,6 @@
 //! The plugin, the agent and a host, end to end.
 
-use crate::world::World;
+use crate::world::{Caller, PATIENCE, World};
 use nestless_proto::refusal::Reason;
 use nestless_support::netns::Namespace;
 use serde_json::{Value, json};
@@ -50,8 +50,11 @@ fn results_come_in_the_version_asked_for() {
         assert_eq!(result["interfaces"][0].get("mtu").is_some(), version == "1.1.0");
         world.cni("DEL", &container, Some(&sandbox), json!({"cniVersion": version})).ok();
     }
-    let versions = world.cni("VERSION", "", None, none()).ok();
-    assert_eq!(versions["supportedVersions"], json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+    for version in ["0.3.1", "1.1.0", "0.2.0", "2.0.0"] {
+        let versions = world.cni("VERSION", "", None, json!({"cniVersion": version})).ok();
+        assert_eq!(versions["supportedVersions"], json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+        assert_eq!(versions["cniVersion"], version);
+    }
     world.finish();
 }
 
@@ -411,6 +414,89 @@ fn mapped_ports_come_and_go_with_the_pod() {
     world.cni("ADD", "b", Some(&sandbox), json!({"runtimeConfig": mappings})).ok();
     world.cni("DEL", "b", Some(&sandbox), none()).ok();
     assert!(!ruleset(&world).contains("dnat"));
+    world.finish();
+}
+
+#[test]
+fn a_configuration_that_is_no_text_is_no_json() {
+    for (stdin, words) in [
+        (&b"{\"cniVersion\": \"1.1.0\", \"name\": \"\xff\"}"[..], "byte 33 is no UTF-8"),
+        (b"\xfe\xff\0{\0}", "byte 0 is no UTF-8"),
+        (b"{", "is not JSON"),
+        (b"", "is not JSON"),
+    ] {
+        let failure = Caller::raw("eth0", "ADD", "a", None, stdin);
+        assert!(failure.output["msg"].as_str().unwrap().contains(words), "{failure:?}");
+        assert_eq!(failure.code(), 6);
+    }
+}
+
+/// A firewall that starts flushes all rules. CHECK says so until the agent has put them back, which it does unasked.
+#[test]
+fn ports_come_back_when_somebody_takes_them_away() {
+    let mut world = World::new();
+    let sandbox = world.sandbox("a");
+    let in_vm = |line: &'static str| {
+        let run = || Command::new("sh").args(["-c", line]).output().unwrap().stdout;
+        String::from_utf8(world.vm.run_blocking(run).unwrap()).unwrap()
+    };
+    let ports = json!({"portMappings": [
+        {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+        {"hostPort": 8053, "containerPort": 53, "protocol": "udp"},
+    ]});
+    let result = world.cni("ADD", "a", Some(&sandbox), json!({"runtimeConfig": ports})).ok();
+    let check =
+        || world.cni("CHECK", "a", Some(&sandbox), json!({"runtimeConfig": ports, "prevResult": result}));
+    check().ok();
+    for harm in ["nft flush ruleset", "nft delete table inet nestless"] {
+        in_vm(harm);
+        let begun = std::time::Instant::now();
+        while !in_vm("nft list ruleset").contains("udp dport 8053 dnat ip to 10.77.0.3:53") {
+            assert!(begun.elapsed() < PATIENCE, "{harm}: the ports stay away");
+            // Until they are back, they are missed. The agent may be quicker.
+            let told = check();
+            assert!(told.success || told.output["msg"].as_str().unwrap().contains("prerouting"), "{told:?}");
+        }
+        check().ok();
+    }
+    // What drops everything cannot be undone by rules of ours, and is told.
+    in_vm(
+        "nft add table ip filter; nft 'add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'",
+    );
+    let told = check();
+    assert!(told.output["msg"].as_str().unwrap().contains("ip filter FORWARD"), "{told:?}");
+    assert_eq!(told.code(), 111);
+    // A pod that goes does not come back.
+    world.cni("DEL", "a", Some(&sandbox), none()).ok();
+    in_vm("nft flush ruleset");
+    world.finish();
+}
+
+#[test]
+fn a_port_leads_to_one_pod() {
+    let mut world = World::new();
+    let (first, second) = (world.sandbox("first"), world.sandbox("second"));
+    let ports = |host_ip: &str, protocol: &str| {
+        json!({"runtimeConfig": {"portMappings": [
+            {"hostPort": 8080, "containerPort": 80, "protocol": protocol, "hostIP": host_ip},
+        ]}})
+    };
+    world.cni("ADD", "first", Some(&first), ports("", "tcp")).ok();
+    for host_ip in ["", "10.0.0.9", "0.0.0.0"] {
+        let failure = world.cni("ADD", "second", Some(&second), ports(host_ip, "tcp"));
+        assert!(
+            failure.output["msg"].as_str().unwrap().contains("8080/tcp leads to first/eth0"),
+            "{failure:?}"
+        );
+        assert_eq!(failure.code(), 118);
+    }
+    assert_eq!(world.links_at(&second), []);
+    assert_eq!(world.host.state().attachments.len(), 1);
+    world.cni("ADD", "second", Some(&second), ports("", "udp")).ok();
+    world.cni("DEL", "second", Some(&second), none()).ok();
+    world.cni("DEL", "first", Some(&first), none()).ok();
+    world.cni("ADD", "second", Some(&second), ports("10.0.0.9", "tcp")).ok();
+    world.cni("DEL", "second", Some(&second), none()).ok();
     world.finish();
 }
 

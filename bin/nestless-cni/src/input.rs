@@ -22,16 +22,21 @@ pub(crate) fn environment() -> Environment {
 }
 
 pub(crate) fn configuration() -> Result<String, CniError> {
-    let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_CONFIGURATION_BYTES + 1).read_to_string(&mut text);
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_CONFIGURATION_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|e| {
         CniError::new(Reason::Io, format!("read the network configuration from standard input: {e}"))
     })?;
-    if text.len() as u64 > MAX_CONFIGURATION_BYTES {
+    if bytes.len() as u64 > MAX_CONFIGURATION_BYTES {
         let message = "the network configuration on standard input is larger than 1 MiB: expected less";
         return Err(CniError::new(Reason::Invalid, message));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let message =
+            format!("the network configuration on standard input is not JSON: byte {at} is no UTF-8");
+        CniError::new(Reason::Decode, message)
+    })
 }
 
 /// Opens the sandbox of the call. For DEL one that is gone, or is none any more, is no error.

@@ -26,8 +26,8 @@ fn main() -> ExitCode {
 /// agent that does not run.
 fn serve(environment: Environment, configuration: String) -> Result<Answer, CniError> {
     let request = parse_request(&environment, &configuration)?;
-    if let Request::Version(_) = request {
-        return Ok(Answer::success(Some(Version::supported())));
+    if let Request::Version(asked) = &request {
+        return Ok(Answer::success(Some(Version::supported(asked))));
     }
     let sandbox = input::sandbox(&request)?;
     agent::call(&request, &Invocation { environment, configuration }, sandbox.as_ref())

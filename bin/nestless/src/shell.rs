@@ -68,6 +68,7 @@ enum Documented {
     BenchAttach,
     BenchNic,
     BenchLoopback,
+    BenchBandwidth,
     BenchCompare,
     Demo,
     DemoSplit,
@@ -83,7 +84,7 @@ impl Documented {
             Self::Doctor => schemars::schema_for!(doctor::Report),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
-            Self::BenchAttach | Self::BenchNic | Self::BenchLoopback => {
+            Self::BenchAttach | Self::BenchNic | Self::BenchLoopback | Self::BenchBandwidth => {
                 schemars::schema_for!(nestless_bench::Report)
             }
             Self::BenchCompare => schemars::schema_for!(nestless_bench::Comparison),

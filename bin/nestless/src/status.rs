@@ -157,7 +157,7 @@ mod tests {
                 name: name.into(),
                 uid: String::new(),
             }),
-            addresses: pod.map(|_| "10.88.0.7/16".into()).into_iter().collect(),
+            addresses: pod.map(|_| "10.78.0.7/16".into()).into_iter().collect(),
             pci_address: pod.map(|_| "0000:01:05.0".into()).unwrap_or_default(),
             guard: pod.map(|_| proto::GuardCounters {
                 passed: 120,
@@ -188,8 +188,8 @@ mod tests {
                 uplink: "nat".into(),
                 mtu_bytes: 1500,
                 subnets: vec![proto::SubnetStatus {
-                    prefix: "10.88.0.0/16".into(),
-                    gateway: "10.88.0.1".into(),
+                    prefix: "10.78.0.0/16".into(),
+                    gateway: "10.78.0.1".into(),
                     in_use: 2,
                     cooling: 3,
                     free: 65528,
@@ -207,11 +207,11 @@ mod tests {
         vm1  qemu        running  connected  2       1/8    1     64     61
 
         NETWORK  BRIDGE  UPLINK  MTU   SUBNET        IN USE  COOLING  FREE
-        pods     nlbr0   nat     1500  10.88.0.0/16  2       3        65528
+        pods     nlbr0   nat     1500  10.78.0.0/16  2       3        65528
 
         NIC  VM   PHASE  LINK  POD                ADDRESSES     PCI           PASSED  DROPPED
-        a    vm1  InUse  nla   default/web        10.88.0.7/16  0000:01:05.0  120     3
-        b    vm1  InUse  nlb   0123456789ab/eth0  10.88.0.7/16  0000:01:05.0  120     3
+        a    vm1  InUse  nla   default/web        10.78.0.7/16  0000:01:05.0  120     3
+        b    vm1  InUse  nlb   0123456789ab/eth0  10.78.0.7/16  0000:01:05.0  120     3
         c    vm1  Spare  nlc   -                  -             -             0       0
         ");
     }
@@ -240,7 +240,7 @@ mod tests {
         let pod = example.vms[0].nics[0].pod.as_mut().unwrap();
         pod.name = "w\u{202e}e\u{200b}b\u{2028}".into();
         let text = render(&example.into());
-        assert!(text.contains("default/w\\u{202e}e\\u{200b}b\\u{2028}  10.88.0.7/16"), "{text}");
+        assert!(text.contains("default/w\\u{202e}e\\u{200b}b\\u{2028}  10.78.0.7/16"), "{text}");
     }
 
     #[test]

@@ -72,18 +72,18 @@ mod tests {
             }),
             pod: Some(proto::PodRef { namespace: "default".into(), name: "web".into(), uid: String::new() }),
             hops: vec![
-                hop("pod", "eth0", "virtio-net", "10.88.0.7/16, MTU 1500", true),
+                hop("pod", "eth0", "virtio-net", "10.78.0.7/16, MTU 1500", true),
                 hop("host", "nla", "tap", "guard: 120 passed, 0 dropped", true),
-                hop("host", "nlbr0", "bridge", "10.88.0.1/16", false),
+                hop("host", "nlbr0", "bridge", "10.78.0.1/16", false),
             ],
         };
         insta::assert_snapshot!(render(&trace.into()), @r"
         pod default/web in VM vm1
 
         PLACE  DEVICE  KIND        SEEN     DETAIL
-        pod    eth0    virtio-net  yes      10.88.0.7/16, MTU 1500
+        pod    eth0    virtio-net  yes      10.78.0.7/16, MTU 1500
         host   nla     tap         yes      guard: 120 passed, 0 dropped
-        host   nlbr0   bridge      MISSING  10.88.0.1/16
+        host   nlbr0   bridge      MISSING  10.78.0.1/16
         ");
     }
 }

@@ -128,6 +128,16 @@ fn loopback_measures_every_way() {
 }
 
 #[test]
+fn bandwidth_measures_every_rate_in_each_direction() {
+    let arguments =
+        ["bench", "bandwidth", "--vmm", "namespace", "--rounds", "1", "--transfer", "1", "--json", "-"];
+    let report = run(&arguments);
+    let rates = ["1-mbit", "10-mbit", "100-mbit", "1000-mbit"];
+    assert_eq!(sorted(rows(&report)), sorted(expected(&["out-1", "out-8", "in-1", "in-8"], &rates, 1)));
+    assert_eq!(report["bench"], "bandwidth");
+}
+
+#[test]
 fn the_demonstration_shows_the_ways_and_what_they_cost() {
     let demo = run(&["lab", "demo", "--vmm", "namespace", "--json"]);
     let mut all = traffic(3, 3);

@@ -279,7 +279,7 @@ mod tests {
         [[network]]
         name = "pods"
         bridge = "nestless0"
-        subnets = [{ prefix = "10.88.0.0/16" }, { prefix = "fd00:88::/64" }]
+        subnets = [{ prefix = "10.78.0.0/16" }, { prefix = "fd00:78::/64" }]
 
         [[vm]]
         name = "vm1"
@@ -312,7 +312,7 @@ mod tests {
             ),
             ("\"nestless0\"", "7", &["line 4", "bridge", "expected a string"]),
             ("\"nestless0\"", "\"no spaces please\"", &["line 4", "is not a link name: expected"]),
-            ("10.88.0.0/16", "10.88.0.0/99", &["line 5", "prefix"]),
+            ("10.78.0.0/16", "10.78.0.0/99", &["line 5", "prefix"]),
             ("subnets = ", "macs = [\"4e:4c\"]\nsubnets = ", &["line 5", "4e:4c has room for the NICs'"]),
             ("serial = ", "telepathy = ", &["line 10", "unknown variant `telepathy`", "serial"]),
         ] {

@@ -15,7 +15,10 @@ use nestless_model::{
     attachment::NicRecord,
     identity::{NicId, VmName},
 };
-use nestless_support::netlink::{LinkEvent, LinkMonitor};
+use nestless_support::{
+    netlink::{LinkEvent, LinkMonitor},
+    rules_monitor::RulesMonitor,
+};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{
     task::JoinSet,
@@ -28,6 +31,9 @@ const FABRIC_PERIOD: Duration = Duration::from_secs(30);
 
 /// How often fractions are asked whether they answer; [`nestless_model::loopback::Hearing`] counts in these.
 const HEARING_PERIOD: Duration = Duration::from_secs(1);
+
+/// Whoever changes packet rules changes many, and is asked no more often than this.
+const RULES_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the services work with.
 pub(crate) struct Host {
@@ -133,6 +139,7 @@ fn warn_of_mtu(record: &NicRecord, pools: &Pools) {
 
 async fn open_host_ends(config: &Config) -> anyhow::Result<KernelHostEnds> {
     let fabric = Fabric::new(&config.instance(), config.networks.clone())?;
+    fabric.check().await.context("a subnet of the configuration is in use on this host")?;
     let steps = fabric.up().await.context("set up the fabric")?;
     for step in steps {
         info!("fabric: {step}");
@@ -159,8 +166,12 @@ async fn keep_up(
 ) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
+    let mut rules = RulesMonitor::here().ok();
     loop {
-        period.tick().await;
+        tokio::select! {
+            _ = period.tick() => {}
+            () = changed(&mut rules) => tokio::time::sleep(RULES_PAUSE).await,
+        }
         match host_ends.fabric().up().await {
             Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
             Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
@@ -175,6 +186,18 @@ async fn keep_up(
                 return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
             }
         }
+    }
+}
+
+/// Somebody has changed the host's packet rules: a firewall that starts flushes all of them, ours included. Where nobody can tell,
+/// it is noticed a while later.
+async fn changed(rules: &mut Option<RulesMonitor>) {
+    let told = match rules {
+        Some(rules) => rules.changed().await,
+        None => std::future::pending().await,
+    };
+    if told.is_err() {
+        *rules = None;
     }
 }
 

@@ -16,6 +16,14 @@ pub use service::{Refusal, input};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
+/// Whether this host has what the configuration takes for free. Changes nothing.
+///
+/// # Errors
+/// With every subnet that is in use, and by whom.
+pub async fn check_host(config: &Config) -> anyhow::Result<()> {
+    Ok(nestless_host::fabric::Fabric::new(&config.instance(), config.networks.clone())?.check().await?)
+}
+
 /// Serves until SIGTERM or SIGINT, or until something fails that the daemon cannot live without. Pods keep their NICs.
 ///
 /// # Errors

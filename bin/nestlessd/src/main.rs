@@ -16,7 +16,7 @@ struct Arguments {
         env = "NESTLESSD_CONFIG"
     )]
     config: PathBuf,
-    /// Read the configuration, say whether it is right, and stop.
+    /// Read the configuration, say whether it is right and its subnets are free on this host, and stop.
     #[arg(long)]
     check: bool,
 }
@@ -25,7 +25,8 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let config = nestlessd::Config::read(&arguments.config)?;
     if arguments.check {
-        return Ok(());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        return runtime.context("start the runtime")?.block_on(nestlessd::check_host(&config));
     }
     nestless_support::telemetry::init("info")?;
     // Work is short and waits for the kernel or for QEMU; two threads serve a host, and keep its memory small.

@@ -196,26 +196,26 @@ fn an_address_is_kept_for_the_vm_that_reserved_it() {
         let (mut own, mut other) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
         let any = own.reserve("r1", "").await.unwrap();
         assert_eq!(own.reserve("r1", "").await.unwrap(), any, "the same request again");
-        assert_eq!(own.reserve("r2", "10.88.0.77").await.unwrap(), "10.88.0.77/16");
-        let held = (Reason::AddressInUse, "network pods: 10.88.0.77 is reserved for VM vm1".to_owned());
-        assert_eq!(other.reserve("r1", "10.88.0.77").await.unwrap_err(), held);
-        assert_eq!(other.attach("thief", "10.88.0.77").await.unwrap_err(), held);
-        assert!(!other.release("10.88.0.77").await.unwrap(), "another VM's is not its to release");
+        assert_eq!(own.reserve("r2", "10.78.0.77").await.unwrap(), "10.78.0.77/16");
+        let held = (Reason::AddressInUse, "network pods: 10.78.0.77 is reserved for VM vm1".to_owned());
+        assert_eq!(other.reserve("r1", "10.78.0.77").await.unwrap_err(), held);
+        assert_eq!(other.attach("thief", "10.78.0.77").await.unwrap_err(), held);
+        assert!(!other.release("10.78.0.77").await.unwrap(), "another VM's is not its to release");
         assert_eq!(reserved(&site).await, [2, 0]);
 
         site.kill();
         site.start(&vms);
         let (mut own, mut other) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
         assert_eq!(own.reserve("r1", "").await.unwrap(), any, "after a crash");
-        assert_eq!(other.attach("thief", "10.88.0.77").await.unwrap_err(), held);
-        assert_eq!(own.attach("pod", "10.88.0.77").await.unwrap(), ["10.88.0.77/16"]);
-        let (reason, text) = own.attach("second", "10.88.0.77").await.unwrap_err();
+        assert_eq!(other.attach("thief", "10.78.0.77").await.unwrap_err(), held);
+        assert_eq!(own.attach("pod", "10.78.0.77").await.unwrap(), ["10.78.0.77/16"]);
+        let (reason, text) = own.attach("second", "10.78.0.77").await.unwrap_err();
         assert_eq!(reason, Reason::AddressInUse, "{text}");
         own.detach("pod").await;
-        assert_eq!(own.attach("third", "10.88.0.77").await.unwrap(), ["10.88.0.77/16"], "it was kept");
-        assert!(own.release("10.88.0.77/16").await.unwrap());
-        assert!(!own.release("10.88.0.77").await.unwrap());
-        let (reason, text) = other.attach("thief", "10.88.0.77").await.unwrap_err();
+        assert_eq!(own.attach("third", "10.78.0.77").await.unwrap(), ["10.78.0.77/16"], "it was kept");
+        assert!(own.release("10.78.0.77/16").await.unwrap());
+        assert!(!own.release("10.78.0.77").await.unwrap());
+        let (reason, text) = other.attach("thief", "10.78.0.77").await.unwrap_err();
         assert_eq!((reason, text.contains("in use by another pod")), (Reason::AddressInUse, true), "{text}");
         own.detach("third").await;
         assert_eq!(reserved(&site).await, [1, 0]);
@@ -223,10 +223,10 @@ fn an_address_is_kept_for_the_vm_that_reserved_it() {
         // Another boot of the guest, and a VM that is configured no more, keep nothing.
         own.0.hello(HelloRequest { boot_id: "boot-2".to_owned(), ..HelloRequest::default() }).await.unwrap();
         assert_eq!(reserved(&site).await, [0, 0]);
-        assert_eq!(other.reserve("r2", "10.88.0.99").await.unwrap(), "10.88.0.99/16");
+        assert_eq!(other.reserve("r2", "10.78.0.99").await.unwrap(), "10.78.0.99/16");
         site.kill();
         site.start(&first);
-        let (reason, text) = Keeper::of(&site, "vm1").await.reserve("r3", "10.88.0.99").await.unwrap_err();
+        let (reason, text) = Keeper::of(&site, "vm1").await.reserve("r3", "10.78.0.99").await.unwrap_err();
         assert_eq!((reason, text.contains("cools down")), (Reason::AddressInUse, true), "{text}");
     });
 }
@@ -239,11 +239,11 @@ fn a_guest_that_reserves_without_measure_or_sense_is_refused() {
         site.start(&vms);
         let (mut greedy, mut modest) = (Keeper::of(&site, "vm1").await, Keeper::of(&site, "vm2").await);
         for (request, address) in [
-            ("", "10.88.0.7"),
-            ("r", "10.88.0.1"),
+            ("", "10.78.0.7"),
+            ("r", "10.78.0.1"),
             ("r", "10.99.0.1"),
             ("r", "moon"),
-            ("r", "10.88.0.7%eth0"),
+            ("r", "10.78.0.7%eth0"),
             ("r", &"9".repeat(100_000)),
         ] {
             let (reason, text) = greedy.reserve(request, address).await.unwrap_err();

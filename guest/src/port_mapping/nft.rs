@@ -15,6 +15,12 @@ pub(super) fn list() -> Result<Vec<u8>, PortMappingError> {
     finished(run(&["--json", "--numeric", "--handle", "list", "ruleset", "inet"], &[])?)
 }
 
+/// All rulesets, as people read them: what iptables put there is not said in JSON.
+pub(super) fn list_in_words() -> Result<String, PortMappingError> {
+    let words = finished(run(&["--numeric", "--stateless", "list", "ruleset"], &[])?)?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
+}
+
 /// Applies commands in JSON: all or none.
 pub(super) fn apply(commands: &[u8]) -> Result<(), PortMappingError> {
     finished(run(&["--json", "--file", "-"], commands)?).map(drop)

@@ -1,16 +1,13 @@
 //! The table's contents, as commands in the JSON of libnftables (`man 5 libnftables-json`).
 
-use nestless_model::{
-    identity::AttachmentId,
-    port_mapping::{PortMapping, Protocol},
-};
+use nestless_model::{identity::AttachmentId, port_mapping::PortMapping};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
-const FAMILY: &str = "inet";
-const TABLE: &str = "nestless";
+pub(super) const FAMILY: &str = "inet";
+pub(super) const TABLE: &str = "nestless";
 /// Base chains, the hooks they sit at, and their priorities (dstnat and srcnat of `man nft`).
-const BASE_CHAINS: [(&str, &str, i32); 3] =
+pub(super) const BASE_CHAINS: [(&str, &str, i32); 3] =
     [("prerouting", "prerouting", -100), ("output", "output", -100), ("postrouting", "postrouting", 100)];
 
 /// Names an attachment's chains: container ids are longer than chain names may be.
@@ -22,15 +19,15 @@ impl Key {
         Self(format!("{:016x}", attachment.digest()))
     }
 
-    fn inward(&self) -> String {
+    pub(super) fn inward(&self) -> String {
         format!("in-{}", self.0)
     }
 
-    fn outward(&self) -> String {
+    pub(super) fn outward(&self) -> String {
         format!("out-{}", self.0)
     }
 
-    fn of_chain(chain: &str) -> Option<Self> {
+    pub(super) fn of_chain(chain: &str) -> Option<Self> {
         let digits = chain.strip_prefix("in-").or_else(|| chain.strip_prefix("out-"))?;
         Some(Self(digits.to_owned()))
     }
@@ -63,7 +60,7 @@ pub(super) fn addition(
     }
     for mapping in mappings {
         for address in addresses {
-            if mapping.host_ip.is_some_and(|host| host.is_ipv4() != address.is_ipv4()) {
+            if !mapping.is_for(*address) {
                 continue;
             }
             commands.push(rule(&inward, attachment, translate(mapping, *address)));
@@ -94,7 +91,7 @@ pub(super) fn removal(listing: &Value, dead: impl Fn(&Key) -> bool) -> Vec<Value
     [jumps, flushes, chains].concat()
 }
 
-fn jump_target(rule: &Value) -> Option<&str> {
+pub(super) fn jump_target(rule: &Value) -> Option<&str> {
     rule["expr"].as_array()?.iter().find_map(|expression| expression["jump"]["target"].as_str())
 }
 
@@ -109,7 +106,7 @@ fn rule(chain: &str, attachment: &AttachmentId, expressions: Vec<Value>) -> Valu
 fn translate(mapping: &PortMapping, address: IpAddr) -> Vec<Value> {
     let family = family(address);
     let mut expressions = vec![equals(json!({"meta": {"key": "nfproto"}}), json!(nfproto(address)))];
-    match mapping.host_ip {
+    match mapping.only_at() {
         Some(host) => expressions.push(equals(payload(family, "daddr"), json!(host.to_string()))),
         None => {
             expressions.push(equals(json!({"fib": {"result": "type", "flags": ["daddr"]}}), json!("local")))
@@ -119,7 +116,7 @@ fn translate(mapping: &PortMapping, address: IpAddr) -> Vec<Value> {
         let loopback = json!({"prefix": {"addr": "127.0.0.0", "len": 8}});
         expressions.push(json!({"match": {"op": "!=", "left": payload(family, "daddr"), "right": loopback}}));
     }
-    expressions.push(equals(payload(protocol(mapping), "dport"), json!(mapping.host_port)));
+    expressions.push(equals(payload(mapping.protocol.as_str(), "dport"), json!(mapping.host_port)));
     expressions.push(
         json!({"dnat": {"family": family, "addr": address.to_string(), "port": mapping.container_port}}),
     );
@@ -131,7 +128,7 @@ fn masquerade(mapping: &PortMapping, address: IpAddr) -> Vec<Value> {
     vec![
         translated,
         equals(payload(family(address), "daddr"), json!(address.to_string())),
-        equals(payload(protocol(mapping), "dport"), json!(mapping.container_port)),
+        equals(payload(mapping.protocol.as_str(), "dport"), json!(mapping.container_port)),
         json!({"masquerade": null}),
     ]
 }
@@ -150,12 +147,4 @@ fn family(address: IpAddr) -> &'static str {
 
 fn nfproto(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "ipv4" } else { "ipv6" }
-}
-
-fn protocol(mapping: &PortMapping) -> &'static str {
-    match mapping.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    }
 }

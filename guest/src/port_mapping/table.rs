@@ -2,33 +2,59 @@
 
 use super::{
     error::PortMappingError,
-    nft,
+    flows, nft,
+    obstacles::obstacles,
     ruleset::{self, Key},
+    wholeness::{Mapped, missing, targets},
 };
-use nestless_model::{identity::AttachmentId, port_mapping::PortMapping};
+use nestless_model::{identity::AttachmentId, port_mapping::Occasion};
 use nestless_support::sysctl;
 use serde_json::Value;
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// Makes `mappings` lead to `addresses`, instead of what this attachment had before. Blocks while `nft` runs; works on the
-/// calling thread's namespace.
+/// Makes the mappings lead to the addresses, instead of what this attachment had before. Whoever spoke to such a port of UDP's
+/// before speaks to the pod from now on. Blocks while `nft` runs; works on the calling thread's namespace.
 ///
 /// # Errors
 /// When `nft` is missing or refuses; the mappings are then as they were.
-pub fn set(
-    attachment: &AttachmentId,
-    addresses: &[IpAddr],
-    mappings: &[PortMapping],
-) -> Result<(), PortMappingError> {
+pub fn set(mapped: &Mapped) -> Result<(), PortMappingError> {
+    let Mapped { attachment, addresses, mappings } = mapped;
     enable_forwarding(addresses)?;
     let key = Key::of(attachment);
+    let listing = list()?;
     let mut commands = ruleset::base();
-    commands.extend(ruleset::removal(&list()?, |found| *found == key));
+    commands.extend(ruleset::removal(&listing, |found| *found == key));
     commands.extend(ruleset::addition(&key, attachment, addresses, mappings));
-    apply(commands)
+    apply(commands)?;
+    let before = targets(&listing, |found| *found == key);
+    let left: Vec<IpAddr> = before.into_iter().filter(|address| !addresses.contains(address)).collect();
+    flows::forget(&left, &[], Occasion::Ended);
+    flows::forget(addresses, mappings, Occasion::Begun);
+    Ok(())
 }
 
-/// Removes the mappings of this attachment; succeeds when it has none.
+/// What keeps the mappings from working, in sentences: rules that somebody took away, and what in the VM drops what it should
+/// forward.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn check(mapped: &Mapped) -> Result<Vec<String>, PortMappingError> {
+    let mut faults = missing(&list()?, mapped);
+    faults.extend(obstacles());
+    Ok(faults)
+}
+
+/// Those of which something is missing.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn damaged(all: &[Mapped]) -> Result<Vec<AttachmentId>, PortMappingError> {
+    let listing = list()?;
+    let damaged = all.iter().filter(|mapped| !missing(&listing, mapped).is_empty());
+    Ok(damaged.map(|mapped| mapped.attachment.clone()).collect())
+}
+
+/// Removes the mappings of this attachment, and cuts the connections that they led; succeeds when it has none.
 ///
 /// # Errors
 /// When `nft` refuses.
@@ -52,8 +78,13 @@ fn remove_where(dead: impl Fn(&Key) -> bool) -> Result<(), PortMappingError> {
         Err(PortMappingError::Missing { .. }) => return Ok(()),
         listing => listing?,
     };
-    let commands = ruleset::removal(&listing, dead);
-    if commands.is_empty() { Ok(()) } else { apply(commands) }
+    let commands = ruleset::removal(&listing, &dead);
+    if commands.is_empty() {
+        return Ok(());
+    }
+    apply(commands)?;
+    flows::forget(&targets(&listing, dead), &[], Occasion::Ended);
+    Ok(())
 }
 
 /// Mapped connections are forwarded. IPv6 is left to the operator: switching it on makes the VM deaf to router

@@ -39,6 +39,12 @@ pub enum FabricError {
         #[source]
         source: NetlinkError,
     },
+    /// Subnets are others' already.
+    #[error("{}", clashes.iter().map(Clash::to_string).collect::<Vec<_>>().join("; "))]
+    Clashes {
+        /// Each of them.
+        clashes: Vec<Clash>,
+    },
     /// Something is in the way.
     #[error("bring the networks up")]
     Plan {
@@ -171,6 +177,16 @@ pub enum PlanError {
         /// What it belongs to.
         master: String,
     },
+    /// A host that forwards takes no advice from routers, unless it is told to.
+    #[error(
+        "network {network}: the host's IPv6 route through {interface} comes from router advertisements, which a host that forwards ignores: set net.ipv6.conf.{interface}.accept_ra to 2 first"
+    )]
+    Deaf {
+        /// Which network needs forwarding.
+        network: NetworkName,
+        /// Whose route would be lost.
+        interface: String,
+    },
     /// The host itself lives on the NIC.
     #[error(
         "network {network}: `uplink` interface {interface} has the host's address {address}, which would stop working: move it to another link first"
@@ -183,4 +199,20 @@ pub enum PlanError {
         /// What it has.
         address: IpNet,
     },
+}
+
+/// A subnet that somebody else on this host has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "network {network}: `prefix` {prefix} overlaps {found}: choose another prefix, or name {theirs} in `may_overlap`"
+)]
+pub struct Clash {
+    /// Which network.
+    pub network: NetworkName,
+    /// Its prefix.
+    pub prefix: IpNet,
+    /// Whose it is, in words.
+    pub found: String,
+    /// The other's prefix.
+    pub theirs: IpNet,
 }

@@ -9,6 +9,7 @@
 //! Memory is nothing here, the kernel is all: [`Fabric::up`] looks and does what is missing, at the start, on a timer, and
 //! whenever something seems wrong. Everything happens in the network namespace that the process was started in.
 
+mod clash;
 mod error;
 mod execute;
 mod host_end;
@@ -22,7 +23,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use error::{FabricError, PlanError};
+pub use clash::clashes;
+pub use error::{Clash, FabricError, PlanError};
 pub use observed::Observed;
 pub use plan::{Desired, plan_down, plan_up};
 pub use rules::{Chain, Rule, rules};
@@ -113,6 +115,16 @@ impl Fabric {
         self.desired.networks.iter().find(|network| network.name == *name)
     }
 
+    /// The channel to the kernel.
+    pub(crate) fn netlink(&self) -> &Netlink {
+        &self.netlink
+    }
+
+    /// The largest packet of any network, in bytes.
+    pub(crate) fn largest_mtu_bytes(&self) -> u32 {
+        self.desired.networks.iter().map(|network| network.mtu.bytes()).max().unwrap_or_default()
+    }
+
     /// Makes everything that is missing or different, and returns what it did, as sentences for the log; nothing when all
     /// was right. Repeat it to repair drift.
     ///
@@ -130,6 +142,16 @@ impl Fabric {
             done.push(step.to_string());
         }
         Ok(done)
+    }
+
+    /// Whether the subnets are this daemon's alone on this host. Changes nothing, and needs no rights.
+    ///
+    /// # Errors
+    /// [`FabricError::Clashes`] with every address and route of others that a subnet overlaps.
+    pub async fn check(&self) -> Result<(), FabricError> {
+        let observed = Observed::look_at_others(&self.netlink).await?;
+        let clashes = clashes(&self.desired, &observed);
+        if clashes.is_empty() { Ok(()) } else { Err(FabricError::Clashes { clashes }) }
     }
 
     /// Takes away what this instance made, in this run or an earlier one, and returns what it did. NICs lose their bridge

@@ -3,7 +3,7 @@
 use super::{error::FabricError, nft};
 use nestless_model::identity::{LinkName, NicId};
 use nestless_support::{
-    netlink::{Address, Link, Netlink},
+    netlink::{Address, Link, Netlink, Route},
     sysctl,
 };
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub struct Observed {
     pub addresses: Vec<Address>,
     /// The settings that matter, those that exist, by their path below `/proc/sys`.
     pub sysctls: BTreeMap<String, String>,
+    /// The routes of the main table, where a plan asks for them.
+    pub routes: Vec<Route>,
     /// The comments of the rules in our table, in order; `None` when there is no such table.
     pub rules: Option<Vec<String>>,
 }
@@ -46,7 +48,24 @@ impl Observed {
         // What cannot be read is not there: IPv6 is off, or the link went meanwhile.
         let sysctls =
             keys.into_iter().filter_map(|key| sysctl::read(&key).ok().map(|value| (key, value))).collect();
-        Ok(Self { links, addresses, sysctls, rules: nft::list(table).await? })
+        let mut observed =
+            Self { links, addresses, sysctls, routes: Vec::new(), rules: nft::list(table).await? };
+        if observed.sysctl(IPV6_FORWARDING) == Some("0") {
+            // Whether the host may forward depends on them.
+            observed.routes = netlink.routes().await.map_err(observe)?;
+        }
+        Ok(observed)
+    }
+
+    /// Looks at what others have on this host, and at nothing else.
+    pub(super) async fn look_at_others(netlink: &Netlink) -> Result<Self, FabricError> {
+        let observe = |source| FabricError::Observe { source };
+        Ok(Self {
+            links: netlink.links().await.map_err(observe)?,
+            addresses: netlink.addresses().await.map_err(observe)?,
+            routes: netlink.routes().await.map_err(observe)?,
+            ..Self::default()
+        })
     }
 
     /// The link of that name.

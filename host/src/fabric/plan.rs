@@ -24,7 +24,6 @@ use nestless_model::{
     network::{Network, Uplink},
 };
 use nestless_support::netlink::{Address, BridgeSettings, HardwareAddress, Link};
-use std::net::IpAddr;
 
 /// What the fabric of one daemon should be.
 #[derive(Clone, Debug)]
@@ -70,7 +69,7 @@ pub fn plan_up(desired: &Desired, observed: &Observed) -> Result<Vec<FabricStep>
     plan_stale(desired, observed, &mut steps);
     // In this order: from the moment the host forwards, what may not be routed is not.
     plan_rules(&desired.table(), all_rules(desired, observed), observed, &mut steps);
-    plan_forwarding(desired, observed, &mut steps);
+    plan_forwarding(desired, observed, &mut steps)?;
     Ok(steps)
 }
 
@@ -218,23 +217,37 @@ fn all_rules(desired: &Desired, observed: &Observed) -> Vec<Rule> {
     closed.chain(rules(&desired.networks)).collect()
 }
 
-fn plan_forwarding(desired: &Desired, observed: &Observed, steps: &mut Vec<FabricStep>) {
-    let routed = || desired.networks.iter().filter(|network| network.uplink == Uplink::Nat);
-    let mut prefixes = routed().flat_map(|network| &network.subnets).map(|subnet| subnet.prefix.addr());
-    if prefixes.clone().any(|address| address.is_ipv4()) {
+fn plan_forwarding(
+    desired: &Desired,
+    observed: &Observed,
+    steps: &mut Vec<FabricStep>,
+) -> Result<(), PlanError> {
+    let has = |network: &Network, v4: bool| {
+        network.uplink == Uplink::Nat
+            && network.subnets.iter().any(|subnet| subnet.prefix.addr().is_ipv4() == v4)
+    };
+    if desired.networks.iter().any(|network| has(network, true)) {
         plan_sysctl(IPV4_FORWARDING.to_owned(), "1", observed, steps);
     }
-    if prefixes.any(|address: IpAddr| address.is_ipv6()) && observed.sysctl(IPV6_FORWARDING) != Some("1") {
-        // A kernel that forwards stops listening to routers, and the host would lose its own default route: 2 means
-        // "listen all the same" (Documentation/networking/ip-sysctl.rst, accept_ra).
-        for (key, value) in &observed.sysctls {
-            let bridge = |network: &Network| *key == format!("net/ipv6/conf/{}/accept_ra", network.bridge);
-            if key.ends_with("/accept_ra") && value == "1" && !desired.networks.iter().any(bridge) {
-                steps.push(FabricStep::SetSysctl { key: key.clone(), value: "2" });
-            }
+    if let Some(network) = desired.networks.iter().find(|network| has(network, false))
+        && observed.sysctl(IPV6_FORWARDING) != Some("1")
+    {
+        if let Some(interface) = deaf(observed) {
+            return Err(PlanError::Deaf { network: network.name.clone(), interface });
         }
         plan_sysctl(IPV6_FORWARDING.to_owned(), "1", observed, steps);
     }
+    Ok(())
+}
+
+/// A link that the host has a route from, by a router's advertisement, and would lose: a kernel that forwards stops listening to
+/// routers, unless `accept_ra` is 2 (Documentation/networking/ip-sysctl.rst). The setting of a link that is not ours is its
+/// owner's to change.
+fn deaf(observed: &Observed) -> Option<String> {
+    let advertised =
+        observed.routes.iter().filter(|route| route.advertised && route.destination.addr().is_ipv6());
+    let mut names = advertised.map(|route| observed.name_of(route.link));
+    names.find(|name| observed.sysctl(&format!("net/ipv6/conf/{name}/accept_ra")) == Some("1"))
 }
 
 fn plan_rules(table: &str, rules: Vec<Rule>, observed: &Observed, steps: &mut Vec<FabricStep>) {
@@ -254,7 +267,7 @@ fn plan_sysctl(key: String, value: &'static str, observed: &Observed, steps: &mu
     }
 }
 
-fn is_ours(desired: &Desired, link: &Link) -> bool {
+pub(super) fn is_ours(desired: &Desired, link: &Link) -> bool {
     link.bridge.is_some() && link.mac == Some(HardwareAddress(stable_mac(&desired.instance, &link.name)))
 }
 

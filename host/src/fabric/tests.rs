@@ -1,9 +1,9 @@
 //! Plans as readable text: which steps a host in a given state needs.
 
-use super::{Desired, Observed, PlanError, plan_down, plan_up};
+use super::{Desired, Observed, PlanError, clashes, plan_down, plan_up};
 use insta::assert_snapshot;
 use nestless_model::network::{Network, check};
-use nestless_support::netlink::{Address, BridgeSettings, HardwareAddress, Link, OperState};
+use nestless_support::netlink::{Address, BridgeSettings, HardwareAddress, Link, OperState, Route};
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -157,7 +157,6 @@ fn a_fresh_host() {
     add address fd00:88::1/64 to br-pods
     set nftables table nestless-one: keep sources towards 10.88.0.0/16; keep sources towards fd00:88::/64; masquerade 10.88.0.0/16 beyond br-pods; masquerade fd00:88::/64 beyond br-pods
     set net/ipv4/ip_forward to 1
-    set net/ipv6/conf/eth0/accept_ra to 2
     set net/ipv6/conf/all/forwarding to 1
     ");
     assert_snapshot!(up(&desired(CLOSED), &fresh_host()), @"
@@ -193,7 +192,74 @@ fn rules_come_before_forwarding() {
     let plan = up(&desired(&[NAT, CLOSED].concat()), &fresh_host());
     let at = |what: &str| plan.find(what).unwrap();
     assert!(at("set nftables table") < at("set net/ipv4/ip_forward"));
-    assert!(at("accept_ra to 2") < at("set net/ipv6/conf/all/forwarding"));
+    assert!(at("set net/ipv4/ip_forward") < at("set net/ipv6/conf/all/forwarding"));
+}
+
+/// Neither is its route taken from the host, nor another's setting changed behind its back.
+#[test]
+fn a_host_that_listens_to_routers_is_not_made_deaf() {
+    let mut host = fresh_host();
+    let route = Route { advertised: true, ..Route::default_by(2, "fe80::1".parse().unwrap()) };
+    host.routes = vec![route];
+    assert_snapshot!(refusal(NAT, &host), @"network pods: the host's IPv6 route through eth0 comes from router advertisements, which a host that forwards ignores: set net.ipv6.conf.eth0.accept_ra to 2 first");
+    let needs_none = NAT.replace(", { prefix = \"fd00:88::/64\" }", "");
+    assert!(!up(&desired(&needs_none), &host).contains("ipv6/conf/all/forwarding"));
+    host.sysctls.insert("net/ipv6/conf/eth0/accept_ra".into(), "2".into());
+    assert!(up(&desired(NAT), &host).ends_with("set net/ipv6/conf/all/forwarding to 1\n"));
+}
+
+fn clash(text: &str, host: &Observed) -> String {
+    clashes(&desired(text), host).iter().map(|clash| format!("{clash}\n")).collect()
+}
+
+/// podman's default, a VPN's route, a larger and a smaller prefix, either family.
+#[test]
+fn subnets_of_others_are_named_with_whose_they_are() {
+    assert_eq!(clash(&[NAT, CLOSED, FLAT].concat(), &fresh_host()), "");
+    let mut host = fresh_host();
+    host.links.extend([bridge(7, "podman0"), link(8, "tun0")]);
+    host.addresses.extend([address(7, "10.88.0.1/16"), address(8, "fd00:88::9/128")]);
+    let connected = Route::through(7, "10.88.0.0/16".parse().unwrap());
+    let vpn = Route::through(8, "10.89.4.0/24".parse().unwrap());
+    let larger = Route {
+        gateway: Some("198.51.100.1".parse().unwrap()),
+        ..Route::through(2, "10.0.0.0/8".parse().unwrap())
+    };
+    let everything = Route::default_by(2, "198.51.100.1".parse().unwrap());
+    // A VPN's way to say "everything".
+    let halves = ["0.0.0.0/1", "128.0.0.0/1"].map(|half| Route::through(8, half.parse().unwrap()));
+    host.routes = vec![connected, vpn, everything];
+    host.routes.extend(halves);
+    assert_snapshot!(clash(&[NAT, CLOSED].concat(), &host), @"
+    network pods: `prefix` 10.88.0.0/16 overlaps 10.88.0.1/16, an address of podman0: choose another prefix, or name 10.88.0.0/16 in `may_overlap`
+    network pods: `prefix` fd00:88::/64 overlaps fd00:88::9/128, an address of tun0: choose another prefix, or name fd00:88::9/128 in `may_overlap`
+    network closed: `prefix` 10.89.0.0/16 overlaps the route to 10.89.4.0/24 through tun0: choose another prefix, or name 10.89.4.0/24 in `may_overlap`
+    ");
+    host = fresh_host();
+    host.routes = vec![larger];
+    assert_snapshot!(clash(NAT, &host), @"network pods: `prefix` 10.88.0.0/16 overlaps the route to 10.0.0.0/8 through eth0: choose another prefix, or name 10.0.0.0/8 in `may_overlap`");
+    let meant = NAT.replace("mtu = 1450", "mtu = 1450\n    may_overlap = [\"10.0.0.0/8\"]");
+    assert_eq!(clash(&meant, &host), "");
+}
+
+#[test]
+fn what_is_ours_is_in_nobody_s_way() {
+    let both = desired(&[NAT, CLOSED].concat());
+    let mut host = after(fresh_host(), &both);
+    let index = host.links.iter().find(|link| link.name == "br-pods").unwrap().index;
+    host.routes = vec![Route::through(index, "10.88.0.0/16".parse().unwrap())];
+    assert_eq!(clashes(&both, &host), []);
+    // A bridge that the configuration called otherwise until now; and one of the operator's, which the configuration names.
+    assert_eq!(clash(&NAT.replace("br-pods", "br-new"), &host), "");
+    let other = Desired { instance: "two".into(), ..desired(NAT) };
+    assert_eq!(clashes(&other, &host), []);
+    // Another daemon's, under another name.
+    let other = Desired { instance: "two".into(), ..desired(&NAT.replace("br-pods", "br-new")) };
+    assert_eq!(clashes(&other, &host).len(), 2);
+    // On an outer network the host may well have an address of its own.
+    let mut host = fresh_host();
+    host.addresses.push(address(2, "192.0.2.4/24"));
+    assert_eq!(clash(FLAT, &host), "");
 }
 
 #[test]

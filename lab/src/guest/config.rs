@@ -103,8 +103,8 @@ mod tests {
         let config = GuestConfig {
             name: VmName::new("vm1").unwrap(),
             mac: Some("52:54:00:00:00:01".parse().unwrap()),
-            addresses: vec!["10.88.0.11/16".parse().unwrap(), "fd00:88::b/64".parse().unwrap()],
-            gateways: vec!["10.88.0.1".parse().unwrap()],
+            addresses: vec!["10.78.0.11/16".parse().unwrap(), "fd00:78::b/64".parse().unwrap()],
+            gateways: vec!["10.78.0.1".parse().unwrap()],
             channel: Some(Channel::Unix("/run/x.sock".into())),
         };
         let line = format!("console=ttyS0 quiet {config} panic=-1");

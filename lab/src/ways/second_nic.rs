@@ -6,7 +6,7 @@ use nestless_support::netlink::Netlink;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Below the pods' addresses and above the VMs' own; the VM's number is added.
-const FIRST: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 101);
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 101);
 
 const MOVE: &str = r#"
 set -e

@@ -11,12 +11,14 @@ mod error;
 mod pool;
 mod requested;
 mod resting;
+mod text;
 mod wish;
 
 pub use claims::Claims;
 pub use error::ClaimError;
 pub use pool::{Pool, PoolUse};
 pub use requested::{RequestedAddress, TooManyAddresses, check_requested};
+pub use text::{AddressTextError, parse_address, parse_prefix, read};
 pub use wish::{AddressRequest, Family, ReservationWish};
 
 #[cfg(test)]

@@ -167,16 +167,25 @@ impl Pool {
     }
 
     fn exhausted(&self, now_s: u64) -> PoolRefusal {
-        let next = self.cooling.values().min().map(|until| until.saturating_sub(now_s));
+        // What rests outside the range, or was given out again, will be nobody's when it has rested.
+        let usable = |n: u128| {
+            (self.first..=self.last).contains(&n)
+                && self.excluded_until(n).is_none()
+                && !self.taken.contains(&n)
+        };
+        let resting = || self.cooling.iter().filter(|&(&n, &until)| until > now_s && usable(n));
         PoolRefusal::Exhausted {
             prefix: self.prefix,
-            cooling: self.cooling.len() as u64,
-            next_free_in_s: next,
+            cooling: resting().count() as u64,
+            next_free_in_s: resting().map(|(_, until)| until - now_s).min(),
         }
     }
 
     pub(super) fn restore(&mut self, address: IpAddr) {
-        self.taken.insert(number(address));
+        let n = number(address);
+        // The ledger may remember that it rested before it was taken.
+        self.cooling.remove(&n);
+        self.taken.insert(n);
     }
 
     pub(super) fn cool(&mut self, address: IpAddr, until_s: u64) {

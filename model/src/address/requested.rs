@@ -1,5 +1,6 @@
 //! Addresses that a pod asks for, as its runtime or its guest writes them, and how many there may be.
 
+use super::text::{AddressTextError, parse_address, parse_prefix};
 use ipnet::IpNet;
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -24,9 +25,9 @@ pub fn check_requested(count: usize) -> Result<(), TooManyAddresses> {
 /// An address with or without its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestedAddress {
-    /// "10.88.0.7"
+    /// "10.78.0.7"
     Host(IpAddr),
-    /// "10.88.0.7/16"
+    /// "10.78.0.7/16"
     WithPrefix(IpNet),
 }
 
@@ -40,9 +41,22 @@ impl fmt::Display for RequestedAddress {
 }
 
 impl FromStr for RequestedAddress {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let host = text.parse().map(Self::Host);
-        host.or_else(|_| text.parse().map(Self::WithPrefix)).map_err(|_| ())
+    type Err = AddressTextError;
+    fn from_str(text: &str) -> Result<Self, AddressTextError> {
+        if text.contains('/') {
+            parse_prefix(text).map(Self::WithPrefix)
+        } else {
+            parse_address(text).map(Self::Host)
+        }
+    }
+}
+
+impl RequestedAddress {
+    /// Without its prefix length.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Self::Host(address) => address,
+            Self::WithPrefix(net) => net.addr(),
+        }
     }
 }

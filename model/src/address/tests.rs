@@ -26,6 +26,7 @@ fn network(prefixes: &[&str]) -> Network {
             })
             .collect(),
         cool_down_s: 60,
+        may_overlap: Vec::new(),
         dns: vec![],
         macs: vec![],
     }
@@ -84,6 +85,23 @@ fn an_address_rests_before_it_is_given_again() {
     let error = claims.take(&vm(), &ask(&["10.1.0.2"]), 130).unwrap_err();
     assert!(matches!(error, ClaimError::Cooling { free_in_s: 30, .. }), "{error}");
     assert_eq!(claims.take(&vm(), &ask(&[]), 160).unwrap(), got);
+}
+
+/// What rested once and was given out again, as the ledger may remember it, is nobody's to wait for.
+#[test]
+fn the_next_free_address_is_one_that_will_be_free() {
+    let mut claims = Claims::new(&network(&["10.1.0.0/29"]));
+    let address = |n: u8| IpAddr::from([10, 1, 0, n]);
+    for n in 2..=6 {
+        claims.restore_cooling(address(n), 90);
+    }
+    claims.restore(&[2, 3, 4, 5].map(address), None);
+    assert_eq!(claims.pools()[0].count().cooling, 1);
+    claims.restore_cooling(address(6), 3700);
+    // It rests from an earlier configuration, in which the range was another.
+    claims.restore_cooling(address(1), 90);
+    let error = claims.take(&vm(), &ask(&[]), 100).unwrap_err().to_string();
+    assert!(error.contains("1 cool down after use, the next is free in 3600 s"), "{error}");
 }
 
 #[test]

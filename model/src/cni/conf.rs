@@ -1,6 +1,6 @@
-//! The network configuration. Keys of other plugins and of the runtime are left alone; ours are typed.
+//! The network configuration, key by key.
 
-use super::{CniError, CniResult, Dns, Mode, RuntimeConfig, Version, node::Node};
+use super::{CniError, CniResult, Dns, Mode, RuntimeConfig, Version, keys, node::Node};
 use crate::{
     identity::{AttachmentId, ContainerId, InterfaceName, NetworkName},
     refusal::Reason,
@@ -71,6 +71,7 @@ impl NetworkConf {
     }
 
     fn parse_rest(&mut self, node: &Node<'_>) -> Result<(), CniError> {
+        keys::check(node)?;
         if let Some(kind) = node.get("ipam")?.map(|ipam| ipam.get("type")).transpose()?.flatten() {
             return Err(
                 kind.unsupported("addresses are given by the host's network, so \"ipam\" must be left out")

@@ -10,6 +10,7 @@ mod args;
 mod conf;
 mod ended;
 mod error;
+mod keys;
 mod loopback;
 mod node;
 mod request;

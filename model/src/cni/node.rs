@@ -1,9 +1,13 @@
 //! Reading JSON so that every error names the key, what was found there and what was expected.
 
 use super::CniError;
-use crate::refusal::Reason;
+use crate::{
+    address::{parse_address, parse_prefix},
+    refusal::Reason,
+};
+use ipnet::IpNet;
 use serde_json::Value;
-use std::str::FromStr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// A value and the path to it.
 #[derive(Clone)]
@@ -52,6 +56,32 @@ impl<'a> Node<'a> {
         self.text(expected)?.parse().map_err(|_| self.wrong(expected))
     }
 
+    /// The same, and the error says why the text is none.
+    pub(super) fn parse_or_why<T: FromStr<Err: fmt::Display>>(&self, expected: &str) -> Result<T, CniError> {
+        self.text(expected)?.parse().map_err(|why| self.wrong(&format!("{expected} ({why})")))
+    }
+
+    /// A text that is an IP address.
+    pub(super) fn address(&self, expected: &str) -> Result<IpAddr, CniError> {
+        let parsed = parse_address(self.text(expected)?);
+        parsed.map_err(|why| self.wrong(&format!("{expected} ({why})")))
+    }
+
+    /// A text that is an address with a prefix length.
+    pub(super) fn prefix(&self, expected: &str) -> Result<IpNet, CniError> {
+        let parsed = parse_prefix(self.text(expected)?);
+        parsed.map_err(|why| self.wrong(&format!("{expected} ({why})")))
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The members' names.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.value.as_object().into_iter().flatten().map(|(key, _)| key.as_str())
+    }
+
     pub(super) fn items(&self, expected: &str) -> Result<Vec<Node<'a>>, CniError> {
         let items = self.value.as_array().ok_or_else(|| self.wrong(expected))?;
         Ok(items
@@ -78,6 +108,14 @@ impl<'a> Node<'a> {
     /// The error for a value that is well-formed and cannot be honoured. The specification wants key and value in it.
     pub(super) fn unsupported(&self, why: &str) -> CniError {
         CniError::new(Reason::UnsupportedField, format!("{} is {}: {why}", self.path, self.shown()))
+    }
+
+    /// The error for a member that nobody would read.
+    pub(super) fn unknown_key(&self, key: &str, known: &[&str]) -> CniError {
+        let key: String = key.chars().take(60).collect();
+        let path = if self.path.is_empty() { key } else { format!("{}.{key}", self.path) };
+        let message = format!("{path} is no key that this plugin knows: it has {}", known.join(", "));
+        CniError::new(Reason::UnsupportedField, message)
     }
 
     fn shown(&self) -> String {

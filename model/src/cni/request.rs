@@ -22,8 +22,8 @@ pub enum Request {
     Gc(Box<Gc>),
     /// Could an ADD be served?
     Status(Box<NetworkConf>),
-    /// Which versions are spoken? Needs no agent.
-    Version(Version),
+    /// Which versions are spoken, asked in this one? Needs no agent.
+    Version(String),
 }
 
 /// ADD
@@ -90,7 +90,7 @@ impl Request {
     /// The version to answer in.
     pub fn version(&self) -> Version {
         match self {
-            Self::Version(version) => *version,
+            Self::Version(asked) => Version::parse(asked).unwrap_or(Version::LATEST),
             other => other.conf().map_or(Version::LATEST, |conf| conf.version),
         }
     }
@@ -107,7 +107,7 @@ pub fn parse_request(environment: &Environment, stdin: &str) -> Result<Request, 
         "CHECK" => parse_check(environment, &decode(stdin)?).map(|check| Request::Check(Box::new(check))),
         "GC" => parse_gc(&decode(stdin)?).map(|gc| Request::Gc(Box::new(gc))),
         "STATUS" => parse_status(&decode(stdin)?).map(|conf| Request::Status(Box::new(conf))),
-        "VERSION" => Ok(Request::Version(answer_version(stdin))),
+        "VERSION" => Ok(Request::Version(asked_version(stdin))),
         other => {
             let shown: String = other.chars().take(40).collect();
             Err(invalid(format!("CNI_COMMAND is {shown:?}: expected ADD, DEL, CHECK, GC, STATUS or VERSION")))
@@ -117,9 +117,18 @@ pub fn parse_request(environment: &Environment, stdin: &str) -> Result<Request, 
 
 /// The version in which an error about `stdin` is told: the one it asks for, if it can be made out.
 pub fn answer_version(stdin: &str) -> Version {
-    let asked = serde_json::from_str::<Value>(stdin).ok();
-    let asked = asked.as_ref().and_then(|value| value.get("cniVersion")).and_then(Value::as_str);
-    asked.and_then(|text| Version::parse(text).ok()).unwrap_or(Version::LATEST)
+    Version::parse(&asked_version(stdin)).unwrap_or(Version::LATEST)
+}
+
+/// A runtime of a later version asks in that version, and is answered in it. What cannot be one is not repeated.
+fn asked_version(stdin: &str) -> String {
+    let conf = serde_json::from_str::<Value>(stdin).ok();
+    let asked = conf.as_ref().and_then(|value| value.get("cniVersion")).and_then(Value::as_str);
+    let is_version = |text: &&str| {
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b))
+    };
+    asked.filter(is_version).unwrap_or(Version::LATEST.as_str()).to_owned()
 }
 
 fn parse_add(environment: &Environment, conf: &Value) -> Result<Add, CniError> {

@@ -164,7 +164,7 @@ fn number(node: &Node<'_>, key: &str) -> Result<Option<u32>, CniError> {
 }
 
 fn address(node: &Node<'_>, key: &str) -> Result<Option<IpAddr>, CniError> {
-    node.get(key)?.filter(|value| value.value() != "").map(|value| value.parse("an IP address")).transpose()
+    node.get(key)?.filter(|value| value.value() != "").map(|value| value.address("an IP address")).transpose()
 }
 
 fn parse_interface(node: &Node<'_>) -> Result<Interface, CniError> {
@@ -185,8 +185,8 @@ fn parse_ip(node: &Node<'_>) -> Result<Ip, CniError> {
             .map(|index| index.integer("an index into interfaces"))
             .transpose()?,
         address: node
-            .need("address", "an address such as \"10.88.0.7/16\"")?
-            .parse("an address such as \"10.88.0.7/16\"")?,
+            .need("address", "an address such as \"10.78.0.7/16\"")?
+            .prefix("an address such as \"10.78.0.7/16\"")?,
         gateway: address(node, "gateway")?,
     })
 }
@@ -195,7 +195,7 @@ fn parse_route(node: &Node<'_>) -> Result<Route, CniError> {
     Ok(Route {
         destination: node
             .need("dst", "a prefix such as \"0.0.0.0/0\"")?
-            .parse("a prefix such as \"0.0.0.0/0\"")?,
+            .prefix("a prefix such as \"0.0.0.0/0\"")?,
         gateway: address(node, "gw")?,
         mtu: number(node, "mtu")?,
         advmss: number(node, "advmss")?,

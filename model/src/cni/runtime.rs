@@ -5,9 +5,9 @@ use crate::{
     address::{RequestedAddress, check_requested},
     guard::{Bandwidth, RateLimit},
     identity::Mac,
-    port_mapping::{PortMapping, Protocol},
+    port_mapping::{PortMapping, Protocol, check_own},
+    refusal::Reason,
 };
-use std::net::IpAddr;
 
 /// The capabilities `ips`, `mac`, `bandwidth`, `portMappings` and `dns`. Others are left to other plugins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,18 +55,16 @@ impl RuntimeConfig {
 }
 
 fn parse_ips(node: &Node<'_>) -> Result<Vec<RequestedAddress>, CniError> {
-    let expected = "a list of addresses such as [\"10.88.0.7/16\", \"fd00:88::7\"]";
+    let expected = "a list of addresses such as [\"10.78.0.7/16\", \"fd00:78::7\"]";
     let items = node.items(expected)?;
     check_requested(items.len()).map_err(|error| node.unsupported(&error.to_string()))?;
-    items.iter().map(|item| item.parse("an address such as \"10.88.0.7/16\" or \"fd00:88::7\"")).collect()
+    let expected = "an address such as \"10.78.0.7/16\" or \"fd00:78::7\"";
+    items.iter().map(|item| item.parse_or_why(expected)).collect()
 }
 
 /// CRI-O writes 2^31-1 and containerd 2^32-1 when only a rate was asked for. Taken at its word, that burst would let half a
 /// gigabyte through before the limit is felt.
 const NO_BURST_ASKED: u64 = (1 << 31) - 1;
-/// Two of the largest frames that segmentation offload makes.
-const LEAST_BURST_BITS: u64 = 1 << 20;
-
 fn parse_shape(node: &Node<'_>, rate_key: &str, burst_key: &str) -> Result<Option<RateLimit>, CniError> {
     let read = |key: &str, unit: &str| match node.get(key)? {
         Some(number) => number.number(&format!("a whole number of {unit}, 0 for no limit")),
@@ -77,10 +75,7 @@ fn parse_shape(node: &Node<'_>, rate_key: &str, burst_key: &str) -> Result<Optio
         (0, 0) => Ok(None),
         (0, _) => Err(node.wrong(&format!("{rate_key} above 0 where {burst_key} is given"))),
         (_, 0) => Err(node.wrong(&format!("{burst_key} above 0 where {rate_key} is given"))),
-        (_, NO_BURST_ASKED..) => {
-            let burst_bits = (bits_per_second / 10).max(LEAST_BURST_BITS);
-            Ok(Some(RateLimit { bits_per_second, burst_bits }))
-        }
+        (_, NO_BURST_ASKED..) => Ok(Some(RateLimit { bits_per_second, burst_bits: bits_per_second / 10 })),
         _ => Ok(Some(RateLimit { bits_per_second, burst_bits })),
     }
 }
@@ -95,41 +90,35 @@ fn parse_mappings(node: &Node<'_>) -> Result<Vec<PortMapping>, CniError> {
     }
     let mut mappings = Vec::with_capacity(items.len());
     for item in &items {
-        // A container port that is not published has host port 0 (CONVENTIONS.md leaves it in the list).
-        if let Some(mapping) = parse_mapping(item)? {
-            mappings.push(mapping);
-        }
+        mappings.push(parse_mapping(item)?);
     }
+    check_own(&mappings)
+        .map_err(|clash| CniError::new(Reason::Invalid, format!("{}: {clash}", node.path())))?;
     Ok(mappings)
 }
 
-fn parse_mapping(node: &Node<'_>) -> Result<Option<PortMapping>, CniError> {
-    let port = "a port number between 1 and 65535";
-    let host_port: u16 = match node.get("hostPort")? {
-        Some(number) => number.integer("a port number between 0 and 65535")?,
-        None => 0,
+/// Runtimes leave out what a container does not publish; a port 0 is nothing that could be mapped.
+fn parse_mapping(node: &Node<'_>) -> Result<PortMapping, CniError> {
+    let port = |key: &str| {
+        let expected = "a port number between 1 and 65535";
+        let number = node.need(key, expected)?;
+        match number.integer::<u16>(expected)? {
+            0 => Err(number.wrong(expected)),
+            port => Ok(port),
+        }
     };
-    if host_port == 0 {
-        return Ok(None);
-    }
-    let container = node.need("containerPort", port)?;
-    let container_port: u16 = container.integer(port)?;
-    if container_port == 0 {
-        return Err(container.wrong(port));
-    }
+    let (host_port, container_port) = (port("hostPort")?, port("containerPort")?);
     let protocol = match node.get("protocol")? {
         None => Protocol::Tcp,
-        Some(name) => match name.text("\"tcp\", \"udp\" or \"sctp\"")?.to_ascii_lowercase().as_str() {
+        Some(name) => match name.text("\"tcp\" or \"udp\"")?.to_ascii_lowercase().as_str() {
             "" | "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
-            "sctp" => Protocol::Sctp,
-            _ => return Err(name.unsupported("only \"tcp\", \"udp\" and \"sctp\" ports can be mapped")),
+            _ => return Err(name.unsupported("only \"tcp\" and \"udp\" ports can be mapped")),
         },
     };
     let host_ip = match node.get("hostIP")?.filter(|ip| ip.value() != "") {
         None => None,
-        Some(ip) => Some(ip.parse::<IpAddr>("an address of the VM, or an empty string for all")?)
-            .filter(|ip| !ip.is_unspecified()),
+        Some(ip) => Some(ip.address("an address of the VM, or an empty string for all")?),
     };
-    Ok(Some(PortMapping { host_port, container_port, protocol, host_ip }))
+    Ok(PortMapping { host_port, container_port, protocol, host_ip })
 }

@@ -35,16 +35,15 @@ fn reads_a_whole_add() {
     let stdin = conf(json!({
         "network": "blue",
         "agentSocket": "/tmp/a.sock",
-        "keyOfAnotherPlugin": {"any": ["thing"]},
+        "example.com/key": {"any": ["thing"]},
         "capabilities": {"mac": true},
         "dns": {"nameservers": ["10.0.0.1"], "search": ["svc"]},
         "runtimeConfig": {
-            "ips": ["10.88.0.7/16", "fd00::7"],
+            "ips": ["10.78.0.7/16", "fd00::7"],
             "mac": "02:00:5e:10:00:01",
             "bandwidth": {"ingressRate": 1000, "ingressBurst": 2000, "egressRate": 0, "egressBurst": 0},
             "portMappings": [
                 {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
-                {"hostPort": 0, "containerPort": 81},
                 {"hostPort": 53, "containerPort": 53, "protocol": "UDP", "hostIP": "192.0.2.1"},
             ],
             "dns": {"servers": ["10.0.0.2"], "searches": ["a.b"]},
@@ -60,7 +59,7 @@ fn reads_a_whole_add() {
     );
     assert_eq!(add.conf.network.as_ref().unwrap().as_str(), "blue");
     let runtime = &add.conf.runtime;
-    assert_eq!(runtime.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.88.0.7/16", "fd00::7"]);
+    assert_eq!(runtime.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.78.0.7/16", "fd00::7"]);
     assert_eq!(runtime.bandwidth.ingress.unwrap().burst_bits, 2000);
     assert_eq!(runtime.bandwidth.egress, None);
     assert_eq!(runtime.port_mappings.len(), 2);
@@ -91,6 +90,45 @@ fn an_error_names_the_key_and_what_was_expected() {
             json!({"runtimeConfig": {"portMappings": [{"hostPort": 1}]}}),
             7,
             "runtimeConfig.portMappings[0].containerPort is missing",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [{"hostPort": 0, "containerPort": 80}]}}),
+            7,
+            "portMappings[0].hostPort is 0: expected a port number between 1 and 65535",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [{"containerPort": 80}]}}),
+            7,
+            "portMappings[0].hostPort is missing",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [{"hostPort": 1, "containerPort": 0}]}}),
+            7,
+            "portMappings[0].containerPort is 0",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [{"hostPort": 1, "containerPort": 1, "protocol": "SCTP"}]}}),
+            2,
+            "only \"tcp\" and \"udp\" ports can be mapped",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [
+                {"hostPort": 1, "containerPort": 1}, {"hostPort": 1, "containerPort": 2, "hostIP": "10.0.0.1"},
+            ]}}),
+            7,
+            "portMappings: hostPort 1/tcp and hostPort 10.0.0.1:1/tcp of one pod are the same port",
+        ),
+        (
+            json!({"runtimeConfig": {"portMappings": [{"hostPort": 1, "containerPort": 1, "hostIP": "::ffff:10.0.0.1"}]}}),
+            7,
+            "write 10.0.0.1",
+        ),
+        (json!({"runtimeConfig": {"ips": ["010.0.0.7/16"]}}), 7, "numbers have no leading zeros"),
+        (json!({"runtimeConfig": {"ips": ["::ffff:10.0.0.7/112"]}}), 7, "write 10.0.0.7/16"),
+        (
+            json!({"prevResult": {"ips": [{"address": "10.0.0.07/16"}]}}),
+            7,
+            "prevResult.ips[0].address is \"10.0.0.07/16\"",
         ),
         (
             json!({"runtimeConfig": {"portMappings": [{"hostPort": 99999}]}}),
@@ -178,8 +216,65 @@ fn what_another_program_said_stands_before_the_advice() {
 #[test]
 fn version_lists_every_version() {
     let request = parse_request(&environment("VERSION"), r#"{"cniVersion": "0.4.0"}"#).unwrap();
-    assert_eq!(request, Request::Version(Version::V0_4_0));
-    assert_eq!(Version::supported()["supportedVersions"], json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+    assert_eq!(request, Request::Version("0.4.0".to_owned()));
+    assert_eq!(Version::supported("0.4.0")["supportedVersions"], json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+}
+
+/// "The value of `cniVersion` specified on input", the specification says, and not one that this plugin chooses.
+#[test]
+fn version_is_answered_in_the_version_it_was_asked_in() {
+    for (stdin, told) in [
+        (r#"{"cniVersion": "0.4.0"}"#, "0.4.0"),
+        (r#"{"cniVersion": "0.2.0"}"#, "0.2.0"),
+        (r#"{"cniVersion": "1.2.0-rc1"}"#, "1.2.0-rc1"),
+        (r#"{"cniVersion": "\n"}"#, "1.1.0"),
+        (r#"{"cniVersion": 1}"#, "1.1.0"),
+        ("{}", "1.1.0"),
+        ("", "1.1.0"),
+    ] {
+        let Request::Version(asked) = parse_request(&environment("VERSION"), stdin).unwrap() else {
+            panic!()
+        };
+        assert_eq!(Version::supported(&asked)["cniVersion"], told, "{stdin}");
+    }
+}
+
+/// A misspelt key would silently do nothing. What the runtime adds, and what it lists of others', is left alone.
+#[test]
+fn a_key_that_nobody_reads_is_refused_with_its_name() {
+    for (extra, words) in [
+        (json!({"netwrok": "blue"}), "netwrok is no key that this plugin knows: it has network, agentSocket"),
+        (json!({"mtu": 1400}), "mtu is no key"),
+        (json!({"isGateway": true}), "isGateway is no key"),
+        (
+            json!({"dns": {"nameserver": ["10.0.0.1"]}}),
+            "dns.nameserver is no key that this plugin knows: it has nameservers",
+        ),
+        (
+            json!({"loopback": {"groups": "a"}}),
+            "loopback.groups is no key that this plugin knows: it has group, fraction",
+        ),
+        (
+            json!({"capabilities": {"portMapping": true}}),
+            "capabilities.portMapping is no key that this plugin knows: it has ips",
+        ),
+    ] {
+        for command in ["ADD", "STATUS"] {
+            let error = parse_request(&environment(command), &conf(extra.clone())).unwrap_err();
+            assert_eq!(error.code(), 2, "{error}");
+            assert!(error.message.starts_with(words), "{error}\ninstead of\n{words}");
+        }
+        // What is there can always go.
+        parse_request(&environment("DEL"), &conf(extra)).unwrap();
+    }
+    for extra in [
+        json!({"Network": "blue", "AGENTSOCKET": "/run/a.sock"}),
+        json!({"cni.dev/valid-attachments": [], "example.com/x": 1, "args": {"anything": {}}}),
+        json!({"deviceID": "", "runtimeConfig": {"deviceID": "x", "aliases": []}}),
+        json!({"capabilities": {"portMappings": true, "aliases": true, "io.kubernetes.cri.pod-annotations": true}}),
+    ] {
+        parse_request(&environment("ADD"), &conf(extra)).unwrap();
+    }
 }
 
 #[test]
@@ -255,12 +350,17 @@ fn within(mut result: CniResult, version: Version) -> CniResult {
     result
 }
 
+/// None in the other family's clothes: such a one is not read.
+fn any_address() -> impl Strategy<Value = std::net::IpAddr> {
+    any::<std::net::IpAddr>().prop_map(|address| address.to_canonical())
+}
+
 prop_compose! {
     fn any_result()(
         names in prop::collection::vec("[a-z0-9]{1,8}", 0..3),
         mtu in any::<Option<u32>>(), pci_id in "[0-9a-f:.]{0,12}", socket_path in "[/a-z]{0,5}",
-        ips in prop::collection::vec((any::<std::net::IpAddr>(), 0u8..=32, prop::option::of(0usize..3), any::<Option<std::net::IpAddr>>()), 0..4),
-        routes in prop::collection::vec((any::<std::net::IpAddr>(), 0u8..=32, any::<[Option<u32>; 5]>()), 0..4),
+        ips in prop::collection::vec((any_address(), 0u8..=32, prop::option::of(0usize..3), prop::option::of(any_address())), 0..4),
+        routes in prop::collection::vec((any_address(), 0u8..=32, any::<[Option<u32>; 5]>()), 0..4),
         nameservers in prop::collection::vec("[0-9.]{1,8}", 0..3), domain in prop::option::of("[a-z]{1,5}"),
     ) -> CniResult {
         let net = |address, prefix| ipnet::IpNet::new(address, prefix).unwrap();

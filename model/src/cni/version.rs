@@ -39,10 +39,10 @@ impl Version {
         known.ok_or_else(|| VersionError { shown: text.chars().take(40).collect() })
     }
 
-    /// The answer to VERSION.
-    pub fn supported() -> Value {
+    /// The answer to VERSION, which begins with the version that was asked in, whichever it is.
+    pub fn supported(asked: &str) -> Value {
         json!({
-            "cniVersion": Self::LATEST.as_str(),
+            "cniVersion": asked,
             "supportedVersions": Self::ALL.map(Self::as_str),
         })
     }

@@ -75,6 +75,17 @@ impl NicId {
         parse_hex(digits).map(NicId)
     }
 
+    /// The name of the link in which what the NIC sends waits, where its rate is limited.
+    pub fn queue_name(self) -> LinkName {
+        LinkName::new(format!("nq{:x}", self.0))
+            .expect("two letters and at most eight digits make a link name")
+    }
+
+    /// Reads the id back from [`NicId::queue_name`]; `None` for a link that is not ours.
+    pub fn from_queue_name(name: &str) -> Option<Self> {
+        parse_hex(name.strip_prefix("nq")?).map(NicId)
+    }
+
     /// The hypervisor's name of the device, and the stem of its back end's name.
     pub fn device_name(self) -> String {
         format!("nestless-{:x}", self.0)
@@ -161,6 +172,7 @@ mod tests {
         for id in [0x1, 0xff, u32::MAX] {
             let nic = NicId(id);
             assert_eq!(NicId::from_link_name(nic.link_name().as_str()), Some(nic));
+            assert_eq!(NicId::from_queue_name(nic.queue_name().as_str()), Some(nic));
             assert_eq!(NicId::from_device_name(&nic.device_name()), Some(nic));
         }
         assert_eq!(NicId::from_link_name("nlbridge"), None);

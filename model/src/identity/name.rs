@@ -5,7 +5,7 @@ use std::fmt;
 
 /// A name that does not fit its kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is not a {kind}: expected {expected}")]
+#[error("{text:?} is not {} {kind}: expected {expected}", article(kind))]
 pub struct NameError {
     /// What it was to be.
     pub kind: &'static str,
@@ -13,6 +13,10 @@ pub struct NameError {
     pub text: String,
     /// The rule it breaks.
     pub expected: &'static str,
+}
+
+fn article(kind: &str) -> &'static str {
+    if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 macro_rules! name {

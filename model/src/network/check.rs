@@ -277,7 +277,7 @@ mod tests {
     /// The error for two networks: a sound one, and one written as `keys`.
     fn error_of(keys: &str) -> String {
         let text = format!(
-            "[[network]]\nname = \"pods\"\nbridge = \"br-pods\"\nsubnets = [{{ prefix = \"10.88.0.0/16\" }}]\n\
+            "[[network]]\nname = \"pods\"\nbridge = \"br-pods\"\nsubnets = [{{ prefix = \"10.78.0.0/16\" }}]\n\
              [[network]]\n{keys}"
         );
         check(&toml::from_str::<File>(&text).unwrap().network).unwrap_err().to_string()
@@ -293,8 +293,8 @@ mod tests {
             [[network]]
             name = "pods"
             bridge = "br-pods"
-            subnets = [{ prefix = "10.88.0.0/16", first = "10.88.1.0", last = "10.88.1.255", exclude = ["10.88.1.7/32"] },
-                       { prefix = "fd00:88::/64" }]
+            subnets = [{ prefix = "10.78.0.0/16", first = "10.78.1.0", last = "10.78.1.255", exclude = ["10.78.1.7/32"] },
+                       { prefix = "fd00:78::/64" }]
             [[network]]
             name = "flat"
             bridge = "br-flat"
@@ -304,7 +304,7 @@ mod tests {
         let networks = toml::from_str::<File>(text).unwrap().network;
         assert_eq!(check(&networks), Ok(()));
         let own = networks[0].host_addresses();
-        assert_eq!(own, ["10.88.0.1/16".parse().unwrap(), "fd00:88::1/64".parse().unwrap()] as [IpNet; 2]);
+        assert_eq!(own, ["10.78.0.1/16".parse().unwrap(), "fd00:78::1/64".parse().unwrap()] as [IpNet; 2]);
         assert_eq!(networks[1].host_addresses(), []);
     }
 
@@ -328,8 +328,8 @@ mod tests {
     fn subnets_that_cannot_be() {
         for (subnet, expected) in [
             (
-                "prefix = \"10.88.4.0/24\"",
-                "network b: `prefix` 10.88.4.0/24 overlaps 10.88.0.0/16 of network pods",
+                "prefix = \"10.78.4.0/24\"",
+                "network b: `prefix` 10.78.4.0/24 overlaps 10.78.0.0/16 of network pods",
             ),
             (
                 "prefix = \"10.99.0.5/24\"",

@@ -1,21 +1,16 @@
 //! A filter that hands packets over: another link receives them, at once.
 
-use super::{HANDLE, Hook, PRIORITY, ensure_hooks, request::ask, signed};
+use super::{ALL_PROTOCOLS, HANDLE, Hook, PRIORITY, ensure_hooks, mirror, request::ask, signed};
 use aya::programs::{ProgramError, SchedClassifier, tc::TcError};
-use netlink_packet_core::{DefaultNla, Emitable as _, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    tc::{
-        TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption, TcActionType,
-        TcAttribute, TcFilterBpf, TcFilterBpfOption, TcMessage, TcMirror, TcMirrorActionType, TcOption,
-    },
+    tc::{TcAttribute, TcFilterBpf, TcFilterBpfOption, TcMessage, TcMirrorActionType, TcOption},
 };
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 /// `TCA_BPF_ACT` (linux/pkt_cls.h).
 const ACTIONS: u16 = 1;
-/// `ETH_P_ALL` (linux/if_ether.h).
-const ALL_PROTOCOLS: u16 = 3;
 
 /// Puts `program` on the ingress of `link`, and has link `to` receive what it matches (returns -1 for). What it does not match
 /// (0) goes on as if there were no filter. A filter of ours that is there already is exchanged in one step. Acts in the
@@ -33,7 +28,10 @@ pub fn hand_over(program: &SchedClassifier, link: &str, to: &str) -> Result<(), 
     let options = [
         TcFilterBpfOption::ProgFd(descriptor.unsigned_abs()),
         TcFilterBpfOption::ProgName(format!("to {to}")),
-        TcFilterBpfOption::Other(DefaultNla::new(ACTIONS, received_by(index(to)?))),
+        TcFilterBpfOption::Other(DefaultNla::new(
+            ACTIONS,
+            mirror(index(to)?, TcMirrorActionType::IngressRedir),
+        )),
     ];
     let mut request = TcMessage::with_index(signed(index(link)?).map_err(TcError::IoError)?);
     request.header.parent = Hook::Ingress.parent().into();
@@ -46,21 +44,4 @@ pub fn hand_over(program: &SchedClassifier, link: &str, to: &str) -> Result<(), 
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
     ask(RouteNetlinkMessage::NewTrafficFilter(request), flags).map_err(TcError::IoError)?;
     Ok(())
-}
-
-/// The one action, as it stands in a message.
-fn received_by(ifindex: u32) -> Vec<u8> {
-    let mut mirror = TcMirror::default();
-    mirror.generic.action = TcActionType::Stolen;
-    mirror.eaction = TcMirrorActionType::IngressRedir;
-    mirror.ifindex = ifindex;
-    let mut action = TcAction::default();
-    action.attributes = vec![
-        TcActionAttribute::Kind(TcActionMirror::KIND.to_owned()),
-        TcActionAttribute::Options(vec![TcActionOption::Mirror(TcActionMirrorOption::Parms(mirror))]),
-    ];
-    let actions = [action];
-    let mut bytes = vec![0; actions.as_slice().buffer_len()];
-    actions.as_slice().emit(&mut bytes);
-    bytes
 }

@@ -1,10 +1,12 @@
 //! Filters at a link's clsact hooks. They belong to the link: they outlive the daemon and die with the link. Which way our
 //! programs come to a hook is [`crate::hook`]'s to say.
 
+mod divert;
 mod handover;
 mod look;
-mod request;
+pub(crate) mod request;
 
+pub use divert::{divert, end_diversion, is_diverted};
 pub use handover::hand_over;
 pub use look::{Look, Other};
 
@@ -12,10 +14,14 @@ use aya::programs::{
     Link as _, ProgramError, SchedClassifier, TcAttachType, TcHandle,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact},
 };
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use netlink_packet_core::{Emitable as _, NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    tc::{TcAttribute, TcFilterBpfOption, TcHandle as Handle, TcMessage, TcOption},
+    tc::{
+        TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption, TcActionType,
+        TcAttribute, TcFilterBpfOption, TcHandle as Handle, TcMessage, TcMirror, TcMirrorActionType,
+        TcOption,
+    },
 };
 use request::ask;
 use std::io;
@@ -26,6 +32,8 @@ const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x4e4c);
 /// No program of ours asks for it.
 const CLASS: TcHandle = TcHandle::new(0, 1);
+/// `ETH_P_ALL` (linux/if_ether.h).
+const ALL_PROTOCOLS: u16 = 3;
 
 /// Which of the two hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +159,24 @@ fn filters(ifindex: u32, hook: Hook) -> io::Result<Vec<TcMessage>> {
     ask(RouteNetlinkMessage::GetTrafficFilter(request), NLM_F_DUMP)
 }
 
-fn signed(ifindex: u32) -> io::Result<i32> {
+/// The one action that takes a packet to another link, as it stands in a message.
+fn mirror(ifindex: u32, how: TcMirrorActionType) -> Vec<u8> {
+    let mut mirror = TcMirror::default();
+    mirror.generic.action = TcActionType::Stolen;
+    mirror.eaction = how;
+    mirror.ifindex = ifindex;
+    let mut action = TcAction::default();
+    action.attributes = vec![
+        TcActionAttribute::Kind(TcActionMirror::KIND.to_owned()),
+        TcActionAttribute::Options(vec![TcActionOption::Mirror(TcActionMirrorOption::Parms(mirror))]),
+    ];
+    let actions = [action];
+    let mut bytes = vec![0; actions.as_slice().buffer_len()];
+    actions.as_slice().emit(&mut bytes);
+    bytes
+}
+
+pub(crate) fn signed(ifindex: u32) -> io::Result<i32> {
     i32::try_from(ifindex).map_err(io::Error::other)
 }
 

@@ -58,6 +58,18 @@ impl Netlink {
         self.link(name).await
     }
 
+    /// Makes a link whose queue holds back what other links receive (the device ifb): what is sent by it is received, in time, by
+    /// the link that had received it before.
+    ///
+    /// # Errors
+    /// [`NetlinkError::is_existing`] when the name is taken; `EOPNOTSUPP` from a kernel without such links.
+    pub async fn create_queue(&self, name: &str) -> Result<Link, NetlinkError> {
+        let builder = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Ifb);
+        let message = builder.name(name.to_owned()).build();
+        self.create(message, || Operation::CreateQueue { link: name.to_owned() }).await?;
+        self.link(name).await
+    }
+
     /// Makes two links with a wire between them, each where it should be from the start.
     ///
     /// # Errors

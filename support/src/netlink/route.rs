@@ -34,6 +34,8 @@ pub struct Route {
     pub mtu_bytes: Option<u32>,
     /// `None`: the main table.
     pub table: Option<u32>,
+    /// The kernel has it from a router's advertisement.
+    pub advertised: bool,
 }
 
 impl Route {
@@ -48,6 +50,7 @@ impl Route {
             source: None,
             mtu_bytes: None,
             table: None,
+            advertised: false,
         }
     }
 
@@ -101,6 +104,7 @@ impl Route {
         let mut destination = nothing;
         let mut route = Self::through(0, nothing.into());
         let mut table = u32::from(header.table);
+        route.advertised = header.protocol == RouteProtocol::Ra;
         route.on_link = header.flags.contains(RouteFlags::Onlink);
         for attribute in &message.attributes {
             match attribute {

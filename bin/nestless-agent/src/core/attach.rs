@@ -2,8 +2,8 @@
 
 use super::{
     agent::Agent,
-    attachments::{Phase, Record},
-    error::AttachError,
+    attachments::{BeginError, Phase, Record},
+    error::{AttachError, KeepError},
     request::{AttachRequest, Attached},
 };
 use crate::host_client::{HostError, Offer, Wish, patiently};
@@ -27,9 +27,10 @@ impl Agent {
         self.refuse_a_second(&request, trace).await?;
         let mut record = Record {
             conf: Some(request.conf.clone()),
+            ports: request.port_mappings.clone(),
             ..Record::at_home(request.attachment.clone(), &request.home)
         };
-        self.keep(&record)?;
+        self.begin(&record)?;
         let mut offer = match self.ask(wish(&request, &record), trace).await {
             Ok(offer) => offer,
             Err(refused @ HostError::Refused { .. }) => {
@@ -72,6 +73,13 @@ impl Agent {
         }
         self.report().await?;
         self.host.attach(wish, trace).await
+    }
+
+    fn begin(&self, record: &Record) -> Result<(), AttachError> {
+        self.attachments.begin(record.clone()).map_err(|error| match error {
+            BeginError::Port(clash) => clash.into(),
+            BeginError::Write(source) => KeepError { attachment: record.attachment.clone(), source }.into(),
+        })
     }
 
     /// Nothing is changed by a request for what is there already.

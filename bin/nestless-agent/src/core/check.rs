@@ -2,12 +2,13 @@
 
 use super::{
     agent::Agent,
-    attachments::Phase,
+    attachments::{Phase, Record},
     error::{CheckError, NotReady},
 };
 use nestless_guest::{
     loopback_endpoint,
     pod_nic::{self, Observed},
+    port_mapping::{self, Mapped},
 };
 use nestless_model::{
     identity::{AttachmentId, NetworkName},
@@ -26,6 +27,7 @@ impl Agent {
     ) -> Result<(), CheckError> {
         let _guard = self.locks.container(&attachment.container).await;
         let record = self.attachments.get(attachment).filter(|record| record.phase == Phase::InUse);
+        let mapped = record.as_ref().and_then(Record::mapped);
         let nic = record.and_then(|record| record.nic);
         let nic = nic.ok_or_else(|| CheckError::NotAttached { attachment: attachment.clone() })?;
         let differs = |faults| CheckError::Differs { attachment: attachment.clone(), faults };
@@ -37,6 +39,7 @@ impl Agent {
         if attachment.is_endpoint() {
             faults.extend(amiss_with_steer(attachment, sandbox).await);
         }
+        faults.extend(amiss_with_ports(mapped).await);
         match self.host.check(attachment, trace).await {
             Ok(found) => faults.extend(found),
             // What was found here is worth telling at once; otherwise nothing is known.
@@ -72,6 +75,16 @@ impl Agent {
             spare: capacity.spare,
             free_addresses: capacity.free_addresses,
         })
+    }
+}
+
+async fn amiss_with_ports(mapped: Option<Mapped>) -> Vec<String> {
+    let Some(mapped) = mapped else { return Vec::new() };
+    match tokio::task::spawn_blocking(move || port_mapping::check(&mapped)).await {
+        Ok(Ok(faults)) => faults,
+        Ok(Err(error)) => vec![in_full(&error)],
+        // The agent stops.
+        Err(_) => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use nestless_guest::{
     lent_nic::LentNicError, loopback_endpoint::LoopbackEndpointError, parking::ParkingError,
     pod_nic::PodNicError, port_mapping::PortMappingError,
 };
-use nestless_model::{identity::AttachmentId, refusal::Reason};
+use nestless_model::{identity::AttachmentId, port_mapping::PortClash, refusal::Reason};
 use std::{error, io};
 use tokio::task::JoinError;
 
@@ -45,6 +45,8 @@ pub(crate) enum AttachError {
     #[error(transparent)]
     Lent(#[from] LentNicError),
     #[error(transparent)]
+    PortClash(#[from] PortClash),
+    #[error(transparent)]
     Ports(#[from] PortsError),
 }
 
@@ -62,6 +64,8 @@ impl AttachError {
             | Self::Endpoint(LoopbackEndpointError::Absent { .. })
             | Self::Lent(LentNicError::Absent { .. }) => Reason::NicTimeout,
             Self::Parking(_) | Self::PodNic(_) | Self::Endpoint(_) | Self::Lent(_) => Reason::SandboxSetup,
+            Self::PortClash(PortClash::Twice { .. }) => Reason::Invalid,
+            Self::PortClash(PortClash::Taken { .. }) => Reason::PortTaken,
             Self::Ports(_) => Reason::PortMapping,
         }
     }

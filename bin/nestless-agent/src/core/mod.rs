@@ -14,9 +14,9 @@
 //! front/cni/add.rs        told as a CNI result, after those of the plugins before
 //! front/cni/socket.rs     answered
 //! ```
-//! What fails on the way goes back by `core/release.rs`, the one way out, which DEL and GC take too. `core/watch.rs` is what
-//! happens without a call, `core/reconcile.rs` what an agent does that starts or is connected anew, `core/ended.rs` what it
-//! makes up for when DEL came while none ran.
+//! What fails on the way goes back by `core/release.rs`, the one way out, which DEL and GC take too. `core/watch.rs` and
+//! `core/ports.rs` are what happens without a call, `core/reconcile.rs` what an agent does that starts or is connected anew,
+//! `core/ended.rs` what it makes up for when DEL came while none ran.
 
 mod agent;
 mod attach;
@@ -24,6 +24,7 @@ mod attachments;
 mod check;
 mod ended;
 mod error;
+mod ports;
 mod reconcile;
 mod release;
 mod request;

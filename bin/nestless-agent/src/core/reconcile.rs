@@ -36,6 +36,7 @@ impl Agent {
         if let Ok(Err(error)) = cleaned {
             tracing::warn!(error = in_full(&error), "port mappings of dead pods may be left");
         }
+        self.mend_ports().await;
     }
 
     /// Parks the NIC of an attachment that nobody finished or that lost its home; the host hears of it when it is there.
@@ -46,6 +47,8 @@ impl Agent {
             tracing::warn!(error = in_full(&error), "a NIC could not be taken back");
         }
         record.phase = Phase::Detaching;
+        // Rules of those that are not in use go in a moment.
+        record.ports.clear();
         self.keep(&record)
     }
 

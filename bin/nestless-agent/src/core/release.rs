@@ -64,6 +64,11 @@ impl Agent {
     ) -> Result<(), ReleaseError> {
         self.withdraw(&record, home).await?;
         let unmapped = unmap(&record).await;
+        if unmapped.is_ok() {
+            // Others may have them from now on.
+            record.ports.clear();
+            record.mapped = false;
+        }
         record.phase = Phase::Detaching;
         record.number = None;
         self.keep(&record)?;

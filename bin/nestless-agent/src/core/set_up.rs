@@ -12,9 +12,8 @@ use nestless_guest::{
     lent_nic::{self, LentNic},
     loopback_endpoint::{self, LoopbackEndpoint},
     pod_nic::{self, Configured},
-    port_mapping,
+    port_mapping::{self, Mapped},
 };
-use std::net::IpAddr;
 
 impl Agent {
     /// The record says at every moment what would have to be taken back.
@@ -26,11 +25,12 @@ impl Agent {
     ) -> Result<Configured, AttachError> {
         record.nic = Some(offer.nic_mac);
         record.mapped = !request.port_mappings.is_empty();
+        record.addresses = offer.addresses().iter().map(|address| address.addr()).collect();
         self.keep(record)?;
         self.parking.wait_for(offer.nic_mac, self.deadlines.nic).await?;
         let configured = self.bring_home(request, offer).await?;
-        if record.mapped {
-            map_ports(request, offer).await?;
+        if let Some(mapped) = record.mapped() {
+            map_ports(mapped).await?;
         }
         record.number = self.number(&request.home).await;
         record.phase = Phase::InUse;
@@ -61,9 +61,6 @@ impl Agent {
     }
 }
 
-async fn map_ports(request: &AttachRequest, offer: &Offer) -> Result<(), PortsError> {
-    let (attachment, mappings) = (request.attachment.clone(), request.port_mappings.clone());
-    let addresses: Vec<IpAddr> = offer.addresses().iter().map(|address| address.addr()).collect();
-    let set = move || port_mapping::set(&attachment, &addresses, &mappings);
-    Ok(tokio::task::spawn_blocking(set).await??)
+pub(super) async fn map_ports(mapped: Mapped) -> Result<(), PortsError> {
+    Ok(tokio::task::spawn_blocking(move || port_mapping::set(&mapped)).await??)
 }

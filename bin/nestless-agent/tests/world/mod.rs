@@ -231,6 +231,17 @@ impl Caller {
             "cniVersion": "1.1.0", "name": "pods", "type": "nestless-cni", "agentSocket": self.agent_socket,
         });
         conf.as_object_mut().unwrap().extend(extra.as_object().cloned().unwrap_or_default());
+        Self::raw(interface, command, container, netns, conf.to_string().as_bytes())
+    }
+
+    /// With whatever on standard input.
+    pub(crate) fn raw(
+        interface: &str,
+        command: &str,
+        container: &str,
+        netns: Option<&Path>,
+        stdin: &[u8],
+    ) -> Outcome {
         let mut child = Command::new(plugin())
             .env_clear()
             .env("CNI_COMMAND", command)
@@ -243,7 +254,7 @@ impl Caller {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(stdin).unwrap();
         let finished = child.wait_with_output().unwrap();
         let output = if finished.stdout.is_empty() {
             Value::Null

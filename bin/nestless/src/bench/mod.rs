@@ -8,7 +8,7 @@ pub(crate) use measure::VmmName;
 
 use clap::Subcommand;
 use measure::Measure;
-use nestless_bench::{attach::Attach, loopback::Loopback, nic::Nic};
+use nestless_bench::{attach::Attach, bandwidth::Bandwidth, loopback::Loopback, nic::Nic};
 use std::process::ExitCode;
 
 /// A suite a variant, and what is done with their reports.
@@ -17,6 +17,7 @@ pub(crate) enum Command {
     Attach(Measure<Attach>),
     Nic(Measure<Nic>),
     Loopback(Measure<Loopback>),
+    Bandwidth(Measure<Bandwidth>),
     Compare(compare::Args),
 }
 
@@ -26,6 +27,7 @@ impl Command {
             Self::Attach(suite) => suite.run().await,
             Self::Nic(suite) => suite.run().await,
             Self::Loopback(suite) => suite.run().await,
+            Self::Bandwidth(suite) => suite.run().await,
             Self::Compare(args) => args.run(),
         }
     }

@@ -4,6 +4,7 @@
 
 mod bpf_helpers;
 mod check;
+mod forwarding;
 mod guest;
 mod host;
 mod look;
@@ -31,7 +32,9 @@ impl Args {
     /// Exit code 1 when something needed is missing.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let report = if self.guest {
-            Report::new("guest", guest::judge(&look::guest()))
+            let mut checks = guest::judge(&look::guest());
+            checks.push(forwarding::check(&nestless_guest::port_mapping::obstacles()));
+            Report::new("guest", checks)
         } else {
             Report::new("host", host::judge(&look::host()))
         };

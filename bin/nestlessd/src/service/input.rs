@@ -4,7 +4,7 @@
 use super::Refusal;
 use nestless_host::vm::{AttachRequest, Reported, ReserveRequest};
 use nestless_model::{
-    address::{AddressRequest, Family, ReservationWish},
+    address::{AddressRequest, Family, RequestedAddress, ReservationWish},
     attachment::{PodRef, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName, RequestId},
@@ -202,11 +202,7 @@ fn network(name: String) -> Result<Option<NetworkName>, Refusal> {
 }
 
 fn static_address(field: &str, text: &str) -> Result<IpAddr, Refusal> {
-    let address = text.split_once('/').map_or(text, |(address, _)| address);
-    address.parse().map_err(|_| {
-        let shown: String = text.chars().take(MAX_SHOWN).collect();
-        invalid(field, format!("{shown:?} is not an IP address"))
-    })
+    text.parse().map(RequestedAddress::address).map_err(|why| invalid(field, why))
 }
 
 fn rate_limit(field: &str, limit: Option<proto::RateLimit>) -> Result<Option<RateLimit>, Refusal> {

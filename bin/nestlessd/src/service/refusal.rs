@@ -63,10 +63,9 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Stopping { .. } => Reason::VmNotReady,
         RequestError::Claim(claim) => match claim {
             ClaimError::Exhausted { .. } => Reason::NoFreeAddress,
-            ClaimError::Restless { .. } => Reason::RateLimited,
-            ClaimError::AddressInUse { .. } | ClaimError::Cooling { .. } | ClaimError::Reserved { .. } => {
-                Reason::AddressInUse
-            }
+            // A while later it will be served.
+            ClaimError::Restless { .. } | ClaimError::Cooling { .. } => Reason::RateLimited,
+            ClaimError::AddressInUse { .. } | ClaimError::Reserved { .. } => Reason::AddressInUse,
             ClaimError::MacInUse { .. } | ClaimError::MacElsewhere { .. } => Reason::MacInUse,
             ClaimError::NotForPods { .. }
             | ClaimError::Outside { .. }

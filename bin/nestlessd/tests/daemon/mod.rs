@@ -59,7 +59,7 @@ impl Site {
     pub(crate) fn command(&self, sections: &str) -> Command {
         let config = format!(
             "state_dir = \"{0}/state\"\nrun_dir = \"{0}/run\"\npin_dir = \"{1}\"\nhost_id = 7\n{sections}\n\
-             [[network]]\nname = \"pods\"\nbridge = \"nlbr0\"\nuplink = \"none\"\nsubnets = [{{ prefix = \"10.88.0.0/16\" }}]\n",
+             [[network]]\nname = \"pods\"\nbridge = \"nlbr0\"\nuplink = \"none\"\nsubnets = [{{ prefix = \"10.78.0.0/16\" }}]\n",
             self.dir.path().display(),
             self.pins.display(),
         );

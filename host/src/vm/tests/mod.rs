@@ -36,6 +36,7 @@ fn network() -> Network {
         mtu: Mtu::default(),
         subnets: vec![subnet("10.1.0.0/29")],
         cool_down_s: 3600,
+        may_overlap: Vec::new(),
         dns: vec![],
         macs: vec!["02:00:5e".parse().unwrap()],
     }

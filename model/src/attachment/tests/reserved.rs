@@ -28,6 +28,7 @@ fn claims() -> Claims {
         mtu: Mtu::default(),
         subnets: vec![subnet],
         cool_down_s: 0,
+        may_overlap: Vec::new(),
         dns: vec![],
         macs: vec![],
     })

@@ -12,4 +12,4 @@ mod store;
 
 pub(crate) use locks::Locks;
 pub(crate) use record::{Phase, Record};
-pub(crate) use store::Attachments;
+pub(crate) use store::{Attachments, BeginError};

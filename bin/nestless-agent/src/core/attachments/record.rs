@@ -1,9 +1,13 @@
 //! One attachment.
 
-use nestless_guest::{home::Home, sandbox_watch::SandboxNumber};
-use nestless_model::identity::{AttachmentId, InterfaceName, Mac, NetworkName};
+use nestless_guest::{home::Home, port_mapping::Mapped, sandbox_watch::SandboxNumber};
+use nestless_model::{
+    identity::{AttachmentId, InterfaceName, Mac, NetworkName},
+    port_mapping::PortMapping,
+};
 use nestless_support::netns::Namespace;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,12 @@ pub(crate) struct Record {
     /// Ports of the VM lead to it.
     #[serde(default)]
     pub(crate) mapped: bool,
+    /// Which ports, so that they can be put back; none in records of versions that did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ports: Vec<PortMapping>,
+    /// Where they lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<IpAddr>,
     /// Its name in the VM's own namespace, where it was lent from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lent: Option<InterfaceName>,
@@ -47,6 +57,8 @@ impl Record {
             sandbox: None,
             nic: None,
             mapped: false,
+            ports: Vec::new(),
+            addresses: Vec::new(),
             lent: None,
             number: None,
         }
@@ -59,6 +71,15 @@ impl Record {
             Home::Vm(name) => (None, Some(name.clone())),
         };
         Self { sandbox, lent, ..Self::new(attachment, Phase::Attaching) }
+    }
+
+    /// Its ports, if any lead to it.
+    pub(crate) fn mapped(&self) -> Option<Mapped> {
+        (!self.ports.is_empty()).then(|| Mapped {
+            attachment: self.attachment.clone(),
+            addresses: self.addresses.clone(),
+            mappings: self.ports.clone(),
+        })
     }
 
     /// Where its NIC should be; `None` for a sandbox that is gone.

@@ -2,7 +2,10 @@
 
 use super::record::{Phase, Record};
 use anyhow::Context as _;
-use nestless_model::identity::{AttachmentId, Mac};
+use nestless_model::{
+    identity::{AttachmentId, Mac},
+    port_mapping::{PortClash, check_free},
+};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -14,6 +17,17 @@ use std::{
 pub(crate) struct Attachments {
     directory: PathBuf,
     records: Mutex<BTreeMap<AttachmentId, Record>>,
+}
+
+/// An attachment cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    /// A port that it asks for is another's.
+    #[error(transparent)]
+    Port(#[from] PortClash),
+    /// The record cannot be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
 }
 
 impl Attachments {
@@ -58,14 +72,29 @@ impl Attachments {
         self.lock().values().filter(|record| lent(record)).filter_map(|record| record.nic).collect()
     }
 
+    /// Keeps the record of an attachment that begins, unless another one has a port that it asks for.
+    pub(crate) fn begin(&self, record: Record) -> Result<(), BeginError> {
+        // Held while the file is written: of two that ask for one port at once, one is refused.
+        let mut records = self.lock();
+        let others = records.values().filter(|other| other.attachment != record.attachment);
+        check_free(&record.ports, others.map(|other| (&other.attachment, &other.ports[..])))?;
+        self.write(&record)?;
+        records.insert(record.attachment.clone(), record);
+        Ok(())
+    }
+
     /// Keeps the record, on disk first.
     pub(crate) fn put(&self, record: Record) -> io::Result<()> {
-        let path = self.path(&record.attachment);
-        let half = path.with_extension("half");
-        fs::write(&half, serde_json::to_vec_pretty(&record)?)?;
-        fs::rename(&half, &path)?;
+        self.write(&record)?;
         self.lock().insert(record.attachment.clone(), record);
         Ok(())
+    }
+
+    fn write(&self, record: &Record) -> io::Result<()> {
+        let path = self.path(&record.attachment);
+        let half = path.with_extension("half");
+        fs::write(&half, serde_json::to_vec_pretty(record)?)?;
+        fs::rename(&half, &path)
     }
 
     pub(crate) fn remove(&self, attachment: &AttachmentId) {

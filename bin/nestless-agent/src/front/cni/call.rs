@@ -43,7 +43,7 @@ async fn carry_out(
             let result = add::add(agent, *add, sandbox, trace).await?;
             return Ok(Answer::success(Some(result.to_json(version))));
         }
-        Request::Version(_) => return Ok(Answer::success(Some(Version::supported()))),
+        Request::Version(asked) => return Ok(Answer::success(Some(Version::supported(&asked)))),
         Request::Del(del) => {
             let Del { attachment, sandbox: sandbox_path, .. } = *del;
             let sandbox = sandbox_path.as_deref().and_then(|path| usable(agent, sandbox, path).ok());
