@@ -41,6 +41,10 @@ pub(crate) struct Vm {
     pub(crate) quarantined: u32,
     /// Spare NICs that the daemon keeps.
     pub(crate) warm_pool: u32,
+    /// Why it is down, or cannot take a NIC; empty where nothing is amiss.
+    pub(crate) trouble: String,
+    /// Why its agent's channel is not open, where the host knows.
+    pub(crate) channel_trouble: String,
     pub(crate) nics: Vec<Nic>,
 }
 
@@ -175,6 +179,8 @@ impl From<proto::VmStatus> for Vm {
             spare: p.spare,
             quarantined: p.quarantined,
             warm_pool: p.warm_pool,
+            trouble: p.trouble,
+            channel_trouble: p.channel_trouble,
             nics: p.nics.into_iter().map(Nic::from).collect(),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     pub(crate) channels: u32,
     /// As it said in its last hello.
     pub(crate) version: String,
+    /// Why its channel cannot be opened, where the host knows; empty otherwise.
+    pub(crate) trouble: String,
 }
 
 impl Agents {
@@ -32,6 +34,11 @@ impl Agents {
     /// Notes what an agent says it is.
     pub(crate) fn note_version(&self, vm: &VmName, version: String) {
         self.lock().entry(vm.clone()).or_default().version = version;
+    }
+
+    /// Notes why a channel cannot be opened, or that it can.
+    pub(crate) fn note_trouble(&self, vm: &VmName, trouble: String) {
+        self.lock().entry(vm.clone()).or_default().trouble = trouble;
     }
 
     /// Counts one more open channel, unless the VM has as many as it may.
