@@ -20,12 +20,13 @@ mod machine;
 mod metric;
 pub mod nic;
 mod operator;
+mod rank_test;
 pub mod report;
 mod runner;
 mod statistics;
 mod suite;
 
-pub use compare::{Change, Comparison, compare};
+pub use compare::{Change, CompareError, Comparison, Likeness, Verdict, compare};
 pub use interleave::turns;
 pub use machine::{Machine, Revision};
 pub use metric::{Metric, Ratio, Recorder, Series, Unit};

@@ -1,6 +1,6 @@
 //! What was measured: a quantity, and the samples of every side of it, round by round.
 
-use crate::statistics::{Summary, median, median_interval};
+use crate::statistics::{Summary, by_round, median, median_interval};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -72,9 +72,10 @@ pub struct Ratio {
     pub of_medians: f64,
     /// Of the two samples of each round, summarized.
     pub by_round: Summary,
-    /// Least and most of an interval that holds the true median of `by_round` with a probability of 95 %.
-    pub interval_95: [f64; 2],
-    /// The same, round by round.
+    /// Least and most of an interval that holds the true median of `by_round` with a probability of 95 % or more, a round
+    /// counting once however often it was sampled; null below six rounds, which cannot tell it.
+    pub interval_95: Option<[f64; 2]>,
+    /// The same, sample by sample.
     pub rounds: Vec<f64>,
 }
 
@@ -92,15 +93,15 @@ impl Metric {
 
 impl Ratio {
     /// `None` when either has no samples.
-    fn of(side: &str, samples: &[f64], to: &str, base: &[f64]) -> Option<Self> {
-        let rounds: Vec<f64> = samples.iter().zip(base).map(|(sample, base)| sample / base).collect();
+    fn of(side: &str, samples: &[f64], to: &str, base: &[f64], rounds: usize) -> Option<Self> {
+        let ratios: Vec<f64> = samples.iter().zip(base).map(|(sample, base)| sample / base).collect();
         Some(Self {
             side: side.to_owned(),
             to: to.to_owned(),
             of_medians: median(samples)? / median(base)?,
-            by_round: Summary::of(&rounds)?,
-            interval_95: median_interval(&rounds)?.into(),
-            rounds,
+            by_round: Summary::of(&ratios)?,
+            interval_95: median_interval(&by_round(&ratios, rounds)).map(<[f64; 2]>::from),
+            rounds: ratios,
         })
     }
 }
@@ -125,8 +126,8 @@ impl Recorder {
         self.samples.entry((metric, side)).or_default().push(sample);
     }
 
-    /// The metrics, with the ratios of `pairs` (side, by which) wherever both were measured.
-    pub fn metrics(&self, pairs: &[(&str, &str)]) -> Vec<Metric> {
+    /// The metrics of a bench of so many rounds, with the ratios of `pairs` (side, by which) wherever both were measured.
+    pub fn metrics(&self, pairs: &[(&str, &str)], rounds: usize) -> Vec<Metric> {
         let metric = |&(name, unit): &(&'static str, Unit)| {
             let of = |side: &str| {
                 let found = self.samples.iter().find(|((m, s), _)| *m == name && *s == side);
@@ -140,7 +141,8 @@ impl Recorder {
                     samples: samples.to_vec(),
                 })
             });
-            let ratios = pairs.iter().filter_map(|(side, to)| Ratio::of(side, of(side)?, to, of(to)?));
+            let ratios =
+                pairs.iter().filter_map(|(side, to)| Ratio::of(side, of(side)?, to, of(to)?, rounds));
             Metric { name: name.to_owned(), unit, sides: sides.collect(), ratios: ratios.collect() }
         };
         self.order.iter().map(metric).collect()
@@ -159,12 +161,27 @@ mod tests {
             recorder.keep("time", Unit::Milliseconds, "b", b);
         }
         recorder.keep("alone", Unit::Microseconds, "a", 1.0);
-        let metrics = recorder.metrics(&[("a", "b")]);
+        let metrics = recorder.metrics(&[("a", "b")], 3);
         assert_eq!(metrics.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["time", "alone"]);
         let ratio = metrics[0].ratio("a").unwrap();
         assert_eq!(ratio.rounds, [0.5, 0.25, 1.0]);
-        assert_eq!((ratio.of_medians, ratio.by_round.p50, ratio.interval_95), (0.5, 0.5, [0.25, 1.0]));
+        assert_eq!((ratio.of_medians, ratio.by_round.p50, ratio.interval_95), (0.5, 0.5, None));
         assert!(metrics[1].ratios.is_empty() && metrics[1].sides.len() == 1);
         assert_eq!(metrics[0].side("b").unwrap().samples, [20.0, 4.0, 30.0]);
+    }
+
+    #[test]
+    fn an_interval_counts_rounds_and_no_samples() {
+        let interval = |rounds: u32, each: u32| {
+            let mut recorder = Recorder::default();
+            for sample in 0..rounds * each {
+                recorder.keep("time", Unit::Milliseconds, "a", f64::from(sample / each + 1));
+                recorder.keep("time", Unit::Milliseconds, "b", 1.0);
+            }
+            let metrics = recorder.metrics(&[("a", "b")], rounds as usize);
+            metrics[0].ratio("a").unwrap().interval_95
+        };
+        assert_eq!([interval(1, 1), interval(2, 10), interval(5, 20)], [None; 3]);
+        assert_eq!([interval(6, 1), interval(6, 10)], [Some([1.0, 6.0]); 2]);
     }
 }

@@ -35,7 +35,7 @@ pub async fn run<S: Suite>(suite: &S, vmm: Vmm, lab: &str, progress: &Progress) 
         took_s: clock.elapsed().as_secs_f64(),
         rounds: suite.rounds(),
         parameters: parameters.map(|(name, value)| (name.to_owned(), value)).collect(),
-        metrics: recorder.metrics(S::PAIRS),
+        metrics: recorder.metrics(S::PAIRS, suite.rounds()),
         counts: measured?,
     })
 }
@@ -130,7 +130,7 @@ mod tests {
         let mut recorder = Recorder::default();
         let mut counted = Counted { turn: 0.0, warm: false };
         measure(&mut counted, &Progress::default(), &mut recorder).await.unwrap();
-        let metrics = recorder.metrics(&[]);
+        let metrics = recorder.metrics(&[], 2);
         let samples = |metric: usize, side: &str| metrics[metric].side(side).unwrap().samples.clone();
         assert_eq!((samples(0, "a"), samples(0, "b")), (vec![0.0, 7.0], vec![1.0, 6.0]));
         assert_eq!(samples(1, "a"), [2.0, 5.0, 9.0, 10.0], "whoever began a series ends the next one");

@@ -84,3 +84,12 @@ pub struct Samples<Q> {
     /// How often on each: what costs little and varies is measured more than once.
     pub times: usize,
 }
+
+/// How often something is measured, on the command line: never is no measurement.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("with none there is nothing to report: expected 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}

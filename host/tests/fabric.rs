@@ -330,8 +330,11 @@ fn a_subnet_that_is_another_link_s_is_refused() {
     on_a_host(async |_, netlink| {
         let fabric = fabric(PODS);
         fabric.check().await.unwrap();
-        let podman =
-            netlink.create_bridge("podman0", None, BridgeSettings { stp: false, forward_delay_cs: 0 });
+        let podman = netlink.create_bridge(
+            "podman0",
+            None,
+            BridgeSettings { stp: false, forward_delay_cs: 0, multicast_snooping: false },
+        );
         let podman = podman.await.unwrap();
         netlink.set_up(&podman).await.unwrap();
         netlink.add_address(&podman, new("10.88.0.1/16")).await.unwrap();

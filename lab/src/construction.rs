@@ -12,6 +12,8 @@ use crate::{
         kernel::{self, Kernel},
     },
     lab::{Lab, Ownership},
+    last_words,
+    names::absent_is_fine,
     own_nic,
     process::{self, Lifetime},
     qemu::{self, Accelerator, Machine},
@@ -91,9 +93,31 @@ async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError
     let daemon_program = daemon_program.transpose().map_err(daemon::DaemonError::from)?;
     let ownership = Some(Ownership::take(&state.name)?);
     make_directories(&state)?;
+    let kept = state.name.kept_logs();
+    absent_is_fine(std::fs::remove_dir_all(&kept)).map_err(|source| LabError::Files {
+        operation: "remove",
+        path: kept,
+        source,
+    })?;
     state.write()?;
     let host = Namespace::create(state.name.host_namespace())?;
     let mut lab = Lab { state, host, vms: Vec::new(), children: Vec::new(), daemon: None, ownership };
+    match furnish(builder, &mut lab, lifetime, programs, topology, daemon_program).await {
+        Ok(()) => Ok(lab),
+        // Before it is removed, which it is when it is dropped here.
+        Err(error) => Err(last_words::explained(&lab.state, error, lifetime == Lifetime::Detached)),
+    }
+}
+
+/// All that is in it.
+async fn furnish(
+    builder: &LabBuilder,
+    lab: &mut Lab,
+    lifetime: Lifetime,
+    programs: Programs,
+    topology: Option<Topology>,
+    daemon_program: Option<PathBuf>,
+) -> Result<(), LabError> {
     let netlink = Netlink::inside(&lab.host).await?;
     netlink.set_up(&netlink.link("lo").await?).await?;
 
@@ -122,8 +146,7 @@ async fn build(builder: &LabBuilder, lifetime: Lifetime) -> Result<Lab, LabError
     builder.progress.step(format!("boot {}", builder.vms.join(", ")));
     try_join_all(lab.vms.iter().map(Vm::wait_ready)).await?;
     lab.state.ready = true;
-    lab.state.write()?;
-    Ok(lab)
+    Ok(lab.state.write()?)
 }
 
 fn check_this_machine(vmm: Vmm) -> Result<(), LabError> {

@@ -2,6 +2,7 @@
 
 use crate::{
     image::ProgramError,
+    log::Log,
     names::LabName,
     process::{self, Lifetime, ProcessRecord},
     readiness::Readiness,
@@ -49,20 +50,20 @@ pub enum DaemonError {
     #[error("start nestlessd")]
     Start(#[source] io::Error),
     /// It ended before it was ready.
-    #[error("nestlessd ended ({status}) before it was ready; its last words in {}:\n{tail}", log.display())]
+    #[error("nestlessd ended ({status}) before it was ready; its last words{log}:\n{tail}")]
     Ended {
         /// How.
         status: std::process::ExitStatus,
         /// Its log.
-        log: PathBuf,
+        log: Log,
         /// The log's last lines.
         tail: String,
     },
     /// It did not get ready.
-    #[error("nestlessd was not ready after {READY_TIMEOUT:?}; its last words in {}:\n{tail}", log.display())]
+    #[error("nestlessd was not ready after {READY_TIMEOUT:?}; its last words{log}:\n{tail}")]
     Timeout {
         /// Its log.
-        log: PathBuf,
+        log: Log,
         /// The log's last lines.
         tail: String,
     },
@@ -188,11 +189,11 @@ pub(crate) async fn start(
     tokio::select! {
         ready = tokio::time::timeout(READY_TIMEOUT, readiness.told()) => match ready {
             Ok(outcome) => outcome.map_err(DaemonError::Start)?,
-            Err(_) => return Err(DaemonError::Timeout { tail: tail(&log), log }),
+            Err(_) => return Err(DaemonError::Timeout { tail: tail(&log), log: Log(Some(log)) }),
         },
         status = child.wait() => {
             let status = status.map_err(DaemonError::Start)?;
-            return Err(DaemonError::Ended { status, tail: tail(&log), log });
+            return Err(DaemonError::Ended { status, tail: tail(&log), log: Log(Some(log)) });
         }
     }
     Ok((child, record))

@@ -5,6 +5,7 @@ use crate::{
     daemon::DaemonError,
     guest::{ExecError, GuestError},
     image::ImageError,
+    log::Log,
     names::{LabName, LabNameError},
     removal::RemovalError,
     state::StateError,
@@ -139,25 +140,25 @@ pub enum LabError {
         source: io::Error,
     },
     /// A VM ended before it was ready.
-    #[error("{vm} ended before it was ready; its last words in {}:\n{tail}", log.display())]
+    #[error("{vm} ended before it was ready; its last words{log}:\n{tail}")]
     Ended {
         /// The VM.
         vm: VmName,
-        /// Its console.
-        log: PathBuf,
-        /// The console's last lines.
+        /// Its console, or QEMU's own words.
+        log: Log,
+        /// The last lines.
         tail: String,
     },
     /// A VM did not get ready.
-    #[error("{vm} was not ready after {waited:?}; its last words in {}:\n{tail}", log.display())]
+    #[error("{vm} was not ready after {waited:?}; its last words{log}:\n{tail}")]
     Timeout {
         /// The VM.
         vm: VmName,
         /// How long was waited.
         waited: Duration,
-        /// Its console.
-        log: PathBuf,
-        /// The console's last lines.
+        /// Its console, or QEMU's own words.
+        log: Log,
+        /// The last lines.
         tail: String,
     },
     /// A VM did not do as it was asked.

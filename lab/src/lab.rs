@@ -288,6 +288,8 @@ pub struct Listed {
     pub lab: LabName,
     /// "running", "building", "broken": a process that should be there is not, or it was never finished.
     pub condition: &'static str,
+    /// What is not there of one that is broken, in words.
+    pub missing: Vec<String>,
 }
 
 /// Every lab of this machine, and the remains of crashed ones.
@@ -299,18 +301,25 @@ pub fn list() -> Result<Vec<Listed>, LabError> {
     let mut labs = Vec::new();
     for lab in names::all().map_err(failed)? {
         let state = LabState::read(&lab).unwrap_or_default();
-        let condition = match &state {
-            Some(state)
-                if state.ready && state.vms.iter().all(|vm| vm.process.is_some_and(|p| p.is_alive())) =>
-            {
-                "running"
-            }
-            _ if is_held(&lab).map_err(failed)? => "building",
-            _ => "broken",
+        let missing = state.as_ref().map_or_else(|| vec!["its state".to_owned()], missing);
+        let ready = state.as_ref().is_some_and(|state| state.ready);
+        let (condition, missing) = match (ready, missing.is_empty()) {
+            (true, true) => ("running", missing),
+            (false, _) if is_held(&lab).map_err(failed)? => ("building", Vec::new()),
+            (true, false) => ("broken", missing),
+            (false, _) => ("broken", vec!["it was never finished".to_owned()]),
         };
-        labs.push(Listed { state, lab, condition });
+        labs.push(Listed { state, lab, condition, missing });
     }
     Ok(labs)
+}
+
+/// What should run of a lab and does not.
+fn missing(state: &LabState) -> Vec<String> {
+    let dead = |process: Option<ProcessRecord>| !process.is_some_and(ProcessRecord::is_alive);
+    let vms = state.vms.iter().filter(|vm| dead(vm.process)).map(|vm| format!("{} has ended", vm.name));
+    let daemon = state.daemon.filter(|daemon| dead(Some(*daemon))).map(|_| "nestlessd has ended".to_owned());
+    daemon.into_iter().chain(vms).collect()
 }
 
 fn is_held(lab: &LabName) -> std::io::Result<bool> {

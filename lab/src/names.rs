@@ -6,6 +6,7 @@
 //! /run/nestless/lab/NAME/        state.json, nestlessd.toml, logs, run/ and state/ of nestlessd
 //! /run/nestless/lab/NAME/VM/     sockets and console of a VM
 //! /run/nestless/lab/NAME.lock    held by whoever builds or removes it, or owns it in the foreground
+//! /run/nestless/lab.failed/NAME/ its logs, if `lab up` could not build it, until it is removed or built again
 //! ```
 
 use nestless_model::identity::VmName;
@@ -21,6 +22,8 @@ use std::{
 
 /// Holds all labs.
 pub(crate) const LABS: &str = "/run/nestless/lab";
+/// Where logs are kept of labs that could not be built.
+const FAILED: &str = "/run/nestless/lab.failed";
 /// Where iproute2 keeps namespaces.
 pub(crate) const NAMESPACES: &str = "/run/netns";
 /// What the host is called where a VM could stand.
@@ -94,6 +97,11 @@ impl LabName {
     /// A VM's directory.
     pub fn vm_dir(&self, vm: &VmName) -> PathBuf {
         self.dir().join(vm.as_str())
+    }
+
+    /// The logs that outlive a lab which could not be built.
+    pub(crate) fn kept_logs(&self) -> PathBuf {
+        Path::new(FAILED).join(&self.0)
     }
 
     pub(crate) fn state_file(&self) -> PathBuf {

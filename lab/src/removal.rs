@@ -98,8 +98,12 @@ pub enum RemovalError {
 pub fn remove(lab: &LabName) -> Result<bool, Vec<RemovalError>> {
     let taken = lab.lock().map_err(|source| vec![RemovalError::Lock { lab: lab.clone(), source }])?;
     let Some(_lock) = taken else { return Err(vec![RemovalError::InUse { lab: lab.clone() }]) };
-    let existed = lab.dir().exists() || lab.host_namespace().exists();
-    let errors = remove_held(lab);
+    let kept = lab.kept_logs();
+    let existed = [lab.dir(), lab.host_namespace(), kept.clone()].iter().any(|path| path.exists());
+    let mut errors = remove_held(lab);
+    if let Err(source) = remove_directory(&kept) {
+        errors.push(RemovalError::Files { lab: lab.clone(), path: kept, source });
+    }
     if errors.is_empty() { Ok(existed) } else { Err(errors) }
 }
 

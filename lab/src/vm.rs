@@ -7,6 +7,7 @@ use crate::{
         Door, Exec, Exit, GuestClient, GuestError, Output, Piece,
         proto::{DescribeResponse, agent_request, power_request},
     },
+    log::Log,
     names::LabName,
     process::ProcessRecord,
     state::{VmRecord, Vmm},
@@ -258,7 +259,7 @@ impl Vm {
         self.client.lock().await.take();
     }
 
-    fn ended(&self) -> LabError {
+    pub(crate) fn ended(&self) -> LabError {
         let (log, tail) = self.last_words();
         LabError::Ended { vm: self.record.name.clone(), log, tail }
     }
@@ -269,14 +270,14 @@ impl Vm {
     }
 
     /// A QEMU that does not start has no console: it complains in its own log.
-    fn last_words(&self) -> (PathBuf, String) {
+    fn last_words(&self) -> (Log, String) {
         let console = self.console();
         let text = tail(&console);
         if !text.is_empty() {
-            return (console, text);
+            return (Log(Some(console)), text);
         }
         let log = self.dir.join("qemu.log");
         let text = tail(&log);
-        (log, text)
+        (Log(Some(log)), text)
     }
 }

@@ -12,7 +12,11 @@ pub use plugin::{Plugin, cold_network};
 pub use pods::{Pods, Quantity};
 pub use ready::ready_times;
 
-use crate::{operator::Operator, report::Bench, suite::Suite};
+use crate::{
+    operator::Operator,
+    report::Bench,
+    suite::{Suite, at_least_one},
+};
 use burst::BURST;
 use daemon_log::DaemonLog;
 use nestless_lab::{Lab, LabBuilder, Progress, Vmm};
@@ -26,7 +30,7 @@ const VM: &str = "vm1";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Attach {
     /// How often each is measured.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = at_least_one)]
     pub rounds: usize,
     /// How many bursts of eight pods at once.
     #[arg(long, default_value_t = 5)]

@@ -6,7 +6,7 @@ mod sides;
 use crate::{
     load::{End, Lengths, Load, Traffic},
     report::Bench,
-    suite::Suite,
+    suite::{Suite, at_least_one},
 };
 use nestless_lab::{Lab, LabBuilder, Progress, Vmm, Way, image::Program};
 use std::time::Duration;
@@ -27,13 +27,13 @@ const TRAFFIC: [Traffic; 5] = [
 #[derive(Clone, Debug, clap::Args)]
 pub struct Loopback {
     /// How often each way is measured.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub rounds: usize,
     /// How long each transfer takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub transfer: u64,
     /// How often requests and connections are measured on each way in a round.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     pub series: usize,
     /// How long requests, or connections, are made one after the other each time.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]

@@ -14,7 +14,7 @@ pub use ends::{Ends, PROGRAMS, SIDES};
 use crate::{
     load::{End, Lengths, Load, Side, Station, Traffic},
     report::Bench,
-    suite::Suite,
+    suite::{Suite, at_least_one},
 };
 use nestless_lab::{Lab, LabBuilder, Progress, Vmm, image::Program};
 use std::{sync::Arc, time::Duration};
@@ -34,13 +34,13 @@ const TRAFFIC: [Traffic; 4] = [
 #[derive(Clone, Debug, clap::Args)]
 pub struct Nic {
     /// How often each way is measured.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 15, value_parser = at_least_one)]
     pub rounds: usize,
     /// How long each transfer takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub transfer: u64,
     /// How often requests are measured on each way in a round.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub series: usize,
     /// How long requests are sent one after the other each time.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=60_000))]

@@ -5,7 +5,7 @@ use super::{
     Report,
     terminal::{bounds, circumstances, number, quantity},
 };
-use crate::metric::Metric;
+use crate::metric::{Metric, Ratio};
 use nestless_page::{Document, Interval, Part, Samples, Section, Table};
 
 /// The report as one page, with nothing from outside.
@@ -27,19 +27,24 @@ fn section(metric: &Metric) -> Section {
         table.add_row([series.side.clone()].into_iter().chain(figures).chain([s.count.to_string()]));
     }
     let mut parts = vec![Part::Table(table)];
-    if !metric.ratios.is_empty() {
-        let rows = metric.ratios.iter().map(|ratio| Interval {
-            name: format!("{} of {}", ratio.side, ratio.to),
-            low: ratio.interval_95[0],
-            middle: ratio.by_round.p50,
-            high: ratio.interval_95[1],
-            text: bounds(ratio),
+    let (certain, others): (Vec<_>, Vec<_>) =
+        metric.ratios.iter().partition(|ratio| ratio.interval_95.is_some());
+    let told = |ratio: &Ratio| format!("{:.3} {}", ratio.by_round.p50, bounds(ratio));
+    if !certain.is_empty() {
+        let rows = certain.iter().filter_map(|ratio| {
+            let [low, high] = ratio.interval_95?;
+            let name = format!("{} of {}", ratio.side, ratio.to);
+            Some(Interval { name, low, middle: ratio.by_round.p50, high, text: told(ratio) })
         });
         let label = format!(
             "{}: median of the rounds' ratios, and the interval that holds it with 95 %",
             metric.name
         );
         parts.push(Part::Intervals { label, line: 1.0, rows: rows.collect() });
+    }
+    if !others.is_empty() {
+        let lines = others.iter().map(|ratio| format!("{} of {}: {}", ratio.side, ratio.to, told(ratio)));
+        parts.push(Part::List(lines.collect()));
     }
     let rows = metric.sides.iter().map(|series| Samples {
         name: series.side.clone(),
@@ -61,7 +66,7 @@ fn facts(report: &Report) -> Vec<String> {
     let counts = report.counts.iter().map(|(name, count)| format!("{name}: {count}"));
     let reading = [
         "Sides take turns within every round. A ratio is the median of the rounds' ratios, with the interval that holds \
-         the true one with 95 %; it is blue where that interval does not reach 1.",
+         the true one with 95 %, for which six rounds are the least; it is blue where that interval does not reach 1.",
         "A chart of samples has a dot for each, from the top down in the order in which they were taken, and a bar at \
          the median.",
     ];

@@ -19,10 +19,12 @@ pub fn quantity(value: f64, unit: Unit) -> String {
     format!("{} {unit}", number(value))
 }
 
-/// By round, and within which bounds that is certain.
+/// Within which bounds a ratio by round is certain.
 pub(super) fn bounds(ratio: &Ratio) -> String {
-    let [low, high] = ratio.interval_95;
-    format!("{:.3} ({low:.2} to {high:.2})", ratio.by_round.p50)
+    match ratio.interval_95 {
+        Some([low, high]) => format!("({low:.2} to {high:.2})"),
+        None => "(too few rounds)".to_owned(),
+    }
 }
 
 /// The report as text.
@@ -44,8 +46,7 @@ pub fn terminal(report: &Report) -> String {
 }
 
 fn ratio(ratio: &Ratio) -> String {
-    let [low, high] = ratio.interval_95;
-    format!("{:.3} of {} ({low:.2} to {high:.2})", ratio.by_round.p50, ratio.to)
+    format!("{:.3} of {} {}", ratio.by_round.p50, ratio.to, bounds(ratio))
 }
 
 /// How much was measured, and where.

@@ -12,7 +12,9 @@ use config::Config;
 use front::cni;
 use nestless_model::cni::Ended;
 use nix::fcntl::{Flock, FlockArg};
-use std::{fs, os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
+use std::{
+    fs, io::Write as _, os::unix::fs::DirBuilderExt as _, process::ExitCode, sync::Arc, time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{
     sync::CancellationToken,
@@ -22,8 +24,18 @@ use tokio_util::{
 /// How long calls that have begun may take after SIGTERM. What is cut off is taken back by the next agent.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
-fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+fn main() -> ExitCode {
+    match serve(Config::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "nestless-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
     nestless_support::telemetry::init("info")?;
     // Pods want the memory and the CPUs: two threads serve any number of calls.
     let runtime = tokio::runtime::Builder::new_multi_thread()

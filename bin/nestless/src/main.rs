@@ -5,10 +5,13 @@
 //! stdout, everything else to stderr.
 
 mod bench;
+mod cni_plugin;
+mod connectivity;
 mod doctor;
 mod lab;
 mod loopback;
 mod mend;
+mod net;
 mod operator;
 mod output;
 mod plan;
@@ -19,6 +22,7 @@ mod shutdown;
 mod status;
 mod topology;
 mod trace;
+mod vm;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nestless_support::visible;
@@ -41,11 +45,15 @@ enum Command {
     #[command(subcommand)]
     Bench(bench::Command),
     Status(status::Args),
+    /// Look at the VMs of the host.
+    #[command(subcommand)]
+    Vm(vm::Command),
     /// Look at the localhosts of split pods.
     #[command(subcommand)]
     Loopback(loopback::Command),
     Trace(trace::Args),
     Doctor(doctor::Args),
+    ConnectivityTest(connectivity::Args),
     Topology(topology::Args),
     Plan(Box<plan::Args>),
     Reconcile(mend::Reconcile),
@@ -61,9 +69,11 @@ impl Command {
             Self::Lab(command) => command.run().await,
             Self::Bench(command) => command.run().await,
             Self::Status(args) => args.run().await,
+            Self::Vm(command) => command.run().await,
             Self::Loopback(command) => command.run().await,
             Self::Trace(args) => args.run().await,
-            Self::Doctor(args) => args.run(),
+            Self::Doctor(args) => args.run().await,
+            Self::ConnectivityTest(args) => args.run().await,
             Self::Topology(args) => args.run(),
             Self::Plan(args) => args.run(),
             Self::Reconcile(args) => args.run().await,

@@ -36,6 +36,11 @@ impl Daemon {
         }
     }
 
+    /// What the daemon is started with, where that is known.
+    pub(crate) fn configuration(&self) -> Option<PathBuf> {
+        self.lab.as_ref().map(|name| PathBuf::from(format!("/run/nestless/lab/{name}/nestlessd.toml")))
+    }
+
     /// Connects.
     ///
     /// # Errors

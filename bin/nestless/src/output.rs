@@ -46,6 +46,9 @@ pub(crate) fn destination(file: &str) -> Result<PathBuf, String> {
     if !folder.is_dir() {
         return Err(format!("there is no folder {}: make it, or name another one", folder.display()));
     }
+    let (place, what) = if path.exists() { (path.as_path(), "file") } else { (folder, "folder") };
+    nix::unistd::access(place, nix::unistd::AccessFlags::W_OK)
+        .map_err(|errno| format!("the {what} {} cannot be written: {}", place.display(), errno.desc()))?;
     Ok(path)
 }
 

@@ -43,6 +43,10 @@ pub(crate) struct Vm {
     pub(crate) warm_pool: u32,
     /// Its kernel has no IPv6: its pods have IPv4 alone.
     pub(crate) without_ipv6: bool,
+    /// Why it is down, or cannot take a NIC; empty where nothing is amiss.
+    pub(crate) trouble: String,
+    /// Why its agent's channel is not open, where the host knows.
+    pub(crate) channel_trouble: String,
     pub(crate) nics: Vec<Nic>,
 }
 
@@ -178,6 +182,8 @@ impl From<proto::VmStatus> for Vm {
             quarantined: p.quarantined,
             warm_pool: p.warm_pool,
             without_ipv6: p.without_ipv6,
+            trouble: p.trouble,
+            channel_trouble: p.channel_trouble,
             nics: p.nics.into_iter().map(Nic::from).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
 
-use crate::{doctor, lab, loopback, output, plan, report, topology};
+use crate::{connectivity, doctor, lab, loopback, output, plan, report, topology, vm};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use clap_complete::Shell;
@@ -61,6 +61,8 @@ enum Documented {
     LoopbackLs,
     LoopbackShow,
     Doctor,
+    ConnectivityTest,
+    VmLs,
     Topology,
     Plan,
     #[value(name = "plan-bench")]
@@ -82,6 +84,8 @@ impl Documented {
             Self::LoopbackLs => schemars::schema_for!(loopback::Groups),
             Self::LoopbackShow => schemars::schema_for!(loopback::GroupFlows),
             Self::Doctor => schemars::schema_for!(doctor::Report),
+            Self::ConnectivityTest => schemars::schema_for!(connectivity::Report),
+            Self::VmLs => schemars::schema_for!(vm::Vms),
             Self::Topology => schemars::schema_for!(topology::Report),
             Self::Plan => schemars::schema_for!(nestless_plan::report::Report),
             Self::BenchAttach | Self::BenchNic | Self::BenchLoopback | Self::BenchBandwidth => {

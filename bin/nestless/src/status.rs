@@ -3,17 +3,29 @@
 use crate::{
     operator::{Daemon, refused},
     output,
-    report::{Nic, Status},
+    report::{Nic, Status, Vm},
 };
+use anyhow::{Context as _, bail};
 use nestless_page::{Table, or_dash};
 use nestless_proto::StatusRequest;
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Between two looks while it is waited: nothing tells when a VM is ready.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A daemon answers at once. One that hangs shall not make others hang.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Show VMs, NICs, networks and what is left of each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     daemon: Daemon,
+    /// Wait until the daemon answers, every VM runs with its agent connected, and each can have a NIC; so many seconds at
+    /// most. Exit code 1 when they are over, with what is missing.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    wait: Option<u64>,
     /// Print JSON (`nestless schema status`).
     #[arg(long)]
     json: bool,
@@ -21,15 +33,72 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut client = self.daemon.connect().await?;
-        let status = Status::from(client.status(StatusRequest {}).await.map_err(refused)?.into_inner());
+        let (status, missing) = match self.wait {
+            Some(seconds) => self.wait_for(Duration::from_secs(seconds)).await?,
+            None => (ask(&self.daemon).await?, Vec::new()),
+        };
         if self.json {
             output::print_json(&status)?;
         } else {
             output::print(&render(&status))?;
         }
-        Ok(ExitCode::SUCCESS)
+        if missing.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        bail!("not ready: {}", missing.join("; "))
     }
+
+    /// The last status, and what it was waited for in vain.
+    async fn wait_for(&self, longest: Duration) -> anyhow::Result<(Status, Vec<String>)> {
+        let end = Instant::now() + longest;
+        loop {
+            let asked = ask(&self.daemon).await;
+            let late = Instant::now() + PAUSE > end;
+            match asked {
+                Ok(status) => {
+                    let missing = missing(&status);
+                    if missing.is_empty() || late {
+                        return Ok((status, missing));
+                    }
+                }
+                Err(error) if late => return Err(error).context("not ready"),
+                Err(_) => {}
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What a daemon says now.
+pub(crate) async fn ask(daemon: &Daemon) -> anyhow::Result<Status> {
+    let asked = async {
+        let mut client = daemon.connect().await?;
+        Ok(Status::from(client.status(StatusRequest {}).await.map_err(refused)?.into_inner()))
+    };
+    timeout(DEADLINE, asked).await.unwrap_or_else(|_| {
+        bail!("nestlessd accepts connections on {} and does not answer", daemon.path().display())
+    })
+}
+
+/// A sentence for each VM that cannot serve a pod now.
+fn missing(status: &Status) -> Vec<String> {
+    status.vms.iter().filter_map(|vm| Some(format!("VM {}: {}", vm.name, amiss(vm)?))).collect()
+}
+
+/// Why a VM cannot serve a pod; `None` where it can. A VM that is full is a VM as it should be.
+pub(crate) fn amiss(vm: &Vm) -> Option<String> {
+    if !vm.trouble.is_empty() {
+        return Some(format!("{}: {}", vm.state, vm.trouble));
+    }
+    if vm.channel != "connected" {
+        let why = if vm.channel_trouble.is_empty() {
+            "nestless-agent in it has not called: does it run there, and by the channel that is configured?"
+        } else {
+            &vm.channel_trouble
+        };
+        return Some(format!("its agent is not connected: {why}"));
+    }
+    (vm.state != "running").then(|| vm.state.clone())
 }
 
 fn render(status: &Status) -> String {
@@ -54,6 +123,10 @@ fn render(status: &Status) -> String {
     for vm in status.vms.iter().filter(|vm| vm.without_ipv6) {
         let note = "its kernel has no IPv6 (ipv6.disable=1), so its pods have IPv4 alone";
         writeln!(text, "VM {}: {note}", vm.name).expect("writing to a String cannot fail");
+    }
+    for sentence in missing(status) {
+        // Without what could steer the terminal, as in a table.
+        text.extend(sentence.chars().filter(|letter| !letter.is_control()).chain(['\n']));
     }
     let mut networks =
         Table::new(["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);
@@ -214,6 +287,48 @@ mod tests {
         b    vm1  InUse  nlb   0123456789ab/eth0  10.78.0.7/16  0000:01:05.0  120     3
         c    vm1  Spare  nlc   -                  -             -             0       0
         ");
+    }
+
+    fn vm(state: &str, channel: &str, trouble: &str, channel_trouble: &str) -> Vm {
+        let told = |text: &str| text.to_owned();
+        proto::VmStatus {
+            name: "vm1".into(),
+            state: told(state),
+            channel: told(channel),
+            trouble: told(trouble),
+            channel_trouble: told(channel_trouble),
+            nic_limit: 64,
+            ..Default::default()
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_vm_that_is_not_ready_says_why() {
+        for (vm, expected) in [
+            (vm("running", "connected", "", ""), None),
+            (
+                vm("down", "waiting", "there is no /run/vm1.qmp", "no x"),
+                Some("down: there is no /run/vm1.qmp"),
+            ),
+            (
+                vm("running", "connected", "it has no hot-plug port", ""),
+                Some("running: it has no hot-plug port"),
+            ),
+            (vm("booting", "waiting", "", "no /run/vm1.channel"), Some("not connected: no /run/vm1.channel")),
+            (vm("running", "waiting", "", ""), Some("not connected: nestless-agent in it has not called")),
+            (vm("paused", "connected", "", ""), Some("paused")),
+        ] {
+            let told = amiss(&vm);
+            let alike = match (&told, expected) {
+                (Some(told), Some(expected)) => told.contains(expected),
+                (told, expected) => told.is_none() && expected.is_none(),
+            };
+            assert!(alike, "{told:?} is not {expected:?}");
+        }
+        let mut status = Status::from(example());
+        status.vms[0].trouble = "there is no /x".into();
+        assert!(render(&status).contains("\nVM vm1: running: there is no /x\n"), "{}", render(&status));
     }
 
     #[test]

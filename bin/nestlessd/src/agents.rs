@@ -23,6 +23,8 @@ pub(crate) struct Agent {
     pub(crate) version: String,
     /// Its kernel has no IPv6, as it said likewise.
     pub(crate) without_ipv6: bool,
+    /// Why its channel cannot be opened, where the host knows; empty otherwise.
+    pub(crate) trouble: String,
 }
 
 impl Agents {
@@ -36,6 +38,11 @@ impl Agents {
         let mut agents = self.lock();
         let agent = agents.entry(vm.clone()).or_default();
         (agent.version, agent.without_ipv6) = (version, without_ipv6);
+    }
+
+    /// Notes why a channel cannot be opened, or that it can.
+    pub(crate) fn note_trouble(&self, vm: &VmName, trouble: String) {
+        self.lock().entry(vm.clone()).or_default().trouble = trouble;
     }
 
     /// Counts one more open channel, unless the VM has as many as it may.

@@ -1,5 +1,9 @@
 //! The daemon's configuration file. Every key is documented in `docs/host.md`.
 
+use crate::{
+    config_fault::{ConfigError, Fault},
+    toml_section::Document,
+};
 use nestless_host::hypervisor::HypervisorConfig;
 use nestless_model::{
     attachment::Limits,
@@ -15,9 +19,19 @@ use std::{
 };
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct Config {
+    /// What is in no section.
+    pub(crate) host: HostConfig,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) vms: Vec<Vm>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The daemon itself.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostConfig {
     /// The ledger's folder.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
@@ -29,15 +43,10 @@ pub struct Config {
     pub(crate) pin_dir: PathBuf,
     /// Tells the MAC addresses of two hosts on one network apart. Default: derived from the machine id.
     pub(crate) host_id: Option<u16>,
-    #[serde(rename = "network")]
-    pub(crate) networks: Vec<Network>,
-    #[serde(rename = "vm", default)]
-    pub(crate) vms: Vec<Vm>,
-    pub(crate) tls: Option<Tls>,
 }
 
 /// One VM.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vm {
     pub(crate) name: VmName,
@@ -78,7 +87,7 @@ pub(crate) enum Channel {
 }
 
 /// Mutual TLS over TCP.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
     pub(crate) listen: SocketAddr,
@@ -113,7 +122,7 @@ impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// With the file, the line, the key and what was expected.
+    /// With the file, and everything that is wrong with it: the line, the key and what was expected.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -125,15 +134,26 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
-        config.check().map_err(|fault| ConfigError::Fault { path: path.to_owned(), fault })?;
-        Ok(config)
+        let mut document = Document::of(text);
+        let (networks, vms, tls) = (document.tables("network"), document.tables("vm"), document.table("tls"));
+        let host: Option<HostConfig> = document.rest();
+        let mut faults: Vec<Fault> = document.faults().into_iter().map(Fault::from).collect();
+        // What a section that cannot be read would have said is missing nowhere.
+        let whole = faults.is_empty();
+        let config = Self { host: host.unwrap_or_default(), networks, vms, tls };
+        faults.extend(config.faults(whole));
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError::Faults { path: path.to_owned(), faults })
     }
 
     /// Keeps the kernel objects of several daemons on one host apart: the last part of `pin_dir`.
     pub(crate) fn instance(&self) -> String {
-        self.pin_dir.file_name().map_or_else(|| "host".to_owned(), |name| name.to_string_lossy().into_owned())
+        self.host
+            .pin_dir
+            .file_name()
+            .map_or_else(|| "host".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     /// What the operator fixed for a VM. The configuration must have been checked.
@@ -150,6 +170,11 @@ impl Config {
         }
     }
 
+    /// One of the VMs.
+    pub(crate) fn vm(&self, name: &VmName) -> Option<&Vm> {
+        self.vms.iter().find(|vm| vm.name == *name)
+    }
+
     /// Whose the VMs are.
     pub(crate) fn tenants(&self) -> BTreeMap<VmName, TenantName> {
         self.vms.iter().filter_map(|vm| Some((vm.name.clone(), vm.tenant.clone()?))).collect()
@@ -160,115 +185,122 @@ impl Config {
         self.vms.iter().map(|vm| (vm.name.clone(), vm.macs.clone())).collect()
     }
 
-    fn check(&self) -> Result<(), Fault> {
-        if self.networks.is_empty() {
-            return Err(Fault::NoNetwork);
+    /// All that is wrong with what could be read. Where it is not the `whole` file, nothing is said to be missing.
+    fn faults(&self, whole: bool) -> Vec<Fault> {
+        let mut faults = self.network_faults();
+        if whole && self.networks.is_empty() {
+            faults.push(Fault::NoNetwork);
         }
-        nestless_model::network::check(&self.networks)?;
+        for (key, path) in self.paths() {
+            if !path.is_absolute() {
+                faults.push(Fault::Relative { key, path: path.to_owned() });
+            }
+        }
         let mut names = BTreeMap::new();
         let mut channels: BTreeMap<String, &VmName> = BTreeMap::new();
         let mut endpoints: BTreeMap<String, &VmName> = BTreeMap::new();
         for vm in &self.vms {
             if names.insert(&vm.name, ()).is_some() {
-                return Err(Fault::TwoVms { vm: vm.name.clone() });
+                faults.push(Fault::TwoVms { vm: vm.name.clone() });
+                continue;
             }
-            if let Some(other) = channels.insert(format!("{:?}", vm.channel), &vm.name) {
-                return Err(Fault::OneChannel { vm: vm.name.clone(), other: other.clone() });
+            if let Some(other) = channels.insert(vm.channel.identity(), &vm.name) {
+                faults.push(Fault::OneChannel { vm: vm.name.clone(), other: other.clone() });
             }
             let endpoint = vm.hypervisor.endpoint();
             if let Some(other) = endpoints.insert(endpoint.clone(), &vm.name) {
-                return Err(Fault::OneHypervisor { vm: vm.name.clone(), other: other.clone(), endpoint });
+                faults.push(Fault::OneHypervisor { vm: vm.name.clone(), other: other.clone(), endpoint });
             }
-            self.check_vm(vm)?;
+            faults.extend(self.vm_faults(vm, whole));
         }
-        Ok(())
+        faults
     }
 
-    fn check_vm(&self, vm: &Vm) -> Result<(), Fault> {
-        let name = || vm.name.clone();
-        if let Some(network) =
-            vm.default_network.as_ref().filter(|name| !self.networks.iter().any(|n| n.name == **name))
-        {
-            return Err(Fault::UnknownNetwork { vm: name(), network: network.clone() });
+    /// One for each network that cannot be, or not beside those before it.
+    fn network_faults(&self) -> Vec<Fault> {
+        let (mut right, mut faults) = (Vec::new(), Vec::new());
+        for network in &self.networks {
+            right.push(network.clone());
+            if let Err(fault) = nestless_model::network::check(&right) {
+                faults.push(fault.into());
+                right.pop();
+            }
         }
-        if vm.nic_limit == 0 || vm.nic_limit > 1024 {
-            return Err(Fault::Range { vm: name(), key: "nic_limit", expected: "1 to 1024".into() });
+        faults
+    }
+
+    /// Every path of the file, by its key.
+    fn paths(&self) -> Vec<(String, &Path)> {
+        let HostConfig { state_dir, run_dir, pin_dir, .. } = &self.host;
+        let mut paths: Vec<(String, &Path)> =
+            [("state_dir", state_dir), ("run_dir", run_dir), ("pin_dir", pin_dir)]
+                .map(|(key, path)| (key.to_owned(), path.as_path()))
+                .into();
+        for Vm { name, hypervisor, channel, .. } in &self.vms {
+            let (key, path) = match hypervisor {
+                HypervisorConfig::Qemu(qemu) => ("qemu.qmp", &qemu.qmp),
+                HypervisorConfig::Namespace(namespace) => ("namespace.path", &namespace.path),
+            };
+            paths.push((format!("[[vm]] {name}: hypervisor.{key}"), path));
+            match channel {
+                Channel::Serial(path) => paths.push((format!("[[vm]] {name}: channel.serial"), path)),
+                Channel::Unix(path) => paths.push((format!("[[vm]] {name}: channel.unix"), path)),
+                Channel::VsockCid(_) | Channel::Certificate(_) => {}
+            }
         }
-        if vm.warm_pool > vm.nic_limit {
-            return Err(Fault::Range { vm: name(), key: "warm_pool", expected: "at most nic_limit".into() });
+        if let Some(Tls { certificate, key, client_ca, .. }) = &self.tls {
+            let files = [("certificate", certificate), ("key", key), ("client_ca", client_ca)];
+            paths.extend(files.map(|(key, path)| (format!("[tls]: {key}"), path.as_path())));
         }
-        if vm.warm_pool_max.is_some_and(|max| max < vm.warm_pool) {
-            return Err(Fault::Range {
-                vm: name(),
-                key: "warm_pool_max",
-                expected: "at least warm_pool".into(),
-            });
+        paths
+    }
+
+    fn vm_faults(&self, vm: &Vm, whole: bool) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let unknown = |name: &&NetworkName| !self.networks.iter().any(|network| network.name == **name);
+        if let Some(network) = vm.default_network.as_ref().filter(unknown).filter(|_| whole) {
+            faults.push(Fault::UnknownNetwork { vm: vm.name.clone(), network: network.clone() });
         }
+        let mut range = |wrong: bool, key: &'static str, expected: Cow<'static, str>| {
+            wrong.then(|| faults.push(Fault::Range { vm: vm.name.clone(), key, expected }))
+        };
+        range(vm.nic_limit == 0 || vm.nic_limit > 1024, "nic_limit", "1 to 1024".into());
+        range(vm.warm_pool > vm.nic_limit, "warm_pool", "at most nic_limit".into());
+        let fewer = vm.warm_pool_max.is_some_and(|max| max < vm.warm_pool);
+        range(fewer, "warm_pool_max", "at least warm_pool".into());
         let max_queues = vm.hypervisor.kind().max_queues;
-        if vm.queues == 0 || vm.queues > max_queues {
-            let expected = format!("1 to {max_queues}").into();
-            return Err(Fault::Range { vm: name(), key: "queues", expected });
+        let queues = vm.queues == 0 || vm.queues > max_queues;
+        range(queues, "queues", format!("1 to {max_queues}").into());
+        let reserved = matches!(vm.channel, Channel::VsockCid(0..3));
+        range(reserved, "channel.vsock-cid", "3 or more (0 to 2 are reserved)".into());
+        if whole && matches!(vm.channel, Channel::Certificate(_)) && self.tls.is_none() {
+            faults.push(Fault::NoTls { vm: vm.name.clone() });
         }
-        if let Channel::VsockCid(cid) = vm.channel
-            && cid < 3
-        {
-            return Err(Fault::Range {
-                vm: name(),
-                key: "channel.vsock-cid",
-                expected: "3 or more (0 to 2 are reserved)".into(),
-            });
-        }
-        if matches!(vm.channel, Channel::Certificate(_)) && self.tls.is_none() {
-            return Err(Fault::NoTls { vm: name() });
-        }
-        Ok(())
+        faults
     }
 }
 
-/// The configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the fields are the objects named in each message")]
-pub enum ConfigError {
-    #[error("read configuration {}: name another with --config FILE", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("configuration {}", path.display())]
-    Syntax {
-        path: PathBuf,
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    #[error("configuration {}", path.display())]
-    Fault {
-        path: PathBuf,
-        #[source]
-        fault: Fault,
-    },
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: default_state_dir(),
+            run_dir: default_run_dir(),
+            pin_dir: default_pin_dir(),
+            host_id: None,
+        }
+    }
 }
 
-/// What is wrong with a configuration that reads well.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each message says it")]
-pub enum Fault {
-    #[error("there is no [[network]]: pods need at least one")]
-    NoNetwork,
-    #[error(transparent)]
-    Network(#[from] nestless_model::network::NetworkError),
-    #[error("[[vm]] {vm} stands there twice")]
-    TwoVms { vm: VmName },
-    #[error("[[vm]] {vm}: its channel is VM {other}'s too, and a channel is a VM's identity")]
-    OneChannel { vm: VmName, other: VmName },
-    #[error("[[vm]] {vm}: its hypervisor, {endpoint}, is VM {other}'s too")]
-    OneHypervisor { vm: VmName, other: VmName, endpoint: String },
-    #[error("[[vm]] {vm}: default_network {network} is no [[network]] of this file")]
-    UnknownNetwork { vm: VmName, network: NetworkName },
-    #[error("[[vm]] {vm}: {key} must be {expected}")]
-    Range { vm: VmName, key: &'static str, expected: Cow<'static, str> },
-    #[error("[[vm]] {vm}: channel.certificate needs a [tls] section")]
-    NoTls { vm: VmName },
+impl Channel {
+    /// The same for one channel however its path is written.
+    fn identity(&self) -> String {
+        let path = |path: &Path| path.components().collect::<PathBuf>().display().to_string();
+        match self {
+            Self::Serial(socket) | Self::Unix(socket) => path(socket),
+            Self::VsockCid(cid) => format!("vsock {cid}"),
+            Self::Certificate(name) => format!("certificate {name}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -291,7 +323,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nestlessd.toml");
         std::fs::write(&path, text).unwrap();
-        Config::read(&path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))
+        Config::read(&path).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -349,5 +381,64 @@ mod tests {
             let error = read(&text).unwrap_err();
             assert!(error.contains(expected), "no {expected:?} in: {error}");
         }
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let vm = GOOD.split_once("[[vm]]").unwrap().1;
+        let text = GOOD.replace("bridge = ", "brigde = ").replace("name = \"pods\"", "name = 7")
+            + "[[vm]]"
+            + &vm.replace("vm1\"", "vm 2\"")
+            + "warm_pool = -1\n"
+            + "[[vm]]"
+            + &vm.replace("vm1\"", "vm3\"").replace("/run/vm1.qmp", "vm3.qmp")
+            + "nic_limit = 0\n";
+        let text = format!("state_dri = \"/x\"\nhost_id = 70000\n{text}");
+        let error = read(&text).unwrap_err();
+        let faults = [
+            "unknown field `state_dri`",
+            "70000",
+            "line 5",
+            "unknown field `brigde`",
+            "-1",
+            "\"vm 2\"",
+            "[[vm]] vm3: hypervisor.qemu.qmp is \"vm3.qmp\", a relative path",
+            "its channel is VM vm1's too",
+            "nic_limit must be 1 to 1024",
+        ];
+        for words in faults {
+            assert!(error.contains(words), "no {words:?} in: {error}");
+        }
+        for follows in ["missing field", "there is no [[network]]"] {
+            assert!(!error.contains(follows), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_path_begins_at_the_root() {
+        for (from, to, expected) in [
+            ("/run/vm1.qmp", "vm1.qmp", "[[vm]] vm1: hypervisor.qemu.qmp is \"vm1.qmp\", a relative path"),
+            ("/run/vm1.channel", "vm1.channel", "[[vm]] vm1: channel.serial is"),
+            (
+                "qemu = { qmp = \"/run/vm1.qmp\" }",
+                "namespace = { path = \"netns/a\" }",
+                "hypervisor.namespace.path",
+            ),
+        ] {
+            let error = read(&GOOD.replace(from, to)).unwrap_err();
+            assert!(error.contains(expected), "no {expected:?} in: {error}");
+        }
+        for key in ["state_dir", "run_dir", "pin_dir"] {
+            let error = read(&format!("{key} = \"here\"\n{GOOD}")).unwrap_err();
+            assert!(error.contains(&format!("{key} is \"here\", a relative path")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_channel_is_one_however_its_path_is_written() {
+        let vm = GOOD.split_once("[[vm]]").unwrap().1;
+        let vm = vm.replace("vm1\"", "vm2\"").replace("vm1.qmp", "vm2.qmp");
+        let error = read(&format!("{GOOD}\n[[vm]]{}", vm.replace("/run/vm1", "/run/./vm1"))).unwrap_err();
+        assert!(error.contains("its channel is VM vm1's too"), "{error}");
     }
 }

@@ -1,6 +1,11 @@
 //! Puts the parts together: ledger, fabric, guard, and a task per VM.
 
-use crate::{agents::Agents, config::Config};
+use crate::{
+    agents::Agents,
+    config::Config,
+    reload::Plan,
+    vms::{Served, Vms},
+};
 use anyhow::{Context as _, anyhow};
 use nestless_host::{
     fabric::Fabric,
@@ -9,10 +14,10 @@ use nestless_host::{
     hypervisor::BackEnds,
     ledger::{Ledger, LedgerError},
     loopback::Loopback,
-    vm::{self, HostEnds, Pools, VmConfig, VmHandle},
+    vm::{self, HostEnds, Pools, VmConfig},
 };
 use nestless_model::{
-    attachment::NicRecord,
+    attachment::{NicRecord, Remembered},
     identity::{NicId, VmName},
 };
 use nestless_support::{
@@ -21,6 +26,7 @@ use nestless_support::{
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{
+    sync::{Mutex, oneshot},
     task::JoinSet,
     time::{Duration, MissedTickBehavior},
 };
@@ -39,90 +45,163 @@ const RULES_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Host {
     pub(crate) pools: Arc<Pools>,
     pub(crate) host_ends: Arc<KernelHostEnds>,
-    pub(crate) vms: BTreeMap<VmName, VmHandle>,
-    pub(crate) limits: BTreeMap<VmName, nestless_model::attachment::Limits>,
+    pub(crate) vms: Vms,
     pub(crate) started: Instant,
     pub(crate) agents: Agents,
 }
 
+/// What the ledger has of VMs that are configured no more. Whoever changes who is configured holds it meanwhile.
+type Departed = Arc<Mutex<Vec<NicRecord>>>;
+
 /// The running daemon.
 pub(crate) struct Daemon {
     host: Arc<Host>,
-    tasks: JoinSet<anyhow::Error>,
+    config: Config,
+    back_ends: BackEnds,
+    departed: Departed,
+    /// None when a VM's task ended that had been asked to.
+    tasks: JoinSet<Option<anyhow::Error>>,
 }
 
 impl Daemon {
     /// Starts everything; returns when the world and the ledger have been compared once.
-    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
-        let ledger = Ledger::open(&config.state_dir.join("ledger.redb"))?;
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        let ledger = Ledger::open(&config.host.state_dir.join("ledger.redb"))?;
         let contents = ledger.read()?;
-        let host_ends = Arc::new(open_host_ends(config).await?);
+        let host_ends = Arc::new(open_host_ends(&config).await?);
         host_ends.restore(&contents.nics).context("give loopback groups their members back")?;
-        let host_id = config.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
+        let host_id = config.host.host_id.unwrap_or_else(|| host_id(Path::new("/etc/machine-id")));
         let pools = Pools::new(ledger, host_id, config.networks.clone(), config.tenants(), &contents)
             .with_macs(config.macs());
         let pools = Arc::new(pools);
         contents.nics.iter().for_each(|record| warn_of_mtu(record, &pools));
-        let mut remembered = contents.by_vm();
-        let (mut tasks, mut back_ends) = (JoinSet::new(), BackEnds::default());
-        let (mut vms, mut limits, mut looking) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for vm in &config.vms {
-            let connected =
-                back_ends.connect(&vm.name, &vm.hypervisor).with_context(|| format!("VM {}", vm.name))?;
-            let vm_config = VmConfig { name: vm.name.clone(), limits: config.limits(vm), queues: vm.queues };
-            limits.insert(vm.name.clone(), vm_config.limits.clone());
-            let (handle, looked, task) = vm::spawn(
-                vm_config,
-                connected,
-                Arc::clone(&host_ends) as Arc<dyn HostEnds>,
-                Arc::clone(&pools),
-                remembered.remove(&vm.name).unwrap_or_default(),
-            );
-            let name = vm.name.clone();
-            tasks.spawn(async move { ended(&name, task.await) });
-            vms.insert(vm.name.clone(), handle);
-            looking.push(looked);
-        }
-        let mut departed = Vec::new();
-        for (vm, remembered) in remembered {
-            if !remembered.nics.is_empty() {
-                warn!(%vm, nics = remembered.nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
-            }
-            pools.unreserve_departed(&vm, &remembered).await?;
-            departed.extend(remembered.nics);
-        }
-        for looked in looking {
-            // A task that ended before its first look is reported through `failure`.
-            let _ = looked.await;
-        }
+        let host = Arc::new(Host {
+            pools,
+            host_ends,
+            vms: Vms::default(),
+            started: Instant::now(),
+            agents: Agents::default(),
+        });
+        let (back_ends, departed, tasks) = (BackEnds::default(), Departed::default(), JoinSet::new());
+        let mut daemon = Self { host, config, back_ends, departed, tasks };
+        daemon.serve_all(contents.by_vm()).await?;
+        let Host { pools, host_ends, .. } = &*daemon.host;
+        let (pools, host_ends, departed) =
+            (Arc::clone(pools), Arc::clone(host_ends), Arc::clone(&daemon.departed));
         pools.forget_strangers()?;
-        let departed = settle_departed(&host_ends, &pools, departed).await?;
-        tasks.spawn(keep_up(Arc::clone(&host_ends), Arc::clone(&pools), departed));
-        tasks.spawn(notice_departures(Arc::clone(&host_ends)));
-        tasks.spawn(notice_silence(Arc::clone(&host_ends)));
-        let host = Host { pools, host_ends, vms, limits, started: Instant::now(), agents: Agents::default() };
-        Ok(Self { host: Arc::new(host), tasks })
+        settle_departed(&host_ends, &pools, &mut *departed.lock().await).await?;
+        daemon.watch(keep_up(Arc::clone(&host_ends), pools, departed));
+        daemon.watch(notice_silence(Arc::clone(&host_ends)));
+        daemon.watch(notice_departures(host_ends));
+        Ok(daemon)
     }
 
     pub(crate) fn host(&self) -> Arc<Host> {
         Arc::clone(&self.host)
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Waits for something that the daemon cannot live without to fail.
     pub(crate) async fn failure(&mut self) -> anyhow::Error {
-        match self.tasks.join_next().await {
-            Some(Ok(error)) => error,
-            Some(Err(panic)) => anyhow!(panic).context("a task panicked"),
-            None => std::future::pending().await,
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(Some(error))) => return error,
+                Some(Ok(None)) => {}
+                Some(Err(panic)) => return anyhow!(panic).context("a task panicked"),
+                None => std::future::pending().await,
+            }
         }
+    }
+
+    /// Takes over a configuration that differs by its VMs, as `plan` tells, and returns when those that began have been
+    /// looked at.
+    ///
+    /// # Errors
+    /// When the ledger failed, so that nothing can be promised any more.
+    pub(crate) async fn reload(&mut self, config: Config, plan: &Plan) -> anyhow::Result<()> {
+        let departed = Arc::clone(&self.departed);
+        let mut departed = departed.lock().await;
+        for vm in plan.ending() {
+            if let Some(served) = self.host.vms.remove(vm) {
+                served.handle.stop().await;
+            }
+        }
+        self.config = config;
+        self.host.pools.set_tenants(self.config.tenants());
+        self.host.pools.set_macs(self.config.macs());
+        let mut remembered = self.host.pools.recall()?;
+        let mut looking = Vec::new();
+        for vm in plan.beginning() {
+            departed.retain(|record| record.vm != *vm);
+            match self.serve(vm, remembered.remove(vm).unwrap_or_default()) {
+                Ok(looked) => looking.push(looked),
+                Err(failure) => error!(%vm, "is not served: {failure:#}"),
+            }
+        }
+        for vm in &plan.removed {
+            departed.extend(self.leave(vm, remembered.remove(vm).unwrap_or_default()).await?);
+        }
+        for looked in looking {
+            let _ = looked.await;
+        }
+        Ok(())
     }
 
     /// Lets running steps end. NICs stay as they are.
     pub(crate) async fn stop(mut self) {
-        for handle in self.host.vms.values() {
-            handle.stop().await;
+        for (_, served) in self.host.vms.all() {
+            served.handle.stop().await;
         }
         self.tasks.shutdown().await;
+    }
+
+    /// Begins with all VMs of the configuration, and takes leave of those that only the ledger has.
+    async fn serve_all(&mut self, mut remembered: BTreeMap<VmName, Remembered>) -> anyhow::Result<()> {
+        let names: Vec<VmName> = self.config.vms.iter().map(|vm| vm.name.clone()).collect();
+        let mut looking = Vec::new();
+        for vm in &names {
+            looking.push(self.serve(vm, remembered.remove(vm).unwrap_or_default())?);
+        }
+        for (vm, remembered) in remembered {
+            let left = self.leave(&vm, remembered).await?;
+            self.departed.lock().await.extend(left);
+        }
+        for looked in looking {
+            // A task that ended before its first look is reported through `failure`.
+            let _ = looked.await;
+        }
+        Ok(())
+    }
+
+    /// Begins with a VM of the configuration. The receiver hears when it has been looked at.
+    fn serve(&mut self, name: &VmName, remembered: Remembered) -> anyhow::Result<oneshot::Receiver<()>> {
+        let vm = self.config.vm(name).ok_or_else(|| anyhow!("VM {name} is not configured"))?;
+        let connected = self.back_ends.connect(name, &vm.hypervisor).with_context(|| format!("VM {name}"))?;
+        let limits = self.config.limits(vm);
+        let vm_config = VmConfig { name: name.clone(), limits: limits.clone(), queues: vm.queues };
+        let host_ends = Arc::clone(&self.host.host_ends) as Arc<dyn HostEnds>;
+        let pools = Arc::clone(&self.host.pools);
+        let (handle, looked, task) = vm::spawn(vm_config, connected, host_ends, pools, remembered);
+        let of = name.clone();
+        self.tasks.spawn(async move { ended(&of, task.await) });
+        self.host.vms.insert(name.clone(), Served { handle, limits });
+        Ok(looked)
+    }
+
+    /// Takes leave of a VM that is configured no more. Returns what it still has.
+    async fn leave(&self, vm: &VmName, remembered: Remembered) -> Result<Vec<NicRecord>, LedgerError> {
+        if !remembered.nics.is_empty() {
+            warn!(%vm, nics = remembered.nics.len(), "the ledger has NICs of a VM that the configuration has no more: they keep their addresses until the VM ends");
+        }
+        self.host.pools.unreserve_departed(vm, &remembered).await?;
+        Ok(remembered.nics)
+    }
+
+    fn watch(&mut self, task: impl Future<Output = anyhow::Error> + Send + 'static) {
+        self.tasks.spawn(async move { Some(task.await) });
     }
 }
 
@@ -144,26 +223,28 @@ async fn open_host_ends(config: &Config) -> anyhow::Result<KernelHostEnds> {
     for step in steps {
         info!("fabric: {step}");
     }
-    let guard = Guard::open(&config.pin_dir.join("guard")).context("load the guard")?;
-    let loopback = Loopback::open(&config.pin_dir.join("loopback")).context("load the reflector")?;
+    let guard = Guard::open(&config.host.pin_dir.join("guard")).context("load the guard")?;
+    let loopback = Loopback::open(&config.host.pin_dir.join("loopback")).context("load the reflector")?;
     Ok(KernelHostEnds::new(fabric, guard, loopback))
 }
 
-fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinError>) -> anyhow::Error {
+/// None when it was asked to end.
+fn ended(
+    vm: &VmName,
+    result: Result<Result<(), LedgerError>, tokio::task::JoinError>,
+) -> Option<anyhow::Error> {
     match result {
-        Ok(Ok(())) => anyhow!("the task of VM {vm} has stopped"),
-        Ok(Err(error)) => anyhow::Error::new(error)
-            .context(format!("VM {vm}: the ledger failed, so nothing can be promised")),
-        Err(panic) => anyhow!(panic).context(format!("the task of VM {vm} panicked")),
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(
+            anyhow::Error::new(error)
+                .context(format!("VM {vm}: the ledger failed, so nothing can be promised")),
+        ),
+        Err(panic) => Some(anyhow!(panic).context(format!("the task of VM {vm} panicked"))),
     }
 }
 
 /// Mends the fabric and frees rested addresses, for ever.
-async fn keep_up(
-    host_ends: Arc<KernelHostEnds>,
-    pools: Arc<Pools>,
-    mut departed: Vec<NicRecord>,
-) -> anyhow::Error {
+async fn keep_up(host_ends: Arc<KernelHostEnds>, pools: Arc<Pools>, departed: Departed) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
     let mut rules = RulesMonitor::here().ok();
@@ -178,13 +259,10 @@ async fn keep_up(
         }
         let settled = async {
             pools.warm_up()?;
-            settle_departed(&host_ends, &pools, std::mem::take(&mut departed)).await
+            settle_departed(&host_ends, &pools, &mut *departed.lock().await).await
         };
-        match settled.await {
-            Ok(left) => departed = left,
-            Err(failure) => {
-                return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
-            }
+        if let Err(failure) = settled.await {
+            return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
         }
     }
 }
@@ -232,22 +310,23 @@ async fn notice_silence(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
     }
 }
 
-/// Gives back what NICs held whose VM is neither configured nor there any more. Returns those that are still there.
+/// Gives back what NICs held whose VM is neither configured nor there any more. Those that are still there stay.
 async fn settle_departed(
     host_ends: &KernelHostEnds,
     pools: &Pools,
-    departed: Vec<NicRecord>,
-) -> Result<Vec<NicRecord>, LedgerError> {
+    departed: &mut Vec<NicRecord>,
+) -> Result<(), LedgerError> {
     if departed.is_empty() {
-        return Ok(departed);
+        return Ok(());
     }
     match host_ends.observe().await {
-        Ok(seen) => pools.settle_departed(departed, |nic| seen.contains_key(&nic)).await,
-        Err(failure) => {
-            warn!("fabric: {:#}", anyhow::Error::new(failure));
-            Ok(departed)
+        Ok(seen) => {
+            let records = std::mem::take(departed);
+            *departed = pools.settle_departed(records, |nic| seen.contains_key(&nic)).await?;
         }
+        Err(failure) => warn!("fabric: {:#}", anyhow::Error::new(failure)),
     }
+    Ok(())
 }
 
 /// Sixteen bits of the machine id, so that two hosts on one network seldom give out the same MAC address.

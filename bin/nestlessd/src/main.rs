@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 /// The Nestless host daemon.
 #[derive(Debug, Parser)]
@@ -16,14 +16,26 @@ struct Arguments {
         env = "NESTLESSD_CONFIG"
     )]
     config: PathBuf,
-    /// Read the configuration, say whether it is right and its subnets are free on this host, and stop.
+    /// Read the configuration, say all that is wrong with it and which of its subnets others on this host have, and stop: exit
+    /// code 1 if anything is.
     #[arg(long)]
     check: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match serve(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "nestlessd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let config = nestlessd::Config::read(&arguments.config)?;
+    config.look(&arguments.config)?;
     if arguments.check {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         return runtime.context("start the runtime")?.block_on(nestlessd::check_host(&config));
@@ -37,5 +49,5 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(nestlessd::run(config))
+    runtime.block_on(nestlessd::run(&arguments.config, config))
 }

@@ -11,6 +11,11 @@ pub(crate) fn ready(status: &str) {
     tell(&format!("READY=1\nSTATUS={status}\n"));
 }
 
+/// Reading the configuration anew; [`ready`] ends it.
+pub(crate) fn reloading() {
+    tell("RELOADING=1\n");
+}
+
 /// Going down.
 pub(crate) fn stopping() {
     tell("STOPPING=1\n");

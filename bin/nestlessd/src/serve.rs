@@ -1,7 +1,7 @@
 //! The two gRPC servers: one for guests, whatever channel they call on, and one for the operator.
 
 use crate::{
-    channel,
+    channel::{self, Channels},
     config::Config,
     daemon::Host,
     service::{GuestService, OperatorService},
@@ -29,6 +29,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Servers {
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// How guests come to theirs.
+    pub(crate) channels: Channels,
 }
 
 /// Starts both.
@@ -38,15 +40,15 @@ pub(crate) struct Servers {
 pub(crate) fn start(config: &Config, host: &Arc<Host>) -> anyhow::Result<Servers> {
     let mut tasks = JoinSet::new();
     let (stop, stopped) = watch::channel(false);
-    let operator = channel::listen_unix(&config.run_dir.join("nestlessd.sock"))?;
-    let channels = channel::open(config, host, &mut tasks)?;
+    let operator = channel::listen_unix(&config.host.run_dir.join("nestlessd.sock"))?;
+    let (channels, streams) = Channels::open(config, host)?;
 
     let (health, health_service) = tonic_health::server::health_reporter();
     let guests = guests(GuestService::new(Arc::clone(host)))
         .add_service(health_service.clone())
         .add_service(reflection()?)
         .serve_with_incoming_shutdown(
-            ReceiverStream::new(channels).map(Ok::<_, Infallible>),
+            ReceiverStream::new(streams).map(Ok::<_, Infallible>),
             hear(stopped.clone()),
         );
     let operators = Server::builder()
@@ -66,7 +68,7 @@ pub(crate) fn start(config: &Config, host: &Arc<Host>) -> anyhow::Result<Servers
             error!("the operator's server ended: {failure}");
         }
     });
-    Ok(Servers { tasks, stop })
+    Ok(Servers { tasks, stop, channels })
 }
 
 /// The guests' server with all its bounds.

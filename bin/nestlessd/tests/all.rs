@@ -2,4 +2,6 @@
 
 mod channel;
 mod daemon;
+mod errors;
+mod reload;
 mod tls;

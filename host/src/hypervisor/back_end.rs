@@ -67,6 +67,9 @@ pub trait Hypervisor: Send + Sync {
     /// # Errors
     /// When the hypervisor answers nonsense. One that does not answer at all is a VM that is down, no error.
     async fn observe(&self) -> Result<Observation, HypervisorError>;
+
+    /// Why the VM is down, as far as is known: for people. `None` while it answers.
+    fn trouble(&self) -> Option<String>;
 }
 
 /// What all VMs of a back end have in common: for status and traces, and to check a configuration by.

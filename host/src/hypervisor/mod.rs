@@ -25,6 +25,7 @@ mod error;
 pub mod namespace;
 mod observation;
 pub mod qemu;
+mod unreachable;
 mod vm_hypervisor;
 
 pub use alias::link_alias;
@@ -32,4 +33,5 @@ pub use back_end::{BackEnd, Connected, Hypervisor, Kind, NicSpec};
 pub use back_ends::{BackEnds, HypervisorConfig};
 pub use error::HypervisorError;
 pub use observation::{HypervisorEvent, Observation};
+pub use unreachable::unreachable;
 pub use vm_hypervisor::VmHypervisor;

@@ -45,6 +45,9 @@ pub trait VmHypervisor: Send + Sync {
     /// # Errors
     /// As [`Hypervisor::observe`].
     async fn observe(&self) -> Result<Observation, HypervisorError>;
+
+    /// As [`Hypervisor::trouble`].
+    fn trouble(&self) -> Option<String>;
 }
 
 impl<H: Hypervisor + 'static> Connected<H> {
@@ -96,5 +99,9 @@ impl<H: Hypervisor> VmHypervisor for Erased<H> {
 
     async fn observe(&self) -> Result<Observation, HypervisorError> {
         self.hypervisor.observe().await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.hypervisor.trouble()
     }
 }

@@ -87,6 +87,8 @@ pub enum RequestError {
 pub struct Snapshot {
     /// How it is.
     pub state: VmState,
+    /// Why it is down, as far as is known.
+    pub trouble: Option<String>,
     /// Its guest's boot, if an agent ever said hello.
     pub boot: Option<BootId>,
     /// How many NICs there may be and are.

@@ -14,7 +14,7 @@ use nestless_model::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +24,7 @@ pub struct Pools {
     host_id: u16,
     networks: BTreeMap<NetworkName, Network>,
     /// MAC addresses that pods of a VM may ask for, besides those of the network.
-    macs: BTreeMap<VmName, Vec<MacPrefix>>,
+    macs: RwLock<BTreeMap<VmName, Vec<MacPrefix>>>,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -122,16 +122,35 @@ impl Pools {
             ledger: Arc::new(ledger),
             host_id,
             networks: networks.into_iter().map(|network| (network.name.clone(), network)).collect(),
-            macs: BTreeMap::new(),
+            macs: RwLock::default(),
             clock,
             state: Mutex::new(state),
         }
     }
 
+    /// What the ledger has now of each VM.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn recall(&self) -> Result<BTreeMap<VmName, Remembered>, LedgerError> {
+        Ok(self.ledger.read()?.by_vm())
+    }
+
+    /// The configuration says anew whose the VMs are.
+    pub fn set_tenants(&self, tenants: BTreeMap<VmName, TenantName>) {
+        self.state().groups.set_tenants(tenants);
+    }
+
     /// With MAC addresses that pods of single VMs may ask for.
     #[must_use]
     pub fn with_macs(self, macs: BTreeMap<VmName, Vec<MacPrefix>>) -> Self {
-        Self { macs, ..self }
+        self.set_macs(macs);
+        self
+    }
+
+    /// The configuration says anew which.
+    pub fn set_macs(&self, macs: BTreeMap<VmName, Vec<MacPrefix>>) {
+        *self.macs.write().unwrap_or_else(PoisonError::into_inner) = macs;
     }
 
     /// A configured network.
@@ -183,7 +202,8 @@ impl Pools {
     /// is something else's would draw that one's traffic to the pod.
     pub(super) fn allows(&self, vm: &VmName, network: &NetworkName, mac: Mac) -> Result<(), ClaimError> {
         let of_network = self.networks.get(network).into_iter().flat_map(|network| &network.macs);
-        let allowed: Vec<&MacPrefix> = of_network.chain(self.macs.get(vm).into_iter().flatten()).collect();
+        let macs = self.macs.read().unwrap_or_else(PoisonError::into_inner);
+        let allowed: Vec<&MacPrefix> = of_network.chain(macs.get(vm).into_iter().flatten()).collect();
         if allowed.iter().any(|prefix| prefix.contains(mac)) {
             return Ok(());
         }

@@ -152,6 +152,7 @@ impl Wheel {
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
             state: self.machine.state(),
+            trouble: self.executor.hypervisor.trouble(),
             boot: self.boot.clone(),
             capacity: self.machine.capacity(),
             reserved: self.machine.reserved(),

@@ -115,6 +115,11 @@ impl Groups {
         Self { tenants, ..Self::default() }
     }
 
+    /// Whose the VMs are from now on. Fractions that are in a group stay there.
+    pub fn set_tenants(&mut self, tenants: BTreeMap<VmName, TenantName>) {
+        self.tenants = tenants;
+    }
+
     /// Takes a place for a fraction in `vm`.
     ///
     /// # Errors

@@ -56,18 +56,21 @@ impl<S: Suite + clap::Args + Debug> Measure<S> {
             }
         };
         display.finish("done: the lab is removed");
-        if let Some(file) = &self.html {
-            output::write(file, &report::html(&report)?)?;
-        }
-        match &self.json {
-            Some(file) if file.as_os_str() == "-" => output::print_json(&report)?,
-            file => {
-                if let Some(file) = file {
-                    output::write(file, &output::json(&report)?)?;
-                }
-                output::print(&report::terminal(&report))?;
+        // Shown before any file is written: what took minutes is not lost with a disk that is full.
+        let file = match &self.json {
+            Some(file) if file.as_os_str() == "-" => {
+                output::print_json(&report)?;
+                None
             }
-        }
+            file => {
+                output::print(&report::terminal(&report))?;
+                file.as_ref()
+            }
+        };
+        let json = file.map(|file| output::write(file, &output::json(&report)?));
+        let html = self.html.as_ref().map(|file| output::write(file, &report::html(&report)?));
+        // One file that cannot be written keeps no other from being written.
+        json.into_iter().chain(html).collect::<anyhow::Result<()>>()?;
         Ok(ExitCode::SUCCESS)
     }
 }

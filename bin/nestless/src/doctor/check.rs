@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// `nestless doctor --json`
 #[derive(Debug, Serialize, JsonSchema)]
@@ -17,7 +18,7 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Check {
     /// Short and stable: "tun", "kvm", ...
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) verdict: Verdict,
     /// What was found.
     pub(super) found: String,
@@ -37,16 +38,24 @@ pub(super) enum Verdict {
 }
 
 impl Check {
-    pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Ok, found: found.into(), mend: String::new() }
+    pub(super) fn ok(name: impl Into<Cow<'static, str>>, found: impl Into<String>) -> Self {
+        Self { name: name.into(), verdict: Verdict::Ok, found: found.into(), mend: String::new() }
     }
 
-    pub(super) fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Missing, found: found.into(), mend: mend.into() }
+    pub(super) fn missing(
+        name: impl Into<Cow<'static, str>>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self { name: name.into(), verdict: Verdict::Missing, found: found.into(), mend: mend.into() }
     }
 
-    pub(super) fn optional(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Optional, found: found.into(), mend: mend.into() }
+    pub(super) fn optional(
+        name: impl Into<Cow<'static, str>>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self { name: name.into(), verdict: Verdict::Optional, found: found.into(), mend: mend.into() }
     }
 }
 
@@ -70,7 +79,9 @@ impl Report {
             };
             let mend =
                 if check.mend.is_empty() { String::new() } else { format!("        -> {}\n", check.mend) };
-            format!("{word} {}: {}\n{mend}", check.name, check.found)
+            let text = format!("{word} {}: {}\n{mend}", check.name, check.found);
+            // What a VM said must not steer the terminal.
+            text.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect::<String>()
         };
         let missing = self.checks.iter().filter(|check| check.verdict == Verdict::Missing).count();
         let end = match missing {
@@ -78,6 +89,35 @@ impl Report {
             n => format!("this {} lacks {n} of the things it needs\n", self.role),
         };
         self.checks.iter().map(line).chain([end]).collect()
+    }
+}
+
+/// A device file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Device {
+    /// Can be opened.
+    Open,
+    /// Is there, and this user may not open it.
+    NoPermission,
+    /// Is there, and its driver does not open it.
+    Dead,
+    #[default]
+    Missing,
+}
+
+impl Device {
+    pub(super) fn is_open(self) -> bool {
+        self == Self::Open
+    }
+
+    /// What is amiss with it, and what to do: what `mend` says, where it is missing.
+    pub(super) fn amiss(self, path: &str, mend: &str) -> Option<(String, String)> {
+        match self {
+            Self::Open => None,
+            Self::NoPermission => Some((format!("no permission for {path}"), "repeat as root".to_owned())),
+            Self::Dead => Some((format!("{path} is there and does not open"), mend.to_owned())),
+            Self::Missing => Some((format!("no {path}"), mend.to_owned())),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     bpf_helpers::{self, Helper},
-    check::{Check, kernel_at_least},
+    check::{Check, Device, kernel_at_least},
 };
 
 /// A guest as [`super::look`] found it.
@@ -12,17 +12,26 @@ pub(super) struct Facts {
     pub(super) kernel: String,
     /// PCI slots that the ACPI or PCIe hot-plug driver offers.
     pub(super) hotplug_slots: usize,
-    /// Built in or loaded.
-    pub(super) virtio_net: bool,
+    pub(super) virtio_net: Driver,
     pub(super) serial_channel: bool,
-    pub(super) vsock: bool,
-    pub(super) agent_socket: bool,
+    pub(super) vsock: Device,
     /// /opt/cni/bin/nestless-cni
     pub(super) cni_plugin: bool,
     /// Network services that run here and have no drop-in of ours.
     pub(super) meddlers: Vec<&'static str>,
     /// As [`bpf_helpers::lacking`] says.
     pub(super) lacking_helpers: Option<Vec<Helper>>,
+}
+
+/// A driver of the kernel's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// Built in, or loaded.
+    There,
+    /// A module that the first device loads.
+    Loadable,
+    #[default]
+    Missing,
 }
 
 /// All checks.
@@ -41,17 +50,16 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
             ),
             n => Check::ok("hot-plug", format!("{n} slots")),
         },
-        if facts.virtio_net {
-            Check::ok("virtio-net", "driver is there")
-        } else {
-            Check::missing("virtio-net", "no driver", "modprobe virtio_net")
+        match facts.virtio_net {
+            Driver::There => Check::ok("virtio-net", "driver is there"),
+            Driver::Loadable => Check::ok("virtio-net", "a module of this kernel, which the first NIC loads"),
+            Driver::Missing => Check::missing(
+                "virtio-net",
+                "neither built into this kernel nor among its modules",
+                "install the kernel's modules, on Debian linux-image-amd64 instead of a cut-down one",
+            ),
         },
         channel(facts),
-        if facts.agent_socket {
-            Check::ok("agent", "/run/nestless/agent.sock")
-        } else {
-            Check::missing("agent", "no /run/nestless/agent.sock", "systemctl enable --now nestless-agent")
-        },
         if facts.cni_plugin {
             Check::ok("cni", "/opt/cni/bin/nestless-cni")
         } else {
@@ -74,8 +82,13 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
 fn channel(facts: &Facts) -> Check {
     match (facts.serial_channel, facts.vsock) {
         (true, _) => Check::ok("channel", "virtio-serial port org.nestless.channel.0"),
-        (false, true) => Check::ok("channel", "/dev/vsock"),
-        (false, false) => Check::missing(
+        (false, Device::Open) => Check::ok("channel", "/dev/vsock"),
+        (false, Device::NoPermission) => Check::missing(
+            "channel",
+            "no permission for /dev/vsock, and no virtio-serial port",
+            "repeat as root",
+        ),
+        (false, Device::Missing | Device::Dead) => Check::missing(
             "channel",
             "neither the virtio-serial port org.nestless.channel.0 nor /dev/vsock",
             "give the VM a channel: docs/channel.md has the arguments; in the guest, modprobe virtio_console",
@@ -94,10 +107,9 @@ mod tests {
         Facts {
             kernel: "6.1.0".into(),
             hotplug_slots: 31,
-            virtio_net: true,
+            virtio_net: Driver::There,
             serial_channel: true,
-            vsock: false,
-            agent_socket: true,
+            vsock: Device::Missing,
             cni_plugin: true,
             meddlers: Vec::new(),
             lacking_helpers: Some(Vec::new()),
@@ -110,13 +122,18 @@ mod tests {
     }
 
     #[test]
+    fn a_module_that_the_first_nic_loads_is_there() {
+        let loadable = Facts { virtio_net: Driver::Loadable, ..healthy() };
+        assert!(judge(&loadable).iter().all(|check| check.verdict == Verdict::Ok));
+    }
+
+    #[test]
     fn each_need() {
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 5] = [
             ("kernel", |f| f.kernel = "4.19.0".into()),
             ("hot-plug", |f| f.hotplug_slots = 0),
-            ("virtio-net", |f| f.virtio_net = false),
+            ("virtio-net", |f| f.virtio_net = Driver::Missing),
             ("channel", |f| f.serial_channel = false),
-            ("agent", |f| f.agent_socket = false),
             ("drop-ins", |f| f.meddlers = vec!["NetworkManager"]),
         ];
         for (name, spoil) in cases {

@@ -2,7 +2,7 @@
 
 use super::{
     bpf_helpers::{self, Helper},
-    check::{Check, kernel_at_least},
+    check::{Check, Device, kernel_at_least},
 };
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -16,18 +16,17 @@ pub(super) struct Facts {
     pub(super) kernel: String,
     /// CapEff of /proc/self/status.
     pub(super) capabilities: u64,
-    /// Can be opened.
-    pub(super) tun: bool,
+    pub(super) tun: Device,
     pub(super) bpffs: bool,
     pub(super) btf: bool,
     pub(super) nft: Option<String>,
     /// First line of its --version.
     pub(super) qemu: Option<String>,
-    pub(super) kvm_device: bool,
+    pub(super) kvm_device: Device,
     /// A guest instruction ran under KVM; None where it could not be tried.
     pub(super) kvm_runs: Option<bool>,
-    pub(super) vhost_net: bool,
-    pub(super) vhost_vsock: bool,
+    pub(super) vhost_net: Device,
+    pub(super) vhost_vsock: Device,
     /// As [`bpf_helpers::lacking`] says.
     pub(super) lacking_helpers: Option<Vec<Helper>>,
     /// net.bridge.bridge-nf-call-iptables
@@ -41,7 +40,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
     vec![
         kernel(facts),
         capabilities(facts),
-        present("tun", "/dev/net/tun", facts.tun, "modprobe tun"),
+        match facts.tun.amiss("/dev/net/tun", "modprobe tun") {
+            None => Check::ok("tun", "/dev/net/tun"),
+            Some((found, mend)) => Check::missing("tun", found, mend),
+        },
         present("bpffs", "/sys/fs/bpf", facts.bpffs, "mount -t bpf bpf /sys/fs/bpf"),
         present(
             "btf",
@@ -104,18 +106,28 @@ fn qemu(facts: &Facts) -> Check {
 fn kvm(facts: &Facts) -> Check {
     const TCG: &str = "VMs run under TCG, several times slower";
     match (facts.kvm_device, facts.kvm_runs) {
-        (true, Some(true)) => Check::ok("kvm", "a boot sector ran under it (no kernel was tried)"),
-        (true, Some(false)) => Check::optional(
+        (Device::Open, Some(true)) => Check::ok("kvm", "a boot sector ran under it (no kernel was tried)"),
+        (Device::Open, Some(false)) => Check::optional(
             "kvm",
             format!("/dev/kvm exists, but a stock guest does not run under it; {TCG}"),
             "use a machine with hardware virtualization (VMX or SVM), or nested virtualization switched on",
         ),
-        (true, None) => {
+        (Device::Open, None) => {
             Check::optional("kvm", "/dev/kvm exists; could not be tried without QEMU", "install QEMU")
         }
-        (false, _) => {
+        (Device::NoPermission, _) => Check::optional(
+            "kvm",
+            "no permission for /dev/kvm: whether VMs run under it cannot be tried",
+            "repeat as root, or as a member of the group kvm",
+        ),
+        (Device::Missing, _) => {
             Check::optional("kvm", format!("no /dev/kvm; {TCG}"), "modprobe kvm_intel || modprobe kvm_amd")
         }
+        (Device::Dead, _) => Check::optional(
+            "kvm",
+            format!("/dev/kvm is there and does not open; {TCG}"),
+            "modprobe kvm_intel || modprobe kvm_amd, and look into `dmesg`",
+        ),
     }
 }
 
@@ -140,11 +152,10 @@ fn present(name: &'static str, path: &str, there: bool, mend: &str) -> Check {
     if there { Check::ok(name, path) } else { Check::missing(name, format!("no {path}"), mend) }
 }
 
-fn faster(name: &'static str, path: &str, there: bool, mend: &str) -> Check {
-    if there {
-        Check::ok(name, path)
-    } else {
-        Check::optional(name, format!("no {path}; works without"), mend)
+fn faster(name: &'static str, path: &str, device: Device, mend: &str) -> Check {
+    match device.amiss(path, mend) {
+        None => Check::ok(name, path),
+        Some((found, mend)) => Check::optional(name, format!("{found}; works without"), mend),
     }
 }
 
@@ -159,15 +170,15 @@ mod tests {
         Facts {
             kernel: "6.1.0".into(),
             capabilities: u64::MAX,
-            tun: true,
+            tun: Device::Open,
             bpffs: true,
             btf: true,
             nft: Some("nftables v1.0.6".into()),
             qemu: Some("QEMU emulator version 10.0.2 (Debian)".into()),
-            kvm_device: true,
+            kvm_device: Device::Open,
             kvm_runs: Some(true),
-            vhost_net: true,
-            vhost_vsock: true,
+            vhost_net: Device::Open,
+            vhost_vsock: Device::Open,
             lacking_helpers: Some(Vec::new()),
             bridge_netfilter: false,
             forward_drops: false,
@@ -195,7 +206,7 @@ mod tests {
         let cases: [(&str, Spoil); 6] = [
             ("kernel", |f| f.kernel = "5.10.0".into()),
             ("capabilities", |f| f.capabilities = 1 << CAP_SYS_ADMIN),
-            ("tun", |f| f.tun = false),
+            ("tun", |f| f.tun = Device::Missing),
             ("bpffs", |f| f.bpffs = false),
             ("nft", |f| f.nft = None),
             ("qemu", |f| f.qemu = Some("QEMU emulator version 5.2.0".into())),
@@ -205,6 +216,22 @@ mod tests {
             spoil(&mut facts);
             assert_eq!(verdict_of(name, &facts), Verdict::Missing, "{name}");
         }
+    }
+
+    #[test]
+    fn what_this_user_may_not_open_is_not_called_missing() {
+        let barred = Facts {
+            tun: Device::NoPermission,
+            kvm_device: Device::NoPermission,
+            vhost_net: Device::NoPermission,
+            kvm_runs: None,
+            ..healthy()
+        };
+        let found = |name: &str| judge(&barred).into_iter().find(|check| check.name == name).unwrap().found;
+        for (name, path) in [("tun", "/dev/net/tun"), ("kvm", "/dev/kvm"), ("vhost-net", "/dev/vhost-net")] {
+            assert!(found(name).starts_with(&format!("no permission for {path}")), "{}", found(name));
+        }
+        assert_eq!(verdict_of("tun", &barred), Verdict::Missing);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Gathers facts about this machine. What cannot be read counts as not there.
 
-use super::{bpf_helpers, guest, host};
+use super::{bpf_helpers, check::Device, guest, host};
 use std::{
     fs,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::Path,
     process::{Command, Stdio},
 };
@@ -11,21 +11,21 @@ use std::{
 /// This machine as a host.
 pub(super) fn host() -> host::Facts {
     let qemu = first_line("qemu-system-x86_64", &["--version"]);
-    let kvm_device = openable("/dev/kvm");
+    let kvm_device = device("/dev/kvm");
     host::Facts {
         kernel: read("/proc/sys/kernel/osrelease"),
         capabilities: effective_capabilities(),
-        tun: openable("/dev/net/tun"),
+        tun: device("/dev/net/tun"),
         bpffs: mounted("/sys/fs/bpf", "bpf"),
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         nft: first_line("nft", &["--version"]),
         // PVM runs firmware, but only kernels that were made for it.
-        kvm_runs: (kvm_device && qemu.is_some())
+        kvm_runs: (kvm_device.is_open() && qemu.is_some())
             .then(|| !Path::new("/sys/module/kvm_pvm").exists() && kvm_runs()),
         qemu,
         kvm_device,
-        vhost_net: openable("/dev/vhost-net"),
-        vhost_vsock: openable("/dev/vhost-vsock"),
+        vhost_net: device("/dev/vhost-net"),
+        vhost_vsock: device("/dev/vhost-vsock"),
         lacking_helpers: bpf_helpers::lacking(&bpf_helpers::REFLECTOR),
         bridge_netfilter: read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
         forward_drops: forward_drops(&stdout("nft", &["--json", "list", "chains"]).unwrap_or_default()),
@@ -42,10 +42,9 @@ pub(super) fn guest() -> guest::Facts {
     guest::Facts {
         kernel: read("/proc/sys/kernel/osrelease"),
         hotplug_slots: entries("/sys/bus/pci/slots"),
-        virtio_net: Path::new("/sys/bus/virtio/drivers/virtio_net").exists(),
+        virtio_net: virtio_net(),
         serial_channel: serial_channel(),
-        vsock: openable("/dev/vsock"),
-        agent_socket: Path::new("/run/nestless/agent.sock").exists(),
+        vsock: device("/dev/vsock"),
         cni_plugin: ["/opt/cni/bin", "/usr/lib/cni"]
             .iter()
             .any(|dir| Path::new(dir).join("nestless-cni").exists()),
@@ -62,8 +61,13 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
-fn openable(path: &str) -> bool {
-    fs::OpenOptions::new().read(true).write(true).open(path).is_ok()
+fn device(path: &str) -> Device {
+    match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => Device::Open,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Device::NoPermission,
+        Err(error) if error.kind() == ErrorKind::NotFound => Device::Missing,
+        Err(_) => Device::Dead,
+    }
 }
 
 fn effective_capabilities() -> u64 {
@@ -124,6 +128,27 @@ fn forward_drops(json: &str) -> bool {
     chains.into_iter().any(|chain| chain["hook"] == "forward" && chain["policy"] == "drop")
 }
 
+/// A driver that no device has asked for yet is in no list of drivers: it is looked for among those that the kernel has
+/// (kmod: modules.builtin and modules.dep).
+fn virtio_net() -> guest::Driver {
+    let modules = Path::new("/lib/modules").join(read("/proc/sys/kernel/osrelease"));
+    let lists = |list: &str| driver_is_in(&read(modules.join(list)));
+    if Path::new("/sys/bus/virtio/drivers/virtio_net").exists() || lists("modules.builtin") {
+        guest::Driver::There
+    } else if lists("modules.dep") {
+        guest::Driver::Loadable
+    } else {
+        guest::Driver::Missing
+    }
+}
+
+fn driver_is_in(list: &str) -> bool {
+    list.lines().any(|line| {
+        let path = line.split(':').next().unwrap_or_default();
+        path.rsplit('/').next().is_some_and(|file| file.starts_with("virtio_net.ko"))
+    })
+}
+
 fn serial_channel() -> bool {
     let Ok(ports) = fs::read_dir("/sys/class/virtio-ports") else { return false };
     ports.flatten().any(|port| read(port.path().join("name")) == "org.nestless.channel.0")
@@ -144,6 +169,17 @@ mod tests {
         assert!(forward_drops(&chains("drop")));
         assert!(!forward_drops(&chains("accept")));
         assert!(!forward_drops("no JSON"));
+    }
+
+    #[test]
+    fn a_driver_is_found_in_the_kernels_lists() {
+        assert!(driver_is_in("kernel/drivers/net/virtio_net.ko.xz: kernel/net/core/failover.ko.xz\n"));
+        assert!(driver_is_in("kernel/fs/a.ko\nkernel/drivers/net/virtio_net.ko\n"));
+        assert!(
+            !driver_is_in("kernel/drivers/a.ko: kernel/drivers/net/virtio_net.ko\n"),
+            "only needed by it"
+        );
+        assert!(!driver_is_in(""));
     }
 
     #[test]

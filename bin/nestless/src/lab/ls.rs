@@ -37,5 +37,9 @@ fn row(listed: &Listed) -> [String; 4] {
             (state.vmm.to_string(), names.join(","))
         },
     );
-    [listed.lab.to_string(), vmm, listed.condition.to_owned(), vms]
+    let mut condition = listed.condition.to_owned();
+    if !listed.missing.is_empty() {
+        condition = format!("{condition}: {}", listed.missing.join(", "));
+    }
+    [listed.lab.to_string(), vmm, condition, vms]
 }

@@ -100,16 +100,16 @@ impl Run {
         }
         let bought = self.purchase.decide(offer, &mut input)?;
         let report = self.report(&input, &bought)?;
+        if self.json {
+            output::print_json(&report)?
+        } else {
+            output::print(&report::terminal(&report))?
+        }
         if let Some(file) = &self.html {
             output::write(file, &report::html(&report)?)?;
         }
         if let Some(file) = &self.markdown {
             output::write(file, &report::markdown(&report))?;
-        }
-        if self.json {
-            output::print_json(&report)?
-        } else {
-            output::print(&report::terminal(&report))?
         }
         Ok(ExitCode::SUCCESS)
     }

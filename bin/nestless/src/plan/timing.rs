@@ -19,7 +19,8 @@ const LEAST_CPU_MILLI: u64 = 16_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Sizes of the fleets, in pods.
-    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "12500,25000,50000,100000")]
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "12500,25000,50000,100000",
+        value_parser = fleet_size)]
     pods: Vec<usize>,
     /// The same seed makes the same fleets.
     #[arg(long, default_value_t = 1)]
@@ -63,6 +64,15 @@ struct Point {
     bound: f64,
     /// How far the split plan is above the bound.
     gap_percent: f64,
+}
+
+/// A fleet of none is planned in no time, and would leave no row.
+fn fleet_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a fleet has 1 pod or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Args {

@@ -2,6 +2,7 @@
 //! own; `support::serial_link` gives them some.
 
 use super::entrance::Entrance;
+use nestless_host::hypervisor::unreachable;
 use nestless_model::identity::VmName;
 use nestless_support::serial_link::SerialLink;
 use std::{path::PathBuf, time::Duration};
@@ -20,6 +21,7 @@ pub(super) async fn serve(path: PathBuf, vm: VmName, entrance: Entrance) {
         match UnixStream::connect(&path).await {
             Ok(socket) => {
                 info!(%vm, path = %path.display(), "virtio-serial port open");
+                entrance.note_trouble(&vm, String::new());
                 wait = RETRY_MIN;
                 let mut link = SerialLink::new(socket);
                 while let Ok(stream) = link.accept().await {
@@ -29,7 +31,10 @@ pub(super) async fn serve(path: PathBuf, vm: VmName, entrance: Entrance) {
                 }
                 info!(%vm, "virtio-serial port closed");
             }
-            Err(error) => debug!(%vm, path = %path.display(), "virtio-serial port not open yet: {error}"),
+            Err(error) => {
+                debug!(%vm, path = %path.display(), "virtio-serial port not open yet: {error}");
+                entrance.note_trouble(&vm, unreachable("the channel's socket", &path, &error));
+            }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// The VM on the other end.
@@ -22,12 +23,20 @@ pub(crate) struct ChannelStream {
     io: Pin<Box<dyn Bytes>>,
     peer: Peer,
     host: Arc<Host>,
+    /// The VM is served no more, or by another channel.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl ChannelStream {
     /// Of a channel that the host counts as open, until this is dropped.
-    pub(super) fn new(io: impl Bytes + 'static, vm: &VmName, host: &Arc<Host>) -> Self {
-        Self { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(host) }
+    pub(super) fn new(
+        io: impl Bytes + 'static,
+        vm: &VmName,
+        host: &Arc<Host>,
+        end: CancellationToken,
+    ) -> Self {
+        let ended = Box::pin(end.cancelled_owned());
+        Self { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(host), ended }
     }
 }
 
@@ -52,6 +61,9 @@ impl AsyncRead for ChannelStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
+        }
         self.io.as_mut().poll_read(cx, buf)
     }
 }

@@ -1,7 +1,7 @@
 //! TCP with mutual TLS: the last resort, for a host that shares nothing else with its VMs. The name in the agent's
 //! certificate is the VM's identity.
 
-use super::entrance::Entrance;
+use super::{entrance::Entrance, names::Names};
 use crate::config::Tls;
 use anyhow::Context as _;
 use nestless_model::identity::VmName;
@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -31,26 +31,8 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn bind(tls: &Tls) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&tls.client_ca)? {
-            roots
-                .add(certificate)
-                .with_context(|| format!("read certificate authority {}", tls.client_ca.display()))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .with_context(|| format!("use certificate authority {}", tls.client_ca.display()))?;
-        let key = PrivateKeyDer::from_pem_file(&tls.key)
-            .with_context(|| format!("read key {}", tls.key.display()))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .context("choose TLS versions")?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(certificates(&tls.certificate)?, key)
-            .with_context(|| format!("use certificate {}", tls.certificate.display()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
         let listen = || format!("listen on {}", tls.listen);
+        let config = server(tls)?;
         let socket = std::net::TcpListener::bind(tls.listen).with_context(listen)?;
         socket.set_nonblocking(true).with_context(listen)?;
         let socket = TcpListener::from_std(socket).with_context(listen)?;
@@ -58,15 +40,15 @@ impl Listener {
     }
 
     /// Accepts for ever.
-    pub(super) async fn serve(self, vms: BTreeMap<String, VmName>, entrance: Entrance) {
-        let (vms, places) = (Arc::new(vms), Arc::new(Semaphore::new(HANDSHAKES)));
+    pub(super) async fn serve(self, vms: Names<String>, entrance: Entrance) {
+        let places = Arc::new(Semaphore::new(HANDSHAKES));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Ok((socket, address)) = self.socket.accept().await else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (acceptor, vms, entrance) = (self.acceptor.clone(), Arc::clone(&vms), entrance.clone());
+            let (acceptor, vms, entrance) = (self.acceptor.clone(), vms.clone(), entrance.clone());
             tokio::spawn(async move {
                 let shaken = timeout(HANDSHAKE_DEADLINE, acceptor.accept(socket)).await;
                 drop(place);
@@ -81,17 +63,60 @@ impl Listener {
     }
 }
 
+/// What is wrong with the files of a `[tls]` section: each by itself, and then all together.
+pub(crate) fn faults(tls: &Tls) -> Vec<String> {
+    let alone = [
+        roots(tls).map(drop),
+        PrivateKeyDer::from_pem_file(&tls.key)
+            .map(drop)
+            .with_context(|| format!("read key {}", tls.key.display())),
+        certificates(&tls.certificate).map(drop),
+    ];
+    let mut faults: Vec<_> = alone.into_iter().filter_map(Result::err).collect();
+    if faults.is_empty() {
+        faults.extend(server(tls).err());
+    }
+    faults.into_iter().map(|fault| format!("{fault:#}")).collect()
+}
+
+fn server(tls: &Tls) -> anyhow::Result<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(tls)?), Arc::clone(&provider))
+        .build()
+        .with_context(|| format!("use certificate authority {}", tls.client_ca.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&tls.key).with_context(|| format!("read key {}", tls.key.display()))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("choose TLS versions")?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&tls.certificate)?, key)
+        .with_context(|| format!("use certificate {}", tls.certificate.display()))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn roots(tls: &Tls) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&tls.client_ca)? {
+        roots
+            .add(certificate)
+            .with_context(|| format!("read certificate authority {}", tls.client_ca.display()))?;
+    }
+    Ok(roots)
+}
+
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || format!("read certificates {}", path.display());
     CertificateDer::pem_file_iter(path).with_context(read)?.collect::<Result<_, _>>().with_context(read)
 }
 
-fn vm_of(stream: &TlsStream<TcpStream>, vms: &BTreeMap<String, VmName>) -> Option<VmName> {
+fn vm_of(stream: &TlsStream<TcpStream>, vms: &Names<String>) -> Option<VmName> {
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     names.value.general_names.iter().find_map(|name| match name {
-        x509_parser::extensions::GeneralName::DNSName(dns) => vms.get(*dns).cloned(),
+        x509_parser::extensions::GeneralName::DNSName(dns) => vms.get(*dns),
         _ => None,
     })
 }

@@ -1,9 +1,7 @@
 //! AF_VSOCK: the kernel vouches for the caller's context id.
 
-use super::entrance::Entrance;
+use super::{entrance::Entrance, names::Names};
 use anyhow::Context as _;
-use nestless_model::identity::VmName;
-use std::collections::BTreeMap;
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 use tracing::{debug, warn};
 
@@ -16,12 +14,12 @@ pub(super) fn listen() -> anyhow::Result<VsockListener> {
 }
 
 /// Accepts for ever. A context id that no VM of the configuration has is turned away.
-pub(super) async fn serve(listener: VsockListener, vms: BTreeMap<u32, VmName>, entrance: Entrance) {
+pub(super) async fn serve(listener: VsockListener, vms: Names<u32>, entrance: Entrance) {
     loop {
         match listener.accept().await {
             Ok((socket, address)) => match vms.get(&address.cid()) {
                 Some(vm) => {
-                    if !entrance.admit(socket, vm).await {
+                    if !entrance.admit(socket, &vm).await {
                         return;
                     }
                 }

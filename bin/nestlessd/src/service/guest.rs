@@ -7,11 +7,11 @@ use super::{
     refusal::refusal,
     translate,
 };
-use crate::{channel::Peer, daemon::Host};
+use crate::{channel::Peer, daemon::Host, vms::Served};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
 use nestless_model::{
     address::Family,
-    attachment::{AttachRefusal, Granted, Reservation, Wish},
+    attachment::{AttachRefusal, Granted, Limits, Reservation, Wish},
     refusal::Reason,
 };
 use nestless_proto::{
@@ -31,8 +31,9 @@ pub(crate) struct GuestService {
 }
 
 /// A checked caller.
-struct Caller<'a> {
-    handle: &'a VmHandle,
+struct Caller {
+    handle: VmHandle,
+    limits: Limits,
     trace: String,
 }
 
@@ -41,16 +42,17 @@ impl GuestService {
         Self { host, quotas: Quotas::new() }
     }
 
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let Peer(vm) = request
             .extensions()
             .get::<Peer>()
             .ok_or_else(|| Status::internal("a channel without an owner; this is a bug"))?;
-        let handle = self
+        // A reload has taken it out, or is about to begin with it anew.
+        let Served { handle, limits } = self
             .host
             .vms
             .get(vm)
-            .ok_or_else(|| Status::internal("a channel of a VM that is not configured; this is a bug"))?;
+            .ok_or_else(|| Status::unavailable(format!("VM {vm} is not served just now; try again")))?;
         if !self.quotas.allows(vm) {
             return Err(Refusal::new(
                 Reason::RateLimited,
@@ -59,11 +61,11 @@ impl GuestService {
             .into());
         }
         let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(Caller { handle, trace: TraceParent::following(header).trace_id() })
+        Ok(Caller { handle, limits, trace: TraceParent::following(header).trace_id() })
     }
 }
 
-impl Caller<'_> {
+impl Caller {
     /// A NIC, whatever for.
     async fn attach(&self, order: Order) -> Result<Granted, Status> {
         let (vm, trace) = (self.handle.vm(), &self.trace);
@@ -96,7 +98,7 @@ impl Guest for GuestService {
         info!(%vm, agent = version, %boot, without_ipv6, trace = caller.trace, "hello");
         self.host.agents.note(vm, version, without_ipv6);
         caller.handle.hello(boot).await.map_err(status)?;
-        let limits = &self.host.limits[vm];
+        let limits = &caller.limits;
         Ok(Response::new(HelloResponse {
             vm: vm.to_string(),
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -201,7 +203,7 @@ impl Guest for GuestService {
     ) -> Result<Response<CapacityResponse>, Status> {
         let caller = self.caller(&request)?;
         let asked = input::capacity(request.into_inner())?;
-        let network = asked.unwrap_or_else(|| self.host.limits[caller.handle.vm()].default_network.clone());
+        let network = asked.unwrap_or_else(|| caller.limits.default_network.clone());
         if self.host.pools.network(&network).is_none() {
             return Err(Refusal::new(
                 Reason::UnknownNetwork,

@@ -1,7 +1,7 @@
 //! The loopback groups, as the ledger and the reflector's tables have them now.
 
 use super::{Refusal, refusal::refusal, translate};
-use crate::daemon::Host;
+use crate::{daemon::Host, vms::Served};
 use nestless_host::loopback::{Counters, LoopbackError};
 use nestless_model::{
     attachment::{NicRecord, Phase},
@@ -29,7 +29,7 @@ pub(super) struct Endpoint {
 /// All endpoints, by group and place.
 pub(super) async fn endpoints(host: &Host) -> Result<BTreeMap<GroupName, Vec<Endpoint>>, Status> {
     let mut groups: BTreeMap<GroupName, Vec<Endpoint>> = BTreeMap::new();
-    for (vm, handle) in &host.vms {
+    for (vm, Served { handle, .. }) in host.vms.all() {
         let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
         for (record, phase) in snapshot.nics {
             let Some(membership) = record.membership().cloned() else { continue };

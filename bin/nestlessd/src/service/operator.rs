@@ -1,7 +1,7 @@
 //! What the host's operator asks.
 
 use super::{Refusal, input, loopback, refusal::refusal, trace, translate};
-use crate::daemon::Host;
+use crate::{daemon::Host, vms::Served};
 use nestless_host::vm::Snapshot;
 use nestless_model::{
     attachment::{NicRecord, Phase, VmState},
@@ -27,18 +27,26 @@ impl OperatorService {
         Self { host }
     }
 
-    fn vm_status(&self, vm: &VmName, hypervisor: &str, snapshot: &Snapshot) -> VmStatus {
+    fn vm_status(&self, vm: &VmName, served: &Served, snapshot: &Snapshot) -> VmStatus {
         let agent = self.host.agents.get(vm);
-        let limits = &self.host.limits[vm];
+        let limits = &served.limits;
         let state = match (snapshot.state, &snapshot.boot) {
             (VmState::Down, _) => "down",
             (VmState::Paused, _) => "paused",
             (VmState::Running, None) => "booting",
             (VmState::Running, Some(_)) => "running",
         };
+        let trouble = match snapshot.state {
+            VmState::Down => snapshot.trouble.clone(),
+            // The first NIC would be refused.
+            _ if snapshot.capacity.limit == 0 => Some(
+                "it has no hot-plug port for a NIC: start it with what `nestless topology --nics COUNT` prints".to_owned(),
+            ),
+            VmState::Running | VmState::Paused => None,
+        };
         VmStatus {
             name: vm.to_string(),
-            hypervisor: hypervisor.to_owned(),
+            hypervisor: served.handle.hypervisor().name.to_owned(),
             state: state.to_owned(),
             channel: if agent.channels > 0 { "connected" } else { "waiting" }.to_owned(),
             agent_version: agent.version,
@@ -48,6 +56,8 @@ impl OperatorService {
             quarantined: snapshot.capacity.quarantined,
             warm_pool: limits.warm_pool,
             without_ipv6: agent.without_ipv6,
+            trouble: trouble.unwrap_or_default(),
+            channel_trouble: agent.trouble,
             reserved_addresses: u32::try_from(snapshot.reserved).unwrap_or(u32::MAX),
             nics: snapshot.nics.iter().map(|(record, phase)| self.nic_status(record, *phase)).collect(),
         }
@@ -88,9 +98,9 @@ impl OperatorService {
 impl Operator for OperatorService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let mut vms = Vec::new();
-        for (vm, handle) in &self.host.vms {
-            let snapshot = handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
-            vms.push(self.vm_status(vm, handle.hypervisor().name, &snapshot));
+        for (vm, served) in self.host.vms.all() {
+            let snapshot = served.handle.snapshot().await.map_err(|e| Status::from(refusal(&e)))?;
+            vms.push(self.vm_status(&vm, &served, &snapshot));
         }
         let networks = self.host.pools.networks().map(|network| NetworkStatus {
             name: network.name.to_string(),
@@ -148,7 +158,7 @@ impl Operator for OperatorService {
             Ok(steps) => repairs.extend(steps.iter().map(|step| format!("fabric: {step}"))),
             Err(failure) => failures.push(format!("fabric: {:#}", anyhow::Error::new(failure))),
         }
-        for (vm, handle) in &self.host.vms {
+        for (vm, Served { handle, .. }) in self.host.vms.all() {
             match handle.reconcile().await {
                 Ok(findings) => {
                     repairs.extend(findings.into_iter().map(|finding| format!("VM {vm}: {finding}")))
@@ -162,10 +172,11 @@ impl Operator for OperatorService {
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
         let request = request.into_inner();
         let id = input::attachment_id(request.attachment)?;
-        let (vm, handle) =
-            VmName::new(&*request.vm).ok().and_then(|vm| self.host.vms.get_key_value(&vm)).ok_or_else(
-                || Refusal::new(Reason::NotFound, format!("there is no VM {:?} on this host", request.vm)),
-            )?;
+        let Served { handle, .. } =
+            VmName::new(&*request.vm).ok().and_then(|vm| self.host.vms.get(&vm)).ok_or_else(|| {
+                Refusal::new(Reason::NotFound, format!("there is no VM {:?} on this host", request.vm))
+            })?;
+        let vm = handle.vm();
         let existed = handle.detach(id.clone()).await.map_err(|e| Status::from(refusal(&e)))?;
         info!(%vm, %id, existed, "released by the operator");
         Ok(Response::new(ReleaseResponse { existed }))

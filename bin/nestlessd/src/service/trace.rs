@@ -1,7 +1,7 @@
 //! The path of a pod's packets, device by device, as the daemon sees it now.
 
 use super::{Refusal, loopback, translate};
-use crate::daemon::Host;
+use crate::{daemon::Host, vms::Served};
 use nestless_host::vm::VmHandle;
 use nestless_model::{
     attachment::NicRecord,
@@ -13,15 +13,15 @@ use tonic::Status;
 
 /// Finds the one pod that `wanted` names, and follows its packets.
 pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, Status> {
-    let mut found: Vec<(&VmHandle, NicRecord)> = Vec::new();
-    for handle in host.vms.values() {
+    let mut found: Vec<(VmHandle, NicRecord)> = Vec::new();
+    for (_, Served { handle, .. }) in host.vms.all() {
         let snapshot = handle.snapshot().await.map_err(|e| Status::from(super::refusal::refusal(&e)))?;
         found.extend(
             snapshot
                 .nics
                 .into_iter()
                 .filter(|(record, _)| is(record, wanted))
-                .map(|(record, _)| (handle, record)),
+                .map(|(record, _)| (handle.clone(), record)),
         );
     }
     let (handle, record) = match found.len() {
@@ -37,7 +37,7 @@ pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, St
             return Err(Refusal::new(Reason::Invalid, text).into());
         }
     };
-    let hops = hops(host, handle, &record).await?;
+    let hops = hops(host, &handle, &record).await?;
     let served =
         record.attachment().map(|served| (translate::wire_id(&served.id), translate::wire_pod(&served.pod)));
     let (attachment, pod) = served.unzip();

@@ -30,6 +30,7 @@ pub(crate) struct Site {
     pins: PathBuf,
     vms: Vec<PathBuf>,
     daemon: Option<Child>,
+    notify: Option<UnixDatagram>,
 }
 
 impl Site {
@@ -37,7 +38,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let unique = dir.path().file_name().unwrap().to_string_lossy().replace('.', "");
         let pins = Path::new("/sys/fs/bpf/nestless").join(format!("test-{unique}"));
-        Self { dir, pins, vms: Vec::new(), daemon: None }
+        Self { dir, pins, vms: Vec::new(), daemon: None, notify: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -75,16 +76,39 @@ impl Site {
         let _ = std::fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).unwrap();
         notify.set_read_timeout(Some(PATIENCE)).unwrap();
-        let daemon = self.command(sections).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let daemon = self.command(sections).env("NOTIFY_SOCKET", &socket).stderr(log).spawn().unwrap();
         self.daemon = Some(daemon);
+        self.notify = Some(notify);
+        assert!(self.told().starts_with("READY=1"));
+    }
+
+    /// Has the daemon read another configuration, and returns when it serves again, by whichever.
+    pub(crate) fn reload(&mut self, sections: &str) {
+        drop(self.command(sections));
+        let daemon = self.daemon.as_ref().expect("it was started").id();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+        assert!(self.told().starts_with("RELOADING=1"));
+        assert!(self.told().starts_with("READY=1"));
+    }
+
+    fn told(&self) -> String {
         let mut state = [0; 256];
-        let length = notify.recv(&mut state).expect("the daemon gets ready");
-        assert!(state[..length].starts_with(b"READY=1"), "{}", state[..length].escape_ascii());
+        let length = self.notify.as_ref().unwrap().recv(&mut state).expect("the daemon says how it is");
+        String::from_utf8(state[..length].to_vec()).unwrap()
+    }
+
+    /// What the daemon has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
     }
 
     /// Starts a daemon that must give up; what it says.
     pub(crate) fn start_in_vain(&self, sections: &str) -> (ExitStatus, String) {
-        let mut child = self.command(sections).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command(sections);
+        // What a person sees has no place in it for a debugger's words.
+        let mut child = command.env("RUST_BACKTRACE", "1").stderr(Stdio::piped()).spawn().unwrap();
         let mut text = String::new();
         child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         (child.wait().unwrap(), text)

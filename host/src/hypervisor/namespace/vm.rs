@@ -3,6 +3,7 @@
 use crate::hypervisor::{
     Hypervisor, HypervisorError, Kind, NicSpec, Observation,
     alias::{link_alias, nic_of},
+    unreachable::unreachable,
 };
 use async_trait::async_trait;
 use nestless_model::{
@@ -11,6 +12,7 @@ use nestless_model::{
 };
 use nestless_support::{
     crash_point,
+    error_chain::in_full,
     netlink::{HardwareAddress, Netlink, NetlinkError, VethEnd},
     netns::{Namespace, NamespaceError},
 };
@@ -147,6 +149,13 @@ impl Hypervisor for NamespaceVm {
         })?;
         let state = if Namespace::open(&self.path).is_ok() { VmState::Running } else { VmState::Down };
         Ok(Observation { state, nics, halves, slots: None })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        match Namespace::open(&self.path).err()? {
+            NamespaceError::Open { path, source } => Some(unreachable("the namespace", &path, &source)),
+            other => Some(in_full(&other)),
+        }
     }
 }
 

@@ -81,6 +81,10 @@ impl Hypervisor for Qemu {
             }
         }
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.session.trouble()
+    }
 }
 
 impl Qemu {

@@ -5,9 +5,14 @@
 //! ```
 
 use super::machine::Machine;
-use crate::hypervisor::{HypervisorError, HypervisorEvent, directory_watch::DirectoryWatch};
+use crate::hypervisor::{
+    HypervisorError, HypervisorEvent, directory_watch::DirectoryWatch, unreachable::unreachable,
+};
 use nestless_model::identity::NicId;
-use nestless_support::qmp::{self, Event, QmpClient, QmpError};
+use nestless_support::{
+    error_chain::in_full,
+    qmp::{self, Event, QmpClient, QmpError},
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,7 +30,8 @@ const RETRY_CAP: Duration = Duration::from_secs(5);
 enum Connection {
     /// The first attempt is still under way: nobody knows whether QEMU runs.
     Untried,
-    Absent,
+    /// With the reason.
+    Absent(String),
     Live(Arc<Machine>),
 }
 
@@ -46,7 +52,7 @@ impl Session {
     pub(super) fn machine(&self) -> Result<Arc<Machine>, HypervisorError> {
         match &*self.connection.borrow() {
             Connection::Live(machine) => Ok(Arc::clone(machine)),
-            Connection::Untried | Connection::Absent => Err(self.down()),
+            Connection::Untried | Connection::Absent(_) => Err(self.down()),
         }
     }
 
@@ -59,6 +65,15 @@ impl Session {
 
     pub(super) fn down(&self) -> HypervisorError {
         HypervisorError::Down { endpoint: self.endpoint() }
+    }
+
+    /// Why there is no connection.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &*self.connection.borrow() {
+            Connection::Live(_) => None,
+            Connection::Untried => Some(format!("{} has not been tried yet", self.endpoint())),
+            Connection::Absent(why) => Some(why.clone()),
+        }
     }
 
     pub(super) fn endpoint(&self) -> String {
@@ -85,7 +100,7 @@ async fn run(path: PathBuf, current: watch::Sender<Connection>, events: mpsc::Se
                 let _ = events.send(event).await;
             }
         }
-        current.send_replace(Connection::Absent);
+        current.send_replace(Connection::Absent(format!("QEMU closed {}", path.display())));
         tracing::info!(socket = %path.display(), "QEMU is gone");
         let _ = events.send(HypervisorEvent::Down).await;
     }
@@ -96,14 +111,17 @@ async fn connect(path: &Path, current: &watch::Sender<Connection>) -> QmpClient 
     loop {
         // Watched before the attempt, or a socket that appears in between would be missed. The directory may not exist.
         let watch = DirectoryWatch::around(path).ok();
-        match QmpClient::connect(path, qmp::DEADLINE).await {
+        let why = match QmpClient::connect(path, qmp::DEADLINE).await {
             Ok(client) => return client,
-            Err(error @ QmpError::Connect { .. }) => tracing::debug!(%error, "no QEMU yet"),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "QEMU cannot be spoken to")
+                if !matches!(error, QmpError::Connect { .. }) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "QEMU cannot be spoken to");
+                }
+                why(&error)
             }
-        }
-        current.send_replace(Connection::Absent);
+        };
+        tracing::debug!(why, "no QEMU yet");
+        current.send_replace(Connection::Absent(why));
         let changed = async {
             match &watch {
                 Some(watch) => watch.changed().await.is_ok(),
@@ -114,6 +132,13 @@ async fn connect(path: &Path, current: &watch::Sender<Connection>) -> QmpClient 
             Ok(_) => pause = RETRY_FIRST,
             Err(_) => pause = (pause * 2).min(RETRY_CAP),
         }
+    }
+}
+
+fn why(error: &QmpError) -> String {
+    match error {
+        QmpError::Connect { path, source } => unreachable("QEMU's monitor", path, source),
+        other => in_full(other),
     }
 }
 

@@ -112,6 +112,10 @@ impl Hypervisor for Fake {
         }
         Ok(seen)
     }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 fn failed(operation: &'static str, object: &dyn ToString) -> impl FnOnce(std::io::Error) -> HostEndError {

@@ -55,7 +55,7 @@ async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
         machine,
         took_s: clock.elapsed().as_secs_f64(),
         ways: ways?,
-        metrics: recorder.metrics(&nic::PAIRS),
+        metrics: recorder.metrics(&nic::PAIRS, LENGTHS.rounds),
     })
 }
 
@@ -82,11 +82,16 @@ async fn look(lab: &Lab, ends: &Ends) -> anyhow::Result<Vec<ShownWay>> {
     let bridge = brfusion.iter().position(|hop| hop.kind == "bridge").context("the trace shows no bridge")?;
     brfusion.truncate(bridge + 1);
     let bridge = brfusion[bridge].clone();
-    let host_end = |link| hop(["host", link, "tap", ""]);
+    // Of the VMs' own NICs, as the pods' are traced.
+    let [device, end] = match lab.state().vmm {
+        Vmm::Qemu => ["virtio-net", "tap"],
+        Vmm::Namespace => ["veth", "veth"],
+    };
+    let host_end = |link| hop(["host", link, end, ""]);
     let mut nested: Vec<Hop> =
         ends.nested_way().iter().map(|words| hop(words.each_ref().map(String::as_str))).collect();
     nested.extend([host_end("vm1"), bridge.clone()]);
-    let single = vec![hop(["guest", "eth0", "virtio-net", ""]), host_end("vm1b"), bridge];
+    let single = vec![hop(["guest", "eth0", device, ""]), host_end("vm1b"), bridge];
     let [first, second, third] = nic::SIDES;
     Ok([(first, single), (second, nested), (third, brfusion)]
         .map(|(side, hops)| ShownWay { side: side.to_owned(), hops })

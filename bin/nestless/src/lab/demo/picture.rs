@@ -111,7 +111,7 @@ mod tests {
                     hops: vec![hop("pod", "eth0", "virtio-net"), hop("host", "nestless0", "bridge")],
                 },
             ],
-            metrics: recorder.metrics(&nic::PAIRS),
+            metrics: recorder.metrics(&nic::PAIRS, 1),
         };
         let drawn = draw(&demo);
         assert!(
