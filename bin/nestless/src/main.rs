@@ -5,9 +5,11 @@
 //! stdout, everything else to stderr.
 
 mod bench;
+mod complete;
 mod doctor;
 mod lab;
 mod loopback;
+mod manual;
 mod mend;
 mod operator;
 mod output;
@@ -19,8 +21,10 @@ mod shutdown;
 mod status;
 mod topology;
 mod trace;
+mod uninstall;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use nestless_support::visible;
 use std::process::ExitCode;
 
@@ -50,8 +54,9 @@ enum Command {
     Plan(Box<plan::Args>),
     Reconcile(mend::Reconcile),
     Release(mend::Release),
+    Uninstall(uninstall::Args),
     Completion(shell::Completion),
-    Man(shell::Man),
+    Man(manual::Man),
     Schema(shell::Schema),
 }
 
@@ -68,16 +73,23 @@ impl Command {
             Self::Plan(args) => args.run(),
             Self::Reconcile(args) => args.run().await,
             Self::Release(args) => args.run().await,
-            Self::Completion(args) => args.run(Cli::command()),
+            Self::Uninstall(args) => args.run().await,
+            Self::Completion(args) => args.run(),
             Self::Man(args) => args.run(Cli::command()),
             Self::Schema(args) => args.run(),
         }
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().command.run().await {
+fn main() -> ExitCode {
+    // A shell that completes a command line ends here; asking a daemon takes a runtime of its own.
+    CompleteEnv::with_factory(Cli::command).complete();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(Cli::parse().command.run()),
+        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("nestless: {}", visible::in_text(&format!("{error:#}")));

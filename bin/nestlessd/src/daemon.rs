@@ -15,7 +15,10 @@ use nestless_model::{
     attachment::NicRecord,
     identity::{NicId, VmName},
 };
-use nestless_support::netlink::{LinkEvent, LinkMonitor};
+use nestless_support::{
+    former_settings::FormerSettings,
+    netlink::{LinkEvent, LinkMonitor},
+};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{task::JoinSet, time::Duration};
 use tracing::{error, info, warn};
@@ -125,7 +128,8 @@ fn warn_of_mtu(record: &NicRecord, pools: &Pools) {
 }
 
 async fn open_host_ends(config: &Config) -> anyhow::Result<KernelHostEnds> {
-    let fabric = Fabric::new(&config.instance(), config.networks.clone())?;
+    let fabric = Fabric::new(&config.instance(), config.networks.clone())?
+        .noting_former_settings(FormerSettings::at(config.run_dir.join("former-settings.host")));
     let steps = fabric.up().await.context("set up the fabric")?;
     for step in steps {
         info!("fabric: {step}");

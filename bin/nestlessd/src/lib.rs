@@ -5,6 +5,8 @@ mod agents;
 mod channel;
 mod config;
 mod daemon;
+#[cfg(test)]
+mod manual;
 mod notify;
 mod serve;
 mod service;

@@ -13,7 +13,10 @@ use nestless_guest::{
     parking::Parking,
     sandbox_watch::{SandboxNumber, SandboxWatch},
 };
-use nestless_support::netns::{Namespace, NamespaceError, NamespaceId};
+use nestless_support::{
+    former_settings::FormerSettings,
+    netns::{Namespace, NamespaceError, NamespaceId},
+};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
@@ -28,6 +31,8 @@ pub(crate) struct Agent {
     own_namespaces: [NamespaceId; 2],
     pub(super) boot_id: String,
     pub(super) deadlines: Deadlines,
+    /// Of the VM's own namespace.
+    pub(super) former_settings: FormerSettings,
     /// A record became `Detaching`.
     pub(super) detaching: Notify,
 }
@@ -59,6 +64,7 @@ impl Agent {
             own_namespaces: [own, parked],
             boot_id,
             deadlines: config.deadlines(),
+            former_settings: FormerSettings::at(config.run_dir.join("former-settings.guest")),
             detaching: Notify::new(),
         };
         Ok((Arc::new(agent), dead))
