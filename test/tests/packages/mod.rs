@@ -96,7 +96,9 @@ async fn completed(machine: &Machine, words: &str) -> String {
          [[ -z \"{last}\" ]] || unset \"COMP_WORDS[-1]\"; COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
          _clap_complete_nestless nestless \"{last}\" x; echo \"${{COMPREPLY[*]}}\"'"
     );
-    machine.run(&line).await
+    let words = machine.run(&line).await;
+    let names: Vec<&str> = words.split_whitespace().filter(|word| !word.starts_with('-')).collect();
+    names.join(" ")
 }
 
 async fn configure(machine: &Machine) {
