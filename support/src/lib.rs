@@ -5,6 +5,7 @@ pub mod clsact;
 pub mod conntrack;
 pub mod crash_point;
 pub mod error_chain;
+pub mod former_settings;
 pub mod hook;
 pub mod netlink;
 pub mod netns;

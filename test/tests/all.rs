@@ -1,6 +1,7 @@
 //! End to end: labs, and what the programs do in them.
 
 mod cni;
+mod command;
 mod containerd;
 mod corpus;
 mod errors;
@@ -11,6 +12,7 @@ mod guest_lifecycle;
 mod interfaces;
 mod loopback;
 mod older_kernel;
+mod packages;
 mod pods_by_hand;
 mod scale;
 mod secure_channel;

@@ -110,3 +110,39 @@ fn boot_id() -> anyhow::Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     Ok(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// The manual page is written by hand.
+    #[test]
+    fn every_option_is_in_the_page() {
+        let page = include_str!("../../../docs/man/nestless-agent.8").replace("\\-", "-");
+        let mut command = Config::command();
+        command.build();
+        for argument in command.get_arguments() {
+            let long = argument.get_long().expect("there are no arguments without a name");
+            assert!(page.contains(&format!("--{long}")), "nestless-agent.8 has nothing of --{long}");
+            for default in argument.get_default_values().iter().filter_map(|value| value.to_str()) {
+                assert!(
+                    default == "false" || page.contains(default),
+                    "nestless-agent.8: --{long} is {default} by default"
+                );
+            }
+            if let Some(variable) = argument.get_env().and_then(|name| name.to_str()) {
+                assert!(page.contains(variable), "nestless-agent.8 has nothing of {variable}");
+            }
+        }
+        let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+        let told = page.split("--").skip(1).map(|rest| {
+            rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-')
+                .next()
+                .unwrap_or_default()
+        });
+        for word in told.filter(|word| !word.is_empty()) {
+            assert!(known.contains(&word) || word == "net", "nestless-agent.8: there is no --{word}");
+        }
+    }
+}

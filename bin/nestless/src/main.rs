@@ -6,10 +6,12 @@
 
 mod bench;
 mod cni_plugin;
+mod complete;
 mod connectivity;
 mod doctor;
 mod lab;
 mod loopback;
+mod manual;
 mod mend;
 mod net;
 mod operator;
@@ -22,9 +24,11 @@ mod shutdown;
 mod status;
 mod topology;
 mod trace;
+mod uninstall;
 mod vm;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use nestless_support::visible;
 use std::process::ExitCode;
 
@@ -58,8 +62,9 @@ enum Command {
     Plan(Box<plan::Args>),
     Reconcile(mend::Reconcile),
     Release(mend::Release),
+    Uninstall(uninstall::Args),
     Completion(shell::Completion),
-    Man(shell::Man),
+    Man(manual::Man),
     Schema(shell::Schema),
 }
 
@@ -78,16 +83,23 @@ impl Command {
             Self::Plan(args) => args.run(),
             Self::Reconcile(args) => args.run().await,
             Self::Release(args) => args.run().await,
-            Self::Completion(args) => args.run(Cli::command()),
+            Self::Uninstall(args) => args.run().await,
+            Self::Completion(args) => args.run(),
             Self::Man(args) => args.run(Cli::command()),
             Self::Schema(args) => args.run(),
         }
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().command.run().await {
+fn main() -> ExitCode {
+    // A shell that completes a command line ends here; asking a daemon takes a runtime of its own.
+    CompleteEnv::with_factory(Cli::command).complete();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(Cli::parse().command.run()),
+        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("nestless: {}", visible::in_text(&format!("{error:#}")));

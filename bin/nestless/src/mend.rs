@@ -1,9 +1,11 @@
 //! `nestless reconcile` and `nestless release`: what an operator does when the daemon should look again.
 
 use crate::{
+    complete,
     operator::{Daemon, refused},
     output,
 };
+use clap_complete::ArgValueCandidates;
 use nestless_model::identity::{ContainerId, InterfaceName, VmName};
 use nestless_proto::{AttachmentId, ReconcileRequest, ReleaseRequest};
 use std::process::ExitCode;
@@ -37,8 +39,10 @@ fn rendered(repairs: &[String], failures: &[String]) -> String {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Release {
     /// The VM.
+    #[arg(add = ArgValueCandidates::new(complete::vms))]
     vm: VmName,
     /// The runtime's id of the sandbox, in full.
+    #[arg(add = ArgValueCandidates::new(complete::containers))]
     container: ContainerId,
     /// The interface in the sandbox.
     #[arg(default_value = "eth0")]

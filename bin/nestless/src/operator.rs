@@ -1,7 +1,10 @@
 //! The way to a daemon: gRPC over the unix socket that only root may open.
 
+use crate::complete;
 use anyhow::anyhow;
 use clap::Args;
+use clap_complete::ArgValueCandidates;
+use nestless_lab::LabName;
 use nestless_model::identity::VmName;
 use nestless_proto::{
     Refusal,
@@ -11,6 +14,8 @@ use nestless_proto::{
 use std::{io::ErrorKind, path::PathBuf};
 use tonic::{Status, transport::Channel};
 
+const SOCKET: &str = "/run/nestless/nestlessd.sock";
+
 /// Which daemon to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Daemon {
@@ -18,16 +23,23 @@ pub(crate) struct Daemon {
     #[arg(
         long,
         value_name = "PATH",
-        default_value = "/run/nestless/nestlessd.sock",
+        default_value = SOCKET,
         env = "NESTLESS_SOCKET"
     )]
     socket: PathBuf,
     /// Ask the daemon of this lab instead.
-    #[arg(long, value_name = "NAME", conflicts_with = "socket")]
+    #[arg(long, value_name = "NAME", conflicts_with = "socket", add = ArgValueCandidates::new(complete::labs))]
     lab: Option<VmName>,
 }
 
 impl Daemon {
+    /// As flags would choose it.
+    pub(crate) fn chosen(socket: Option<&str>, lab: Option<&LabName>) -> Self {
+        let lab = lab.and_then(|name| VmName::new(name.as_str()).ok());
+        let named = socket.map(ToOwned::to_owned).or_else(|| std::env::var("NESTLESS_SOCKET").ok());
+        Self { socket: named.unwrap_or_else(|| SOCKET.to_owned()).into(), lab }
+    }
+
     /// The socket that the flags choose.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.lab {

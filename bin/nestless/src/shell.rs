@@ -1,48 +1,48 @@
-//! `nestless completion`, `nestless man` and `nestless schema`: what is derived from the command itself.
+//! `nestless completion` and `nestless schema`: what is derived from the command itself.
 
 use crate::{connectivity, doctor, lab, loopback, output, plan, report, topology, vm};
 use anyhow::Context as _;
 use clap::ValueEnum;
-use clap_complete::Shell;
-use std::{path::PathBuf, process::ExitCode};
+use clap_complete::env::{self, EnvCompleter};
+use std::process::ExitCode;
 
-/// Print a completion script for a shell.
+/// Print a completion script for a shell. Names of labs, VMs and pods are completed by asking this program.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completion {
     shell: Shell,
 }
 
-impl Completion {
-    pub(crate) fn run(self, mut nestless: clap::Command) -> anyhow::Result<ExitCode> {
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    #[value(name = "powershell")]
+    PowerShell,
+    Zsh,
+}
+
+impl Shell {
+    fn completer(self) -> &'static dyn EnvCompleter {
+        match self {
+            Self::Bash => &env::Bash,
+            Self::Elvish => &env::Elvish,
+            Self::Fish => &env::Fish,
+            Self::PowerShell => &env::Powershell,
+            Self::Zsh => &env::Zsh,
+        }
+    }
+
+    fn script(self) -> anyhow::Result<String> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut nestless, "nestless", &mut script);
-        output::print(&String::from_utf8(script).context("a completion script is text")?)?;
-        Ok(ExitCode::SUCCESS)
+        self.completer().write_registration("COMPLETE", "nestless", "nestless", "nestless", &mut script)?;
+        String::from_utf8(script).context("a completion script is text")
     }
 }
 
-/// Write a manual page for each command into a directory, or the first one to stdout.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Man {
-    /// Made if it does not exist, such as /usr/local/share/man/man1.
-    directory: Option<PathBuf>,
-}
-
-impl Man {
-    pub(crate) fn run(self, nestless: clap::Command) -> anyhow::Result<ExitCode> {
-        match self.directory {
-            Some(directory) => {
-                std::fs::create_dir_all(&directory)
-                    .with_context(|| format!("create {}", directory.display()))?;
-                clap_mangen::generate_to(nestless, &directory)
-                    .with_context(|| format!("write manual pages to {}", directory.display()))?;
-            }
-            None => {
-                let mut page = Vec::new();
-                clap_mangen::Man::new(nestless).render(&mut page)?;
-                output::print(&String::from_utf8(page).context("a manual page is text")?)?;
-            }
-        }
+impl Completion {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        output::print(&self.shell.script()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -134,11 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn every_shell_gets_a_script() {
+    fn every_shell_gets_a_script_that_asks_this_program() {
         for shell in Shell::value_variants() {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "nestless", &mut script);
-            assert!(String::from_utf8(script).unwrap().contains("topology"), "{shell}");
+            let script = shell.script().unwrap();
+            assert!(script.contains("COMPLETE") && script.contains("nestless"), "{shell:?}");
         }
     }
 }

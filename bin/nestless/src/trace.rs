@@ -1,10 +1,12 @@
 //! `nestless trace`: the way of a pod's packets, device by device.
 
 use crate::{
+    complete,
     operator::{Daemon, refused},
     output,
     report::Trace,
 };
+use clap_complete::ArgValueCandidates;
 use nestless_page::Table;
 use nestless_proto::TraceRequest;
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// "namespace/name", "name", the beginning of a container id, an address, or a split pod's "loopback:GROUP/FRACTION".
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pod: String,
     #[command(flatten)]
     daemon: Daemon,

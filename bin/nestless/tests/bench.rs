@@ -2,10 +2,12 @@
 //! says is for people to read.
 
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+const NESTLESS: &str = env!("CARGO_BIN_EXE_nestless");
 
 fn run(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_nestless")).args(arguments).output().unwrap();
+    let output = Command::new(NESTLESS).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
         "`nestless {}` ended with {}:\n{}",
@@ -62,7 +64,7 @@ fn attach_measures_every_plugin_and_the_burst_is_warm() {
 fn files_hold_what_the_table_sums_up() {
     let folder = tempfile::tempdir().unwrap();
     let [json, html] = ["report.json", "report.html"].map(|name| folder.path().join(name));
-    let output = Command::new(env!("CARGO_BIN_EXE_nestless"))
+    let output = Command::new(NESTLESS)
         .args(["bench", "attach", "--vmm", "namespace", "--rounds", "1", "--bursts", "0", "--json"])
         .args([json.as_os_str(), "--html".as_ref(), html.as_os_str()])
         .output()
@@ -80,7 +82,7 @@ fn files_hold_what_the_table_sums_up() {
 #[test]
 fn a_folder_that_is_not_there_is_told_before_the_run() {
     for option in ["--json", "--html"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_nestless"))
+        let output = Command::new(NESTLESS)
             .args(["bench", "nic", "--vmm", "namespace", option, "/nowhere/report"])
             .output()
             .unwrap();
@@ -152,14 +154,33 @@ fn the_demonstration_shows_the_ways_and_what_they_cost() {
     assert_eq!(count("brfusion", "bridge"), 1);
 }
 
+/// A lab that a command has left; it goes with this.
+struct Kept(String);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        Command::new(NESTLESS).args(["lab", "down", "--name", &self.0]).output().unwrap();
+    }
+}
+
 #[test]
-fn a_split_pod_answers_from_three_vms() {
-    let demo = run(&["lab", "demo", "--split", "--vmm", "namespace", "--json"]);
+fn a_split_pod_answers_from_three_vms_and_goes_on_when_it_is_kept() {
+    let mut command = Command::new(NESTLESS);
+    command.args(["lab", "demo", "--split", "--vmm", "namespace", "--keep", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let kept = Kept(format!("split{}", child.id()));
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let demo: Value = serde_json::from_slice(&output.stdout).unwrap();
     let answer = &demo["answer"];
     let of = |container: &str| answer[container].as_str().unwrap();
     assert_eq!((of("web"), of("application"), of("database")), ("vm1", "vm2", "vm3"));
     assert_eq!(answer["visits"], 3);
     assert!(demo["way"]["hops"].as_array().unwrap().iter().all(|hop| hop["seen"] == true), "{demo}");
+
+    let again =
+        ["lab", "exec", "--name", &kept.0, "host", "--", "curl", "-sS", demo["url"].as_str().unwrap()];
+    assert_eq!(run(&again)["visits"], 4);
 }
 
 fn sorted<T: Ord>(mut rows: Vec<T>) -> Vec<T> {

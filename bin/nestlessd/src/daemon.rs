@@ -21,6 +21,7 @@ use nestless_model::{
     identity::{NicId, VmName},
 };
 use nestless_support::{
+    former_settings::FormerSettings,
     netlink::{LinkEvent, LinkMonitor},
     rules_monitor::RulesMonitor,
 };
@@ -217,7 +218,8 @@ fn warn_of_mtu(record: &NicRecord, pools: &Pools) {
 }
 
 async fn open_host_ends(config: &Config) -> anyhow::Result<KernelHostEnds> {
-    let fabric = Fabric::new(&config.instance(), config.networks.clone())?;
+    let fabric = Fabric::new(&config.instance(), config.networks.clone())?
+        .noting_former_settings(FormerSettings::at(config.host.run_dir.join("former-settings.host")));
     fabric.check().await.context("a subnet of the configuration is in use on this host")?;
     let steps = fabric.up().await.context("set up the fabric")?;
     for step in steps {

@@ -7,6 +7,8 @@ mod config;
 mod config_fault;
 mod config_world;
 mod daemon;
+#[cfg(test)]
+mod manual;
 mod notify;
 mod reload;
 mod serve;

@@ -51,3 +51,39 @@ fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         .context("start the runtime")?;
     runtime.block_on(nestlessd::run(&arguments.config, config))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// The manual page is written by hand.
+    #[test]
+    fn every_option_is_in_the_page() {
+        let page = include_str!("../../../docs/man/nestlessd.8").replace("\\-", "-");
+        let mut command = Arguments::command();
+        command.build();
+        for argument in command.get_arguments() {
+            let long = argument.get_long().expect("there are no arguments without a name");
+            assert!(page.contains(&format!("--{long}")), "nestlessd.8 has nothing of --{long}");
+            for default in argument.get_default_values().iter().filter_map(|value| value.to_str()) {
+                assert!(
+                    default == "false" || page.contains(default),
+                    "nestlessd.8: --{long} is {default} by default"
+                );
+            }
+            if let Some(variable) = argument.get_env().and_then(|name| name.to_str()) {
+                assert!(page.contains(variable), "nestlessd.8 has nothing of {variable}");
+            }
+        }
+        let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+        let told = page.split("--").skip(1).map(|rest| {
+            rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '-')
+                .next()
+                .unwrap_or_default()
+        });
+        for word in told.filter(|word| !word.is_empty()) {
+            assert!(known.contains(&word) || false, "nestlessd.8: there is no --{word}");
+        }
+    }
+}

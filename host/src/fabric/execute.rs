@@ -4,6 +4,7 @@ use super::{error::FabricError, nft, step::FabricStep};
 use nestless_model::identity::LinkName;
 use nestless_support::{
     crash_point,
+    former_settings::FormerSettings,
     netlink::{BridgeSettings, HardwareAddress, Link, Netlink, NetlinkError, NewAddress},
     sysctl,
 };
@@ -13,6 +14,8 @@ pub(super) struct Executor<'a> {
     pub(super) netlink: &'a Netlink,
     /// What people see at bridges that we make.
     pub(super) alias: &'a str,
+    /// Where it is noted what kernel settings were before.
+    pub(super) former: Option<&'a FormerSettings>,
 }
 
 const FORWARD_AT_ONCE: BridgeSettings =
@@ -34,6 +37,9 @@ impl Executor<'_> {
             FabricStep::SetRules { table, rules } => nft::replace(table, rules).await,
             FabricStep::DeleteRules { table } => nft::delete(table).await,
             FabricStep::SetSysctl { key, value } => {
+                if let Some(former) = self.former {
+                    former.note(key).map_err(|source| failed(step, source))?;
+                }
                 sysctl::write(key, value).map_err(|source| failed(step, source))
             }
             _ => self.change_link(step).await.map_err(|source| failed(step, source)),

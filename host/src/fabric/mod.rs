@@ -35,7 +35,10 @@ use nestless_model::{
     identity::{LinkName, NetworkName, NicId},
     network::{self, Network},
 };
-use nestless_support::netlink::{HardwareAddress, Netlink};
+use nestless_support::{
+    former_settings::FormerSettings,
+    netlink::{HardwareAddress, Netlink},
+};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
 
@@ -43,6 +46,7 @@ use tokio::sync::Mutex;
 pub struct Fabric {
     desired: Desired,
     netlink: Netlink,
+    former: Option<FormerSettings>,
     /// Two passes at once would do the same things twice.
     pass: Mutex<()>,
 }
@@ -107,7 +111,13 @@ impl Fabric {
         network::check(&networks).map_err(|source| FabricError::Networks { source })?;
         let netlink = Netlink::here().map_err(|source| FabricError::Open { source })?;
         let desired = Desired { instance: instance.to_owned(), networks };
-        Ok(Self { desired, netlink, pass: Mutex::default() })
+        Ok(Self { desired, netlink, former: None, pass: Mutex::default() })
+    }
+
+    /// Notes there what kernel settings were, before [`Fabric::up`] changes them.
+    #[must_use]
+    pub fn noting_former_settings(self, former: FormerSettings) -> Self {
+        Self { former: Some(former), ..self }
     }
 
     /// The network of that name.
@@ -135,7 +145,7 @@ impl Fabric {
         let _one_at_a_time = self.pass.lock().await;
         let steps = self.plan().await?;
         let alias = self.desired.alias();
-        let executor = Executor { netlink: &self.netlink, alias: &alias };
+        let executor = Executor { netlink: &self.netlink, alias: &alias, former: self.former.as_ref() };
         let mut done = Vec::with_capacity(steps.len());
         for step in &steps {
             executor.execute(step).await?;
@@ -163,7 +173,7 @@ impl Fabric {
         let _one_at_a_time = self.pass.lock().await;
         let observed = Observed::look(&self.netlink, &self.desired.table()).await?;
         let alias = self.desired.alias();
-        let executor = Executor { netlink: &self.netlink, alias: &alias };
+        let executor = Executor { netlink: &self.netlink, alias: &alias, former: self.former.as_ref() };
         let (mut done, mut failures) = (Vec::new(), Vec::new());
         for step in plan_down(&self.desired, &observed) {
             match executor.execute(&step).await {
@@ -172,6 +182,15 @@ impl Fabric {
             }
         }
         if failures.is_empty() { Ok(done) } else { Err(FabricError::Down { failures }) }
+    }
+
+    /// What [`Fabric::down`] would do now.
+    ///
+    /// # Errors
+    /// When the kernel or `nft` does not answer.
+    pub async fn steps_down(&self) -> Result<Vec<FabricStep>, FabricError> {
+        let observed = Observed::look(&self.netlink, &self.desired.table()).await?;
+        Ok(plan_down(&self.desired, &observed))
     }
 
     /// Looks.

@@ -8,6 +8,14 @@ pub fn link_alias(vm: &VmName, nic: NicId) -> String {
     format!("nestless vm={vm} nic={:x}", nic.0)
 }
 
+/// The VM whose NIC a link of the host's is the end of.
+pub fn vm_of_link(link: &Link) -> Option<VmName> {
+    let nic = NicId::from_link_name(&link.name)?;
+    let vm =
+        link.alias.as_deref()?.strip_prefix("nestless vm=")?.strip_suffix(&format!(" nic={:x}", nic.0))?;
+    VmName::new(vm).ok()
+}
+
 /// The NIC that a link of the host's is the end of, if it is this VM's.
 pub(super) fn nic_of(vm: &VmName, link: &Link) -> Option<NicId> {
     let nic = NicId::from_link_name(&link.name)?;

@@ -28,7 +28,7 @@ pub mod qemu;
 mod unreachable;
 mod vm_hypervisor;
 
-pub use alias::link_alias;
+pub use alias::{link_alias, vm_of_link};
 pub use back_end::{BackEnd, Connected, Hypervisor, Kind, NicSpec};
 pub use back_ends::{BackEnds, HypervisorConfig};
 pub use error::HypervisorError;

@@ -179,6 +179,9 @@ impl Initramfs {
         for pattern in &self.extra_packages {
             package::add(&mut archive, pattern)?;
         }
+        if self.extra_packages.iter().any(|name| name == "dpkg") {
+            package::database(&mut archive, &self.extra_packages)?;
+        }
         busybox(&mut archive, &written)?;
         for (name, content) in &self.extra_files {
             archive.file(name, 0o644, content).map_err(written)?;

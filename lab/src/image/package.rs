@@ -79,8 +79,8 @@ pub enum PackageError {
 pub(super) fn add<W: io::Write>(archive: &mut Archive<W>, pattern: &str) -> Result<(), PackageError> {
     for package in installed(pattern)? {
         let listed = query(pattern, &["--listfiles", &package])?;
-        let listed =
-            listed.lines().filter(|line| line.starts_with('/') && is_needed(line)).map(PathBuf::from);
+        let is_wanted = |line: &&str| line.starts_with('/') && (package == "systemd" || is_needed(line));
+        let listed = listed.lines().filter(is_wanted).map(PathBuf::from);
         // What this host has excluded from packages is missed by nobody here either.
         let mut paths: Vec<PathBuf> = listed.filter(|path| path.symlink_metadata().is_ok()).collect();
         let made: Vec<PathBuf> = paths.iter().flat_map(|path| made_by_scripts(path, &paths)).collect();
@@ -115,6 +115,38 @@ fn copy<W: io::Write>(
         path: path.to_owned(),
         source,
     })
+}
+
+/// What dpkg itself must find to work in a guest: that the packages with these names are installed there.
+pub(super) fn database<W: io::Write>(
+    archive: &mut Archive<W>,
+    patterns: &[String],
+) -> Result<(), PackageError> {
+    let mut status = String::new();
+    for pattern in patterns {
+        for package in installed(pattern)? {
+            status.push_str(&query(pattern, &["--status", &package])?);
+            status.push('\n');
+            let list = query(pattern, &["--listfiles", &package])?;
+            write(archive, &format!("var/lib/dpkg/info/{package}.list"), &list)?;
+        }
+    }
+    write(archive, "var/lib/dpkg/status", &status)?;
+    write(archive, "var/lib/dpkg/info/format", "1\n")?;
+    for dir in
+        ["var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives", "etc/alternatives"]
+    {
+        archive.directory(dir).map_err(|source| failed(dir, source))?;
+    }
+    Ok(())
+}
+
+fn write<W: io::Write>(archive: &mut Archive<W>, path: &str, text: &str) -> Result<(), PackageError> {
+    archive.file(path, 0o644, text.as_bytes()).map_err(|source| failed(path, source))
+}
+
+fn failed(path: &str, source: io::Error) -> PackageError {
+    PackageError::Copy { package: "dpkg".to_owned(), path: path.into(), source }
 }
 
 /// The names of the installed packages that match.
@@ -235,5 +267,14 @@ mod tests {
         add(&mut archive, "dpkg").unwrap();
         assert!(archive.contains("usr/bin/dpkg-query") && archive.contains("usr/lib64/ld-linux-x86-64.so.2"));
         assert!(!archive.contains("usr/share/doc/dpkg"));
+    }
+
+    #[test]
+    fn dpkg_is_told_what_is_installed() {
+        let mut archive = Archive::new(Vec::new());
+        database(&mut archive, &["dpkg".to_owned(), "tar".to_owned()]).unwrap();
+        for path in ["status", "info/dpkg.list", "info/tar.list", "updates"] {
+            assert!(archive.contains(&format!("var/lib/dpkg/{path}")), "{path}");
+        }
     }
 }

@@ -151,28 +151,63 @@ impl Lab {
     /// When it ends, or does not answer within three minutes; what it said is in the error.
     pub async fn serve(&self, vm: &str, pod: &str, server: Server) -> Result<Serving, ServeError> {
         let vm = self.vm(vm)?;
-        let recipe = server.recipe();
-        for (path, content) in recipe.files {
-            vm.write_file(path, *content, 0o644).await?;
-        }
+        write_files(vm, server).await?;
         let serving = start(vm, pod, server).await?;
-        let deadline = Instant::now() + ANSWER_DEADLINE;
-        let refused = |last: Option<Output>| {
-            let complaint = last.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned());
-            let said = [Some(serving.said()), complaint].into_iter().flatten().collect::<Vec<_>>().join("\n");
-            ServeError::Silent { server, pod: pod.to_owned(), vm: vm.name().clone(), said }
-        };
-        loop {
-            let output = vm.exec(&server.ask().in_pod(pod)).await?;
-            if output.exit.is_success() {
-                return Ok(serving);
-            }
-            if serving.task.is_finished() || Instant::now() >= deadline {
-                return Err(refused(Some(output)));
-            }
-            tokio::time::sleep(ASK_EVERY).await;
+        match until_it_answers(vm, pod, server, || serving.task.is_finished()).await? {
+            None => Ok(serving),
+            Some(last) => Err(silent(vm, pod, server, [serving.said(), complaint(&last)])),
         }
     }
+
+    /// [`Lab::serve`], but the server stays when this process ends, as long as the lab does.
+    ///
+    /// # Errors
+    /// As [`Lab::serve`].
+    pub async fn serve_on(&self, vm: &str, pod: &str, server: Server) -> Result<(), ServeError> {
+        let vm = self.vm(vm)?;
+        write_files(vm, server).await?;
+        let log = format!("/run/{server}.log");
+        let apart = format!("setsid sh -c \"$0\" </dev/null >{log} 2>&1 &");
+        vm.exec(&Exec::new(["sh", "-c", &apart, server.recipe().start]).in_pod(pod)).await?;
+        let Some(last) = until_it_answers(vm, pod, server, || false).await? else { return Ok(()) };
+        let said = vm.exec(&Exec::new(["cat", &log])).await?.text();
+        Err(silent(vm, pod, server, [said, complaint(&last)]))
+    }
+}
+
+async fn write_files(vm: &Vm, server: Server) -> Result<(), GuestError> {
+    for (path, content) in server.recipe().files {
+        vm.write_file(path, *content, 0o644).await?;
+    }
+    Ok(())
+}
+
+/// What its client did last, if the server has ended or taken too long.
+async fn until_it_answers(
+    vm: &Vm,
+    pod: &str,
+    server: Server,
+    has_ended: impl Fn() -> bool,
+) -> Result<Option<Output>, GuestError> {
+    let deadline = Instant::now() + ANSWER_DEADLINE;
+    loop {
+        let output = vm.exec(&server.ask().in_pod(pod)).await?;
+        if output.exit.is_success() {
+            return Ok(None);
+        }
+        if has_ended() || Instant::now() >= deadline {
+            return Ok(Some(output));
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+fn complaint(last: &Output) -> String {
+    String::from_utf8_lossy(&last.stderr).trim().to_owned()
+}
+
+fn silent(vm: &Vm, pod: &str, server: Server, said: [String; 2]) -> ServeError {
+    ServeError::Silent { server, pod: pod.to_owned(), vm: vm.name().clone(), said: said.join("\n") }
 }
 
 async fn start(vm: &Vm, pod: &str, server: Server) -> Result<Serving, GuestError> {

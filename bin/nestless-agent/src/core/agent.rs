@@ -14,7 +14,10 @@ use nestless_guest::{
     parking::{Parking, Waiting},
     sandbox_watch::{SandboxNumber, SandboxWatch},
 };
-use nestless_support::netns::{Namespace, NamespaceError, NamespaceId};
+use nestless_support::{
+    former_settings::FormerSettings,
+    netns::{Namespace, NamespaceError, NamespaceId},
+};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc};
 
@@ -33,6 +36,8 @@ pub(crate) struct Agent {
     pub(super) deadlines: Deadlines,
     /// What the host has heard last of the NICs that wait.
     pub(super) reported: Mutex<Waiting>,
+    /// Of the VM's own namespace.
+    pub(super) former_settings: FormerSettings,
     /// A record became `Detaching`.
     pub(super) detaching: Notify,
 }
@@ -66,6 +71,7 @@ impl Agent {
             has_ipv6: families::has_ipv6(),
             deadlines: config.deadlines(),
             reported: Mutex::default(),
+            former_settings: FormerSettings::at(config.run_dir.join("former-settings.guest")),
             detaching: Notify::new(),
         };
         if !agent.has_ipv6 {

@@ -30,12 +30,20 @@ impl Agent {
         self.parking.wait_for(offer.nic_mac, self.deadlines.nic).await?;
         let configured = self.bring_home(request, offer).await?;
         if let Some(mapped) = record.mapped() {
+            self.note_forwarding();
             map_ports(mapped).await?;
         }
         record.number = self.number(&request.home).await;
         record.phase = Phase::InUse;
         self.keep(record)?;
         Ok(configured)
+    }
+
+    /// Mapping ports switches it on; `nestless uninstall --guest` puts it back.
+    fn note_forwarding(&self) {
+        if let Err(error) = self.former_settings.note("net/ipv4/ip_forward") {
+            tracing::warn!(%error, "it is not kept what net.ipv4.ip_forward was");
+        }
     }
 
     async fn bring_home(&self, request: &AttachRequest, offer: &Offer) -> Result<Configured, AttachError> {

@@ -36,8 +36,8 @@ pub(super) fn host() -> host::Facts {
 pub(super) fn guest() -> guest::Facts {
     let entries = |path: &str| fs::read_dir(path).map(|dir| dir.flatten().count()).unwrap_or(0);
     let services = [
-        ("systemd-networkd", "/run/systemd/netif/state", "/etc/systemd/network/05-nestless.network"),
-        ("NetworkManager", "/run/NetworkManager", "/etc/NetworkManager/conf.d/nestless.conf"),
+        ("systemd-networkd", "/run/systemd/netif/state", "systemd/network/05-nestless.network"),
+        ("NetworkManager", "/run/NetworkManager", "NetworkManager/conf.d/nestless.conf"),
     ];
     guest::Facts {
         kernel: read("/proc/sys/kernel/osrelease"),
@@ -50,11 +50,16 @@ pub(super) fn guest() -> guest::Facts {
             .any(|dir| Path::new(dir).join("nestless-cni").exists()),
         meddlers: services
             .into_iter()
-            .filter(|(_, running, drop_in)| Path::new(running).exists() && !Path::new(drop_in).exists())
+            .filter(|(_, running, drop_in)| Path::new(running).exists() && !is_dropped_in(drop_in))
             .map(|(name, ..)| name)
             .collect(),
         lacking_helpers: bpf_helpers::lacking(&bpf_helpers::STEER),
     }
+}
+
+/// By an administrator, or by a package.
+fn is_dropped_in(file: &str) -> bool {
+    ["/etc", "/usr/lib"].iter().any(|dir| Path::new(dir).join(file).exists())
 }
 
 fn read(path: impl AsRef<Path>) -> String {

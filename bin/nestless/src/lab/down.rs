@@ -1,7 +1,8 @@
 //! `nestless lab down`
 
-use crate::output;
+use crate::{complete, output};
 use anyhow::Context as _;
+use clap_complete::ArgValueCandidates;
 use nestless_lab::{LabName, RemovalError};
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The lab's name.
-    #[arg(long, value_name = "LAB", default_value = "lab", conflicts_with = "all")]
+    #[arg(long, value_name = "LAB", default_value = "lab", conflicts_with = "all", add = ArgValueCandidates::new(complete::labs))]
     name: LabName,
     /// Every lab of this machine, but those that belong to a running process.
     #[arg(long)]

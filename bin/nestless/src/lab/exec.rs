@@ -1,7 +1,9 @@
 //! `nestless lab exec`
 
 use super::which::Which;
+use crate::complete;
 use anyhow::Context as _;
+use clap_complete::ArgValueCandidates;
 use nestless_lab::{Exec, Exit, HOST, Lab, Piece};
 use std::{
     io::{Read as _, Write as _},
@@ -17,9 +19,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
     /// The VM, or "host".
+    #[arg(add = ArgValueCandidates::new(complete::vms))]
     vm: String,
     /// In this pod of the VM's.
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(complete::containers))]
     pod: Option<String>,
     /// The program and its arguments. Default: a shell.
     #[arg(last = true, value_name = "CMD")]

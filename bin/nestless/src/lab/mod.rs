@@ -3,6 +3,7 @@
 mod demo;
 mod down;
 mod exec;
+mod export_logs;
 mod ls;
 mod pod;
 mod up;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Down(down::Args),
     Exec(exec::Args),
     Ls(ls::Args),
+    ExportLogs(export_logs::Args),
     /// Make, remove and list the pods of a lab's VM.
     #[command(subcommand)]
     Pod(pod::Command),
@@ -35,6 +37,7 @@ impl Command {
             Self::Down(args) => args.run().await,
             Self::Exec(args) => args.run().await,
             Self::Ls(args) => args.run(),
+            Self::ExportLogs(args) => args.run().await,
             Self::Pod(command) => command.run().await,
         }
     }

@@ -1,8 +1,9 @@
 //! `nestless lab pod`
 
 use super::which::Which;
-use crate::output;
+use crate::{complete, output};
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use nestless_lab::{Fraction, Lab, PodNetwork, PodOptions};
 use nestless_model::{
     identity::{FractionName, GroupName},
@@ -29,8 +30,10 @@ pub(crate) struct Named {
     #[command(flatten)]
     which: Which,
     /// The VM.
+    #[arg(add = ArgValueCandidates::new(complete::vms))]
     vm: String,
     /// The pod's name.
+    #[arg(add = ArgValueCandidates::new(complete::containers))]
     pod: String,
 }
 

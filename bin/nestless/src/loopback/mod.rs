@@ -6,10 +6,12 @@ mod table;
 pub(crate) use report::{GroupFlows, Groups};
 
 use crate::{
+    complete,
     operator::{Daemon, refused},
     output,
 };
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use nestless_proto::{ListGroupsRequest, ShowGroupRequest};
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ pub(crate) struct Ls {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// The group's name.
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     #[command(flatten)]
     daemon: Daemon,

@@ -1,6 +1,6 @@
 //! What can be asked for, and how it is shown.
 
-use super::{picture, show, split};
+use super::{picture, show, split, stage::Stage};
 use crate::{bench::VmmName, output, progress::Display, shutdown::Shutdown};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Show a split pod instead: a web server, an application and a database in three VMs, on one localhost.
     #[arg(long)]
     split: bool,
+    /// Leave the lab as it is at the end, to be looked at, until `nestless lab down`.
+    #[arg(long)]
+    keep: bool,
     /// Print JSON (`nestless schema demo`, `demo-split`).
     #[arg(long)]
     json: bool,
@@ -22,18 +25,22 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let display = Display::new();
-        let (vmm, progress) = (self.vmm.into(), display.watch());
+        let progress = display.watch();
+        let what = if self.split { "split" } else { "demo" };
+        let stage =
+            Stage { name: format!("{what}{}", std::process::id()), vmm: self.vmm.into(), keep: self.keep };
         if self.split {
-            let demo = Box::pin(split::show(vmm, progress));
-            return self.present(display, demo, split::draw).await;
+            let demo = Box::pin(split::show(&stage, progress));
+            return self.present(&stage, display, demo, split::draw).await;
         }
-        let demo = Box::pin(show(vmm, progress));
-        self.present(display, demo, picture::draw).await
+        let demo = Box::pin(show(&stage, progress));
+        self.present(&stage, display, demo, picture::draw).await
     }
 
     /// Waits for a demonstration, and shows it.
     async fn present<D: Serialize>(
         &self,
+        stage: &Stage,
         display: Display,
         demo: impl Future<Output = anyhow::Result<D>>,
         draw: impl Fn(&D) -> String,
@@ -44,14 +51,15 @@ impl Args {
             () = shutdown.asked() => None,
         };
         let Some(demo) = outcome else {
-            display.finish("interrupted: everything was removed");
+            display.finish(&format!("interrupted: {}", stage.left()));
             return Ok(Shutdown::exit_code());
         };
-        display.finish("done: the lab is removed");
+        display.finish(&format!("done: {}", stage.left()));
         if self.json {
             output::print_json(&demo)?;
         } else {
             output::print(&draw(&demo))?;
+            output::print(&stage.next_steps())?;
         }
         Ok(ExitCode::SUCCESS)
     }

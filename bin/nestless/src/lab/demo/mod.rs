@@ -4,6 +4,7 @@ mod args;
 mod picture;
 mod shown_way;
 mod split;
+mod stage;
 
 pub(crate) use args::Args;
 pub(crate) use split::SplitDemo;
@@ -19,6 +20,7 @@ use nestless_lab::{Lab, Progress, Vmm};
 use schemars::JsonSchema;
 use serde::Serialize;
 use shown_way::ShownWay;
+use stage::Stage;
 use std::time::{Duration, Instant};
 
 const VMS: [&str; 2] = ["vm1", "vm2"];
@@ -39,18 +41,17 @@ pub(crate) struct Demo {
     pub(crate) metrics: Vec<Metric>,
 }
 
-async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<Demo> {
+async fn show(stage: &Stage, progress: Progress) -> anyhow::Result<Demo> {
     let clock = Instant::now();
-    let builder = Lab::builder(format!("demo{}", std::process::id()))
+    let builder = Lab::builder(&stage.name)
         .progress(progress.clone())
         .vm_names(VMS)
         .further_network(attach::cold_network());
-    let lab = Box::pin(nic::furnish(builder, vmm).vmm(vmm).up()).await?;
+    let lab = stage.build(nic::furnish(builder, stage.vmm)).await?;
     let machine = Machine::look(&lab);
     let mut recorder = Recorder::default();
     let ways = measure(&lab, &progress, &mut recorder).await;
-    progress.step("remove the lab");
-    lab.down().await?;
+    stage.strike(lab, &progress).await?;
     Ok(Demo {
         machine,
         took_s: clock.elapsed().as_secs_f64(),

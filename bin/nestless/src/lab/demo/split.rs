@@ -1,11 +1,14 @@
 //! `nestless lab demo --split`: one pod, a container in each of three VMs, talking over localhost with the configuration
 //! that Debian's packages bring.
 
-use super::shown_way::{self, ShownWay};
+use super::{
+    shown_way::{self, ShownWay},
+    stage::Stage,
+};
 use crate::report::Trace;
 use anyhow::{Context as _, ensure};
 use nestless_bench::{Machine, Operator};
-use nestless_lab::{Exec, Lab, Pod, PodNetwork, PodOptions, Progress, Server, Vmm};
+use nestless_lab::{Exec, Lab, Pod, PodNetwork, PodOptions, Progress, Server};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -64,18 +67,16 @@ pub(crate) struct Answer {
     pub(crate) visits: u64,
 }
 
-pub(super) async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<SplitDemo> {
+pub(super) async fn show(stage: &Stage, progress: Progress) -> anyhow::Result<SplitDemo> {
     let clock = Instant::now();
-    let lab = Lab::builder(format!("split{}", std::process::id()))
+    let lab = Lab::builder(&stage.name)
         .progress(progress.clone())
-        .vmm(vmm)
         .vm_names(FRACTIONS.map(|(vm, ..)| vm))
         .servers(&FRACTIONS.map(|(.., server)| server));
-    let lab = Box::pin(lab.up()).await?;
+    let lab = stage.build(lab).await?;
     let machine = Machine::look(&lab);
-    let shown = visit(&lab, &progress).await;
-    progress.step("remove the lab");
-    lab.down().await?;
+    let shown = visit(stage, &lab, &progress).await;
+    stage.strike(lab, &progress).await?;
     let (url, answer, way) = shown?;
     let fractions = FRACTIONS.map(|(vm, name, server)| ShownFraction {
         vm: vm.into(),
@@ -88,13 +89,17 @@ pub(super) async fn show(vmm: Vmm, progress: Progress) -> anyhow::Result<SplitDe
 }
 
 /// Builds the pod, and asks it from outside; the last answer, and the way that it took.
-async fn visit(lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer, ShownWay)> {
+async fn visit(stage: &Stage, lab: &Lab, progress: &Progress) -> anyhow::Result<(String, Answer, ShownWay)> {
     progress.step("put one pod's containers into three VMs");
     let web = split(lab).await?;
     let mut serving = Vec::new();
     for (vm, name, server) in FRACTIONS.into_iter().rev() {
         progress.step(format!("start {server} in {vm}"));
-        serving.push(lab.serve(vm, name, server).await?);
+        if stage.keep {
+            lab.serve_on(vm, name, server).await?;
+        } else {
+            serving.push(lab.serve(vm, name, server).await?);
+        }
     }
     let url = format!("http://{}:{SITE_PORT}/visits", web.ipv4()?);
     progress.step(format!("visit {url}"));
