@@ -18,7 +18,7 @@ enum Shell {
     Elvish,
     Fish,
     #[value(name = "powershell")]
-    PowerShell,
+    Power,
     Zsh,
 }
 
@@ -28,7 +28,7 @@ impl Shell {
             Self::Bash => &env::Bash,
             Self::Elvish => &env::Elvish,
             Self::Fish => &env::Fish,
-            Self::PowerShell => &env::Powershell,
+            Self::Power => &env::Powershell,
             Self::Zsh => &env::Zsh,
         }
     }
