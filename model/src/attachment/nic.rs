@@ -153,9 +153,9 @@ impl Nic {
         self.plugged && self.is_placed() && !self.lost && self.guard == Some(self.record.guarding())
     }
 
-    /// It is visible in the guest, or was when a pod got it.
+    /// It is visible in the guest, or was when a pod got it, or had it.
     pub(super) fn was_visible(&self) -> bool {
-        self.visible || self.record.attachment().is_some_and(|a| a.confirmed)
+        self.visible || self.record.returning || self.record.attachment().is_some_and(|a| a.confirmed)
     }
 
     pub(super) fn guard_is_closed(&self) -> bool {
