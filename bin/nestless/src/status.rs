@@ -125,8 +125,7 @@ fn render(status: &Status) -> String {
         writeln!(text, "VM {}: {note}", vm.name).expect("writing to a String cannot fail");
     }
     for sentence in missing(status) {
-        // Without what could steer the terminal, as in a table.
-        text.extend(sentence.chars().filter(|letter| !letter.is_control()).chain(['\n']));
+        text.push_str(&format!("{sentence}\n"));
     }
     let mut networks =
         Table::new(["NETWORK", "BRIDGE", "UPLINK", "MTU", "SUBNET", "IN USE", "COOLING", "FREE"]);

@@ -79,9 +79,7 @@ impl Report {
             };
             let mend =
                 if check.mend.is_empty() { String::new() } else { format!("        -> {}\n", check.mend) };
-            let text = format!("{word} {}: {}\n{mend}", check.name, check.found);
-            // What a VM said must not steer the terminal.
-            text.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect::<String>()
+            format!("{word} {}: {}\n{mend}", check.name, check.found)
         };
         let missing = self.checks.iter().filter(|check| check.verdict == Verdict::Missing).count();
         let end = match missing {
