@@ -1,6 +1,6 @@
 //! Puts the parts together: ledger, fabric, guard, and a task per VM.
 
-use crate::{agents::Agents, config::Config};
+use crate::{agents::Agents, allowance::Allowances, config::Config};
 use anyhow::{Context as _, anyhow};
 use nestless_host::{
     fabric::Fabric,
@@ -17,7 +17,7 @@ use nestless_model::{
 };
 use nestless_support::netlink::{LinkEvent, LinkMonitor};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
-use tokio::{task::JoinSet, time::Duration};
+use tokio::{sync::Notify, task::JoinSet, time::Duration};
 use tracing::{error, info, warn};
 
 /// How often bridges and addresses are compared with the configuration.
@@ -31,6 +31,7 @@ pub(crate) struct Host {
     pub(crate) limits: BTreeMap<VmName, nestless_model::attachment::Limits>,
     pub(crate) started: Instant,
     pub(crate) agents: Agents,
+    pub(crate) allowances: Allowances,
 }
 
 /// The running daemon.
@@ -85,9 +86,12 @@ impl Daemon {
         }
         pools.forget_strangers()?;
         let departed = settle_departed(&host_ends, &pools, departed).await?;
-        tasks.spawn(keep_up(Arc::clone(&host_ends), Arc::clone(&pools), departed));
-        tasks.spawn(notice_departures(Arc::clone(&host_ends)));
-        let host = Host { pools, host_ends, vms, limits, started: Instant::now(), agents: Agents::default() };
+        let gone = Arc::new(Notify::new());
+        tasks.spawn(keep_up(Arc::clone(&host_ends), Arc::clone(&pools), departed, Arc::clone(&gone)));
+        tasks.spawn(notice_departures(Arc::clone(&host_ends), gone));
+        let allowances = Allowances::new(vms.keys());
+        let (started, agents) = (Instant::now(), Agents::default());
+        let host = Host { pools, host_ends, vms, limits, started, agents, allowances };
         Ok(Self { host: Arc::new(host), tasks })
     }
 
@@ -144,19 +148,23 @@ fn ended(vm: &VmName, result: Result<Result<(), LedgerError>, tokio::task::JoinE
     }
 }
 
-/// Mends the fabric and frees rested addresses, for ever.
+/// Mends the fabric and frees rested addresses, for ever. What VMs held that are configured no more is settled as soon as
+/// their host ends are gone: a fraction's name may be wanted elsewhere.
 async fn keep_up(
     host_ends: Arc<KernelHostEnds>,
     pools: Arc<Pools>,
     mut departed: Vec<NicRecord>,
+    gone: Arc<Notify>,
 ) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
     loop {
-        period.tick().await;
-        match host_ends.fabric().up().await {
-            Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
-            Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
+        tokio::select! {
+            _ = period.tick() => match host_ends.fabric().up().await {
+                Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
+                Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
+            },
+            () = gone.notified() => {}
         }
         let settled = async {
             pools.warm_up()?;
@@ -172,7 +180,7 @@ async fn keep_up(
 }
 
 /// Peers of a VM that dies shall not wait until somebody looks: the kernel tells at once that a host end is gone.
-async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
+async fn notice_departures(host_ends: Arc<KernelHostEnds>, gone: Arc<Notify>) -> anyhow::Error {
     let mut links = match LinkMonitor::here() {
         Ok(links) => links,
         Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
@@ -183,6 +191,7 @@ async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
                 if let Err(failure) = host_ends.sweep() {
                     error!("loopback groups: {:#}", anyhow::Error::new(failure));
                 }
+                gone.notify_one();
             }
             Ok(_) => {}
             Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),

@@ -2,15 +2,17 @@
 //! called without a daemon.
 
 mod agents;
+mod allowance;
 mod channel;
 mod config;
 mod daemon;
+mod guests;
 mod notify;
 mod serve;
 mod service;
 
 pub use config::{Config, ConfigError, Fault};
-pub use serve::serve_channel;
+pub use guests::serve_channel;
 pub use service::{Refusal, input};
 
 use tokio::signal::unix::{SignalKind, signal};

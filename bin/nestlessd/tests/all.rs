@@ -2,4 +2,6 @@
 
 mod channel;
 mod daemon;
+mod groups;
+mod memory;
 mod tls;

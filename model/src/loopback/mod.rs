@@ -55,6 +55,7 @@ mod flow;
 mod group;
 mod judge;
 mod membership;
+mod owner;
 mod packet;
 mod size;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use departure::{Farewell, farewell};
 pub use flow::{Flow, Kind, MAX_FRACTIONS, Place, PlaceError, Places, State};
 pub use group::{Group, GroupFull};
 pub use judge::{Outcome, Verdict};
-pub use membership::{GroupId, Groups, JoinError, JoinWish, Membership};
+pub use membership::{GroupId, Groups, JoinError, JoinWish, KnownGroup, Left, Membership};
+pub use owner::{Owner, OwnerError};
 pub use packet::{Body, FragmentId, Packet, Protocol, Tuple};
 pub use size::{GroupSize, GroupSizeError};

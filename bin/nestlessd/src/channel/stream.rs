@@ -4,11 +4,16 @@ use crate::daemon::Host;
 use nestless_model::identity::VmName;
 use std::{
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
+
+/// HTTP/2's preface and the head of the settings that follow it (RFC 9113, 3.4).
+const GREETING_BYTES: usize = 24 + 9;
 
 /// The VM on the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +27,34 @@ pub(crate) struct ChannelStream {
     io: Pin<Box<dyn Bytes>>,
     peer: Peer,
     host: Arc<Host>,
+    heard: Arc<AtomicUsize>,
+}
+
+/// Whether the other end of a channel has said its first words.
+#[derive(Default)]
+pub(crate) struct Greeted(Arc<AtomicUsize>);
+
+impl Greeted {
+    /// It has.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= GREETING_BYTES
+    }
 }
 
 impl ChannelStream {
     /// Of a channel that the host counts as open, until this is dropped.
     pub(super) fn new(io: impl Bytes + 'static, vm: &VmName, host: &Arc<Host>) -> Self {
-        Self { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(host) }
+        Self { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(host), heard: Arc::default() }
+    }
+
+    /// Whose it is.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// To be asked while somebody else has the stream.
+    pub(crate) fn greeted(&self) -> Greeted {
+        Greeted(Arc::clone(&self.heard))
     }
 }
 
@@ -38,21 +65,17 @@ impl Drop for ChannelStream {
     }
 }
 
-impl Connected for ChannelStream {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
 impl AsyncRead for ChannelStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        self.io.as_mut().poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = ready!(self.io.as_mut().poll_read(cx, buf));
+        let heard = self.heard.load(Ordering::Relaxed).saturating_add(buf.filled().len() - before);
+        self.heard.store(heard, Ordering::Relaxed);
+        Poll::Ready(read)
     }
 }
 

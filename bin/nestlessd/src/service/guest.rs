@@ -1,6 +1,12 @@
 //! What a VM asks of its host. The VM is the channel's; the quota is the VM's.
 
-use super::{Refusal, input, quota::Quotas, refusal::refusal, translate};
+use super::{
+    Refusal, input,
+    joining::Joining,
+    quota::{Lines, Quotas},
+    refusal::for_guest,
+    translate,
+};
 use crate::{channel::Peer, daemon::Host};
 use nestless_host::vm::{AttachRequest as Order, RequestError, VmHandle};
 use nestless_model::{
@@ -21,17 +27,27 @@ use tracing::info;
 pub(crate) struct GuestService {
     host: Arc<Host>,
     quotas: Quotas,
+    lines: Lines,
+    joining: Joining,
 }
 
 /// A checked caller.
 struct Caller<'a> {
     handle: &'a VmHandle,
+    lines: &'a Lines,
     trace: String,
+}
+
+/// What a VM hears whose calls, or the answers that it does not take away, fill its allowance.
+pub(crate) fn too_many_calls(Peer(vm): &Peer) -> Status {
+    let text = format!("VM {vm}: too many requests at once; wait for the answers of earlier ones");
+    Refusal::new(Reason::RateLimited, text).into()
 }
 
 impl GuestService {
     pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host, quotas: Quotas::new() }
+        let joining = Joining::new(&host);
+        Self { host, quotas: Quotas::new(), lines: Lines::new(), joining }
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
@@ -52,32 +68,44 @@ impl GuestService {
             .into());
         }
         let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(Caller { handle, trace: TraceParent::following(header).trace_id() })
+        Ok(Caller { handle, lines: &self.lines, trace: TraceParent::following(header).trace_id() })
     }
 }
 
 impl Caller<'_> {
-    /// A NIC, whatever for.
-    async fn attach(&self, order: Order) -> Result<Granted, Status> {
+    /// Waits for a NIC, whatever for, and tells what came of it.
+    async fn attached(
+        &self,
+        order: &Order,
+        attach: impl Future<Output = Result<Granted, RequestError>>,
+    ) -> Result<Granted, Status> {
         let (vm, trace) = (self.handle.vm(), &self.trace);
-        let (id, pod, wish) = (order.id.clone(), order.pod.clone(), order.wish.clone());
+        let Order { id, pod, wish, .. } = order;
         let began = Instant::now();
-        match self.handle.attach(order).await {
+        match attach.await {
             Ok(granted) => {
                 let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                if self.may_log() {
+                    info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                }
                 Ok(granted)
             }
             Err(error) => {
-                info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
-                Err(status(error))
+                if self.may_log() {
+                    info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
+                }
+                Err(self.refused(&error))
             }
         }
     }
-}
 
-fn status(error: RequestError) -> Status {
-    refusal(&error).into()
+    fn may_log(&self) -> bool {
+        self.lines.allow(self.handle.vm())
+    }
+
+    fn refused(&self, error: &RequestError) -> Status {
+        for_guest(self.handle.vm(), error).into()
+    }
 }
 
 #[tonic::async_trait]
@@ -86,9 +114,11 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let (boot, version) = input::hello(request.into_inner())?;
         let vm = caller.handle.vm();
-        info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
+        if caller.may_log() {
+            info!(%vm, agent = version, %boot, trace = caller.trace, "hello");
+        }
         self.host.agents.note_version(vm, version);
-        caller.handle.hello(boot).await.map_err(status)?;
+        caller.handle.hello(boot).await.map_err(|error| caller.refused(&error))?;
         let limits = &self.host.limits[vm];
         Ok(Response::new(HelloResponse {
             vm: vm.to_string(),
@@ -101,29 +131,34 @@ impl Guest for GuestService {
 
     async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
         let caller = self.caller(&request)?;
-        let granted = caller.attach(input::attach_request(request.into_inner())?).await?;
+        let order = input::attach_request(request.into_inner())?;
+        let granted = caller.attached(&order, caller.handle.attach(order.clone())).await?;
         let network = self.host.pools.network(&granted.network);
         Ok(Response::new(translate::attach_response(&granted, network)))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let caller = self.caller(&request)?;
-        let granted = caller.attach(input::join_request(request.into_inner())?).await?;
+        let order = input::join_request(request.into_inner())?;
+        let joining = self.joining.attach(&self.host, caller.handle, order.clone());
+        let granted = caller.attached(&order, joining).await?;
         Ok(Response::new(translate::join_response(&granted)))
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
         let caller = self.caller(&request)?;
         let (id, pci_address) = input::confirm(request.into_inner())?;
-        caller.handle.confirm(id, pci_address).await.map_err(status)?;
+        caller.handle.confirm(id, pci_address).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(ConfirmResponse {}))
     }
 
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = input::attachment_id(request.into_inner().attachment)?;
-        let existed = caller.handle.detach(id.clone()).await.map_err(status)?;
-        info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
+        let existed = caller.handle.detach(id.clone()).await.map_err(|error| caller.refused(&error))?;
+        if caller.may_log() {
+            info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
+        }
         Ok(Response::new(DetachResponse { existed }))
     }
 
@@ -136,12 +171,16 @@ impl Guest for GuestService {
         match caller.handle.reserve(input::reserve(request.into_inner())?).await {
             Ok(reservation) => {
                 let Reservation { network, address, .. } = &reservation;
-                info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                if caller.may_log() {
+                    info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                }
                 Ok(Response::new(translate::reservation(&reservation, self.host.pools.network(network))))
             }
             Err(error) => {
-                info!(%vm, trace = caller.trace, "not reserved: {error}");
-                Err(status(error))
+                if caller.may_log() {
+                    info!(%vm, trace = caller.trace, "not reserved: {error}");
+                }
+                Err(caller.refused(&error))
             }
         }
     }
@@ -152,33 +191,44 @@ impl Guest for GuestService {
     ) -> Result<Response<ReleaseAddressResponse>, Status> {
         let caller = self.caller(&request)?;
         let (network, address) = input::release(request.into_inner())?;
-        let existed = caller.handle.unreserve(network, address).await.map_err(status)?;
-        info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        let existed =
+            caller.handle.unreserve(network, address).await.map_err(|error| caller.refused(&error))?;
+        if caller.may_log() {
+            info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        }
         Ok(Response::new(ReleaseAddressResponse { existed }))
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = input::attachment_id(request.into_inner().attachment)?;
-        let faults = caller.handle.check(id).await.map_err(status)?;
+        let faults = caller.handle.check(id).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(CheckResponse { faults }))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let caller = self.caller(&request)?;
-        let snapshot = caller.handle.snapshot().await.map_err(status)?;
+        let refused = |error| caller.refused(&error);
+        let vm = caller.handle.vm();
+        let nics = caller.handle.capacity().await.map_err(refused)?.total;
+        let allowance = self.host.allowances.of(vm);
+        let share = allowance.and_then(|allowance| allowance.for_list(nics as usize));
+        let share = share.ok_or_else(|| too_many_calls(&Peer(vm.clone())))?;
+        let snapshot = caller.handle.snapshot().await.map_err(refused)?;
         let attachments = snapshot
             .nics
             .iter()
             .filter_map(|(record, _)| translate::attachment(record, self.host.pools.network(&record.network)))
             .collect();
-        Ok(Response::new(ListResponse { attachments }))
+        let mut response = Response::new(ListResponse { attachments });
+        response.extensions_mut().insert(share);
+        Ok(response)
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let caller = self.caller(&request)?;
         let free = input::report(request.into_inner())?;
-        caller.handle.report(free).await.map_err(status)?;
+        caller.handle.report(free).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(ReportResponse {}))
     }
 
@@ -197,7 +247,7 @@ impl Guest for GuestService {
             .into());
         }
         let vm = caller.handle.vm();
-        let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
+        let capacity = caller.handle.capacity().await.map_err(|error| caller.refused(&error))?;
         let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
             if capacity.none_visible {

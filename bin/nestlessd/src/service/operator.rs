@@ -33,6 +33,7 @@ impl OperatorService {
         let state = match (snapshot.state, &snapshot.boot) {
             (VmState::Down, _) => "down",
             (VmState::Paused, _) => "paused",
+            (VmState::Ended, _) => "ended",
             (VmState::Running, None) => "booting",
             (VmState::Running, Some(_)) => "running",
         };
@@ -137,8 +138,8 @@ impl Operator for OperatorService {
         &self,
         request: Request<ShowGroupRequest>,
     ) -> Result<Response<ShowGroupResponse>, Status> {
-        let name = input::group(request.into_inner())?;
-        loopback::show(&self.host, &name).await.map(Response::new)
+        let wanted = input::group(request.get_ref())?;
+        loopback::show(&self.host, &wanted).await.map(Response::new)
     }
 
     async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {
