@@ -332,6 +332,7 @@ mod tests {
             fraction: "web".parse().unwrap(),
             place: nestless_model::loopback::Place::new(place).unwrap(),
             size: nestless_model::loopback::GroupSize::MAX,
+            owner: None,
         }
     }
 

@@ -163,7 +163,7 @@ reasons! {
         "another fraction of the loopback group has that name",
         "give the fraction another name, or let the one that has it leave; `nestless loopback show` on the host says where it is";
     OtherTenant: host(17, "OTHER_TENANT"), Denied, 116,
-        "the loopback group is another tenant's",
+        "the loopback group is another tenant's; only an earlier `nestlessd` says it, for which all tenants' groups had names in common",
         "choose another group name, or give both VMs one `tenant` in nestlessd's configuration if their pods may share a localhost";
     OtherSize: host(18, "OTHER_SIZE"), Invalid, 117,
         "the loopback group is made for another number of fractions",

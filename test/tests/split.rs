@@ -215,6 +215,32 @@ async fn gc_knows_whose_is_what() {
     site.down().await;
 }
 
+/// A sandbox that dies without a DEL, as after a forced delete, is in nobody's way: the first ADD elsewhere succeeds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_whose_sandbox_died_is_made_anew_elsewhere_at_once() {
+    let site = Site::up(lab("forced", Vmm::Namespace).vms(2)).await;
+    let old = Fraction { site: &site, vm: "vm1", name: "web" };
+    let anew = Fraction { vm: "vm2", ..old };
+    old.joins().await;
+    Fraction { site: &site, vm: "vm2", name: "app" }.joins().await;
+    cni::drop_sandbox(&site, old.vm, old.name).await.unwrap();
+    cni::sandbox(&site, anew.vm, anew.name).await.unwrap();
+    anew.call("ADD").run(&site, anew.vm).await.unwrap();
+    let expected = [("web", 0, "vm2"), ("app", 1, "vm2")];
+    let expected = expected.map(|(name, place, vm)| (name.to_owned(), place, vm.to_owned()));
+    assert_eq!(places(&site).await, expected);
+    // The runtime takes the old one away at last, which is none of the new one's business.
+    old.leaves().await;
+    assert_eq!(places(&site).await, expected);
+    for name in ["web", "app"] {
+        let fraction = Fraction { name, ..anew };
+        fraction.leaves().await;
+        cni::drop_sandbox(&site, fraction.vm, name).await.unwrap();
+    }
+    agree(&site).await;
+    site.down().await;
+}
+
 /// A VM that dies under a connection: its peer is told, and does not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_vm_resets_its_connections() {
@@ -242,8 +268,13 @@ async fn a_dead_vm_resets_its_connections() {
     })
     .await;
     is_refused(&asks).await;
+    // What was in it is made anew elsewhere by the first ADD, with its own ports.
+    let anew = Fraction { vm: "vm1", ..serves };
+    cni::sandbox(&site, anew.vm, anew.name).await.unwrap();
+    anew.call("ADD").run(&site, anew.vm).await.unwrap();
     let fractions = split::group(&site).await.group.unwrap().fractions;
-    assert_eq!(fractions.len(), 1, "{fractions:?}");
+    let told: Vec<_> = fractions.iter().map(|f| (&*f.name, f.place, &*f.vm, &*f.before)).collect();
+    assert_eq!(told, [("web", 0, "vm1", ""), ("database", 1, "vm1", "vm2")]);
     site.down().await;
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Vm {
     pub(crate) name: String,
     /// "qemu", "namespace"
     pub(crate) hypervisor: String,
-    /// "running", "paused", "booting", "down"
+    /// "running", "paused", "booting", "ended" (the guest, not its hypervisor), "down"
     pub(crate) state: String,
     /// Its agent's channel: "connected", "waiting"
     pub(crate) channel: String,

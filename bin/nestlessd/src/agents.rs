@@ -8,7 +8,7 @@ use std::{
 
 /// Channels of one VM at once. An agent has one, and for a moment the one that it lost; each costs memory and a
 /// descriptor that other VMs need as well.
-const CHANNELS: u32 = 8;
+const CHANNELS: u32 = 4;
 
 /// All VMs' agents.
 #[derive(Debug, Default)]
@@ -75,11 +75,11 @@ mod tests {
     fn a_vm_has_a_few_channels_and_no_other_pays_for_them() {
         let agents = Agents::default();
         let (greedy, modest) = (VmName::new("greedy").unwrap(), VmName::new("modest").unwrap());
-        assert_eq!((0..100).filter(|_| agents.open_channel(&greedy)).count(), 8);
+        assert_eq!((0..100).filter(|_| agents.open_channel(&greedy)).count(), 4);
         assert!(agents.open_channel(&modest));
         agents.close_channel(&greedy);
         assert!(agents.open_channel(&greedy));
         assert!(!agents.open_channel(&greedy));
-        assert_eq!(agents.get(&greedy).channels, 8);
+        assert_eq!(agents.get(&greedy).channels, 4);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     agents::Agents,
+    allowance::Allowances,
     config::Config,
     reload::Plan,
     vms::{Served, Vms},
@@ -27,7 +28,7 @@ use nestless_support::{
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::{Mutex, Notify, oneshot},
     task::JoinSet,
     time::{Duration, MissedTickBehavior},
 };
@@ -49,6 +50,7 @@ pub(crate) struct Host {
     pub(crate) vms: Vms,
     pub(crate) started: Instant,
     pub(crate) agents: Agents,
+    pub(crate) allowances: Allowances,
 }
 
 /// What the ledger has of VMs that are configured no more. Whoever changes who is configured holds it meanwhile.
@@ -82,6 +84,7 @@ impl Daemon {
             vms: Vms::default(),
             started: Instant::now(),
             agents: Agents::default(),
+            allowances: Allowances::default(),
         });
         let (back_ends, departed, tasks) = (BackEnds::default(), Departed::default(), JoinSet::new());
         let mut daemon = Self { host, config, back_ends, departed, tasks };
@@ -91,9 +94,10 @@ impl Daemon {
             (Arc::clone(pools), Arc::clone(host_ends), Arc::clone(&daemon.departed));
         pools.forget_strangers()?;
         settle_departed(&host_ends, &pools, &mut *departed.lock().await).await?;
-        daemon.watch(keep_up(Arc::clone(&host_ends), pools, departed));
+        let gone = Arc::new(Notify::new());
+        daemon.watch(keep_up(Arc::clone(&host_ends), pools, departed, Arc::clone(&gone)));
         daemon.watch(notice_silence(Arc::clone(&host_ends)));
-        daemon.watch(notice_departures(host_ends));
+        daemon.watch(notice_departures(host_ends, gone));
         Ok(daemon)
     }
 
@@ -245,19 +249,25 @@ fn ended(
     }
 }
 
-/// Mends the fabric and frees rested addresses, for ever.
-async fn keep_up(host_ends: Arc<KernelHostEnds>, pools: Arc<Pools>, departed: Departed) -> anyhow::Error {
+/// Mends the fabric and frees rested addresses, for ever. What VMs held that are configured no more is settled as soon as
+/// their host ends are gone: a fraction's name may be wanted elsewhere.
+async fn keep_up(
+    host_ends: Arc<KernelHostEnds>,
+    pools: Arc<Pools>,
+    departed: Departed,
+    gone: Arc<Notify>,
+) -> anyhow::Error {
     let mut period = tokio::time::interval(FABRIC_PERIOD);
     period.tick().await;
     let mut rules = RulesMonitor::here().ok();
     loop {
         tokio::select! {
-            _ = period.tick() => {}
-            () = changed(&mut rules) => tokio::time::sleep(RULES_PAUSE).await,
-        }
-        match host_ends.fabric().up().await {
-            Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
-            Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
+            _ = period.tick() => mend(&host_ends).await,
+            () = changed(&mut rules) => {
+                tokio::time::sleep(RULES_PAUSE).await;
+                mend(&host_ends).await;
+            }
+            () = gone.notified() => {}
         }
         let settled = async {
             pools.warm_up()?;
@@ -266,6 +276,13 @@ async fn keep_up(host_ends: Arc<KernelHostEnds>, pools: Arc<Pools>, departed: De
         if let Err(failure) = settled.await {
             return anyhow::Error::new(failure).context("the ledger failed, so nothing can be promised");
         }
+    }
+}
+
+async fn mend(host_ends: &KernelHostEnds) {
+    match host_ends.fabric().up().await {
+        Ok(steps) => steps.iter().for_each(|step| warn!("fabric: mended: {step}")),
+        Err(failure) => error!("fabric: {:#}", anyhow::Error::new(failure)),
     }
 }
 
@@ -282,7 +299,7 @@ async fn changed(rules: &mut Option<RulesMonitor>) {
 }
 
 /// Peers of a VM that dies shall not wait until somebody looks: the kernel tells at once that a host end is gone.
-async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
+async fn notice_departures(host_ends: Arc<KernelHostEnds>, gone: Arc<Notify>) -> anyhow::Error {
     let mut links = match LinkMonitor::here() {
         Ok(links) => links,
         Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),
@@ -293,6 +310,7 @@ async fn notice_departures(host_ends: Arc<KernelHostEnds>) -> anyhow::Error {
                 if let Err(failure) = host_ends.sweep() {
                     error!("loopback groups: {:#}", anyhow::Error::new(failure));
                 }
+                gone.notify_one();
             }
             Ok(_) => {}
             Err(failure) => return anyhow::Error::new(failure).context("watch the host's links"),

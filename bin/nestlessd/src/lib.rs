@@ -2,11 +2,13 @@
 //! called without a daemon.
 
 mod agents;
+mod allowance;
 mod channel;
 mod config;
 mod config_fault;
 mod config_world;
 mod daemon;
+mod guests;
 #[cfg(test)]
 mod manual;
 mod notify;
@@ -18,7 +20,7 @@ mod vms;
 
 pub use config::Config;
 pub use config_fault::{ConfigError, Fault};
-pub use serve::serve_channel;
+pub use guests::serve_channel;
 pub use service::{Refusal, input};
 
 use anyhow::Context as _;

@@ -3,5 +3,7 @@
 mod channel;
 mod daemon;
 mod errors;
+mod groups;
+mod memory;
 mod reload;
 mod tls;

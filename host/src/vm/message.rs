@@ -115,6 +115,7 @@ pub(super) enum Message {
     Report(Reported, Reply<()>),
     Check(AttachmentId, Reply<Vec<String>>),
     Reconcile(Reply<Vec<String>>),
+    Capacity(Reply<Capacity>),
     Snapshot(Reply<Snapshot>),
     Stop(Reply<()>),
 }
@@ -216,6 +217,14 @@ impl VmHandle {
     /// When looking failed.
     pub async fn reconcile(&self) -> Result<Vec<String>, RequestError> {
         self.ask(Message::Reconcile).await
+    }
+
+    /// How many NICs the VM may have and has now.
+    ///
+    /// # Errors
+    /// When the daemon cannot take the request at all.
+    pub async fn capacity(&self) -> Result<Capacity, RequestError> {
+        self.ask(Message::Capacity).await
     }
 
     /// How the VM is now.

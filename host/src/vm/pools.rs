@@ -8,7 +8,7 @@ use nestless_model::{
     address::{ClaimError, Claims, PoolUse, ReservationWish},
     attachment::{Change, NicRecord, Purpose, Remembered, Wish},
     identity::{Mac, MacPrefix, NetworkName, NicId, TenantName, VmName},
-    loopback::Groups,
+    loopback::{GroupId, Groups, KnownGroup, Membership},
     network::Network,
 };
 use std::{
@@ -17,6 +17,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+use tokio::sync::watch;
+use tracing::info;
 
 /// The pools of one host, for the tasks of all VMs.
 pub struct Pools {
@@ -27,6 +29,8 @@ pub struct Pools {
     macs: RwLock<BTreeMap<VmName, Vec<MacPrefix>>>,
     clock: Clock,
     state: Mutex<State>,
+    /// Counts places in loopback groups that were given back.
+    places_given_back: watch::Sender<u64>,
 }
 
 /// Seconds since 1970 when the daemon started, and from then on as they really go by: an address rests as long as it
@@ -100,17 +104,14 @@ impl Pools {
                 claims.restore_reserved(&kept.vm, kept.address.addr());
             }
         }
-        let mut groups = Groups::new(tenants);
         for record in &contents.nics {
-            match &record.purpose {
-                Purpose::Endpoint(membership) => groups.restore(&record.vm, membership),
-                Purpose::Pod { mac, .. } => {
-                    if let Some(claims) = claims.get_mut(&record.network) {
-                        claims.restore(&record.purpose.ips(), *mac);
-                    }
-                }
+            if let (Purpose::Pod { mac, .. }, Some(claims)) =
+                (&record.purpose, claims.get_mut(&record.network))
+            {
+                claims.restore(&record.purpose.ips(), *mac);
             }
         }
+        let groups = restored(tenants, &contents.nics);
         let highest = contents.nics.iter().map(|record| record.nic.0.saturating_add(1)).max().unwrap_or(1);
         let state = State {
             claims,
@@ -125,6 +126,7 @@ impl Pools {
             macs: RwLock::default(),
             clock,
             state: Mutex::new(state),
+            places_given_back: watch::Sender::default(),
         }
     }
 
@@ -220,7 +222,15 @@ impl Pools {
     ) -> Result<Purpose, RequestError> {
         let mut state = self.state();
         match wish {
-            Wish::Endpoint(wish) => Ok(Purpose::Endpoint(state.groups.take(vm, wish)?)),
+            Wish::Endpoint(wish) => {
+                let membership = state.groups.take(vm, wish)?;
+                let known = state.groups.known(membership.id);
+                if let Some(before) = known.and_then(|mut known| known.before.remove(&membership.place)) {
+                    let Membership { group, fraction, .. } = &membership;
+                    info!(%vm, %before, %group, %fraction, "a fraction takes over the name that it had in another VM");
+                }
+                Ok(Purpose::Endpoint(membership))
+            }
             Wish::Pod(wanted) => {
                 if let Some(mac) = wanted.mac {
                     self.allows(vm, network, mac)?;
@@ -230,6 +240,16 @@ impl Pools {
                 Ok(Purpose::Pod { addresses, mac: wanted.mac })
             }
         }
+    }
+
+    /// Changes whenever a place in a loopback group is given back.
+    pub fn places_given_back(&self) -> watch::Receiver<u64> {
+        self.places_given_back.subscribe()
+    }
+
+    /// What is known of a loopback group; `None` when nobody is in it.
+    pub fn group(&self, id: GroupId) -> Option<KnownGroup> {
+        self.state().groups.known(id)
     }
 
     /// Takes an address that the VM will keep.
@@ -272,6 +292,7 @@ impl Pools {
             match change {
                 Change::Release { purpose: Purpose::Endpoint(membership), .. } => {
                     state.groups.release(&membership);
+                    self.places_given_back.send_modify(|count| *count = count.wrapping_add(1));
                 }
                 Change::Release { network, purpose } => {
                     if let Some(claims) = state.claims.get_mut(&network) {
@@ -345,6 +366,19 @@ impl Pools {
         // The state is whole between statements; a panic elsewhere does not make it less so.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Every group as the ledger has it. VMs without a tenant come last, among them those that are configured no more: what does
+/// not say whose it is belongs to those who do.
+fn restored(tenants: BTreeMap<VmName, TenantName>, records: &[NicRecord]) -> Groups {
+    let (first, last): (Vec<_>, Vec<_>) = records.iter().partition(|record| tenants.contains_key(&record.vm));
+    let mut groups = Groups::new(tenants);
+    for record in first.into_iter().chain(last) {
+        if let Purpose::Endpoint(membership) = &record.purpose {
+            groups.restore(&record.vm, membership);
+        }
+    }
+    groups
 }
 
 fn low_half(nic: NicId) -> u16 {

@@ -121,6 +121,7 @@ impl Task {
             Message::Report(told, reply) => wheel.report(told, reply).await?,
             Message::Check(id, reply) => looks.watch(Watcher::Check(id, reply), wheel),
             Message::Reconcile(reply) => looks.watch(Watcher::Reconcile(reply), wheel),
+            Message::Capacity(reply) => drop(reply.send(Ok(wheel.machine.capacity()))),
             Message::Snapshot(reply) => drop(reply.send(Ok(wheel.snapshot()))),
             Message::Stop(_) => unreachable!("the loop takes it"),
         }

@@ -16,6 +16,10 @@ use std::{
     net::IpAddr,
 };
 
+/// So many of one VM's addresses rest at most, however many are free, as in any IPv6 subnet: each is a row of the ledger, and of
+/// memory.
+const MOST_RESTING: u64 = 8192;
+
 /// The addresses of one network that are taken, and those that rest.
 #[derive(Debug)]
 pub struct Claims {
@@ -136,7 +140,7 @@ impl Claims {
     /// Puts back what was taken if the VM has so much at rest that too little would be left to the others.
     fn leave_some(&mut self, vm: &VmName, taken: &[IpNet], now_s: u64) -> Result<(), ClaimError> {
         let (resting, next_s) = self.resting.of(vm, now_s);
-        if taken.is_empty() || resting <= self.free() {
+        if taken.is_empty() || resting <= self.free().min(MOST_RESTING) {
             return Ok(());
         }
         self.put_back(taken);

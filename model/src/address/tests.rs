@@ -163,6 +163,23 @@ fn excluded_ranges_are_stepped_over_at_once() {
     assert_eq!(claims.take(&vm(), &ask(&[]), 0).unwrap()[0].addr().to_string(), "fd00::8000:0:0:0");
 }
 
+/// Where addresses never run out, what rests of one VM's is bounded all the same.
+#[test]
+fn a_restless_vm_does_not_fill_the_ledger() {
+    let mut claims = Claims::new(&network(&["fd00::/64"]));
+    let mut rested = 0;
+    let refused = loop {
+        match claims.take(&vm(), &ask(&[]), 0) {
+            Ok(got) => claims.release(&vm(), &ips(&got), None, 0),
+            Err(refused) => break refused,
+        };
+        rested += 1;
+        assert!(rested < 20_000);
+    };
+    assert!(matches!(refused, ClaimError::Restless { .. }), "{refused}");
+    assert!(claims.take(&"other".parse().unwrap(), &ask(&[]), 0).is_ok());
+}
+
 proptest! {
     /// Whatever comes and goes, no address is held twice, none is given while it rests, and the count is right.
     #[test]

@@ -30,7 +30,9 @@ impl VmNics {
     /// its loopback group, and addresses that the VM has reserved.
     fn let_go(&mut self, id: NicId, out: &mut Outcome) {
         let Some(nic) = self.nics.get_mut(&id) else { return };
-        if nic.record.attachment().is_some() || !nic.guard_is_closed() || nic.running.is_some() {
+        // What has no host end is in no loopback group.
+        let silent = nic.guard_is_closed() || nic.observed && !nic.host_end && nic.record.is_for_endpoint();
+        if nic.record.attachment().is_some() || !silent || nic.running.is_some() {
             return;
         }
         let record = &mut nic.record;

@@ -16,6 +16,9 @@ impl VmNics {
         if world.state == VmState::Running && self.state != VmState::Running {
             self.restart_deadlines(context.now_ms);
         }
+        if world.state == VmState::Ended && self.state != VmState::Ended {
+            self.end_endpoints(out);
+        }
         self.state = world.state;
         self.erased.retain(|_, generation| *generation > world.as_of);
         if world.state != VmState::Down {
@@ -31,6 +34,7 @@ impl VmNics {
         for id in quiet {
             findings.extend(self.compare(id, world, context.now_ms, out));
             self.refuse_for_lost(id, out);
+            findings.extend(self.end_lost_endpoint(id, out));
             self.advance(id, out);
         }
         self.refill(context, out);
@@ -86,6 +90,32 @@ impl VmNics {
         if let Some(attachment) = lost {
             let refusal = AttachRefusal::AlreadyAttached { attachment: attachment.id.clone() };
             self.refuse_waiting(id, &refusal, out);
+        }
+    }
+
+    /// A fraction has its localhost by its NIC alone: when that is gone, so is the fraction. Its name and its place are
+    /// another's at once, for the pod may be made anew elsewhere before anybody takes this one away.
+    fn end_lost_endpoint(&mut self, id: NicId, out: &mut Outcome) -> Option<String> {
+        let membership = self.nics.get(&id).filter(|nic| nic.lost)?.record.membership()?;
+        let told = format!(
+            "{id}: fraction {} of loopback group {} went with it; another may have its name now",
+            membership.fraction, membership.group
+        );
+        self.set_goal(id, Goal::Remove, out);
+        Some(told)
+    }
+
+    /// The guest that had them is over, and its sandboxes with it. What becomes of its pods' interfaces the next one's hello
+    /// decides, but a fraction's name is wanted elsewhere.
+    fn end_endpoints(&mut self, out: &mut Outcome) {
+        let endpoints = self.nics.values().filter(|nic| nic.record.membership().is_some());
+        let ending: Vec<_> = endpoints.map(|nic| (nic.record.nic, self.wants_back(nic))).collect();
+        for (id, keep) in ending {
+            let attachment = self.nics.get(&id).and_then(|nic| nic.record.attachment());
+            if let Some(attachment) = attachment.map(|attachment| attachment.id.clone()) {
+                self.refuse_waiting(id, &AttachRefusal::Overtaken { attachment }, out);
+            }
+            self.set_goal(id, if keep { Goal::Spare } else { Goal::Remove }, out);
         }
     }
 
@@ -194,6 +224,7 @@ impl VmNics {
         let mut out = Outcome::default();
         match event {
             VmEvent::Reset => {
+                self.end_endpoints(&mut out);
                 for nic in self.nics.values_mut() {
                     (nic.visible, nic.parked, nic.spent) = (false, false, false);
                     // A reset completes every removal that the guest never answered.

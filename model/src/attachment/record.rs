@@ -98,6 +98,11 @@ impl NicRecord {
         self.serves().and_then(Purpose::membership)
     }
 
+    /// Whether it serves a fraction, or served one that has not left its group yet.
+    pub(super) fn is_for_endpoint(&self) -> bool {
+        self.purpose.membership().is_some()
+    }
+
     /// The address the pod sends from.
     pub fn pod_mac(&self) -> Mac {
         self.purpose.mac().unwrap_or(self.mac)

@@ -92,7 +92,7 @@ pub enum AttachRefusal {
     )]
     NoneVisible,
     /// The hypervisor is not there.
-    #[error("the VM's hypervisor does not answer: is the VM running?")]
+    #[error("the VM's hypervisor does not answer, or its guest has ended: is the VM running?")]
     VmDown,
     /// The guest has not introduced itself since it booted.
     #[error("the guest has not said hello since it booted: try again when its agent is connected")]

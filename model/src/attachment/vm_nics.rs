@@ -135,7 +135,7 @@ impl VmNics {
 
     /// Whether anything can be had for the guest now.
     pub(super) fn is_ready(&self) -> Result<(), AttachRefusal> {
-        if self.state == VmState::Down {
+        if matches!(self.state, VmState::Down | VmState::Ended) {
             return Err(AttachRefusal::VmDown);
         }
         if self.boot.is_none() {

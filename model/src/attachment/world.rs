@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum VmState {
     Running,
     Paused,
+    /// The guest is over, shut down or in panic, and its hypervisor is there: only a reset makes it run again.
+    Ended,
     Down,
 }
 

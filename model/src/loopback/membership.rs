@@ -1,6 +1,6 @@
 //! Who is where in which group: what must be kept of it, and who may join.
 
-use super::{flow::Place, size::GroupSize};
+use super::{flow::Place, owner::Owner, size::GroupSize};
 use crate::identity::{FractionName, GroupName, TenantName, VmName};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -45,7 +45,7 @@ pub struct JoinWish {
 /// A fraction's place in its group, as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The group, as guests and people call it.
+    /// The group, as its owner's guests and people call it.
     pub group: GroupName,
     /// The group, as the reflector calls it.
     pub id: GroupId,
@@ -56,6 +56,9 @@ pub struct Membership {
     /// What the group is made for. Ledgers from before it could be said are without.
     #[serde(default)]
     pub size: GroupSize,
+    /// Whose the group is. Ledgers from when groups had one name for all are without: such a group is its members'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// Why a fraction may not join. Nothing was changed.
@@ -70,17 +73,12 @@ pub enum JoinError {
         "loopback group {group} is made for {size} fractions, not for {wished}: give all its fractions one size, or let those of the former size leave first"
     )]
     OtherSize { group: GroupName, size: GroupSize, wished: GroupSize },
-    /// It is there already.
+    /// It is there already. The VM is one of the same owner's.
     #[error(
-        "fraction {fraction} of loopback group {group} is in VM {vm} already: give this one another name, or let that one leave first"
+        "fraction {fraction} of loopback group {group} is in VM {vm} already: give this one another name, or let that one leave first; if it never \
+         will, end VM {vm}, or `nestless loopback release {group} {fraction}` on the host"
     )]
     Taken { group: GroupName, fraction: FractionName, vm: VmName },
-    /// A pod is one tenant's.
-    #[error(
-        "loopback group {group} has fractions in VM {other}, and VM {vm} is not of the same tenant: set `tenant` of both in nestlessd's configuration \
-         if their pods may share a localhost"
-    )]
-    OtherTenant { group: GroupName, vm: VmName, other: VmName },
 }
 
 /// How to have more.
@@ -92,21 +90,54 @@ fn more_than(size: GroupSize) -> &'static str {
     }
 }
 
+/// A group as it is known besides its endpoints' records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownGroup {
+    /// Whose it is.
+    pub owner: Owner,
+    /// As its owner calls it.
+    pub name: GroupName,
+    /// Who left, by the places that nobody has taken since.
+    pub left: BTreeMap<Place, Left>,
+    /// Of those that are there: in which other VM the fraction was before.
+    pub before: BTreeMap<Place, VmName>,
+}
+
+/// A fraction that left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub fraction: FractionName,
+    /// Where it was.
+    pub vm: VmName,
+}
+
 /// All groups of a host.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     tenants: BTreeMap<VmName, TenantName>,
-    groups: BTreeMap<GroupName, Members>,
+    names: BTreeMap<(Owner, GroupName), GroupId>,
+    groups: BTreeMap<GroupId, Members>,
     last_id: u32,
 }
 
 #[derive(Clone, Debug)]
 struct Members {
-    id: GroupId,
+    owner: Owner,
+    name: GroupName,
     size: GroupSize,
-    present: BTreeMap<Place, (FractionName, VmName)>,
-    /// Where those were that left: a fraction that returns gets its own ports again, if it can.
-    former: BTreeMap<FractionName, Place>,
+    present: BTreeMap<Place, Present>,
+    /// Who had the places that are free: a fraction that returns gets its own ports again, if it can. One for each place, so
+    /// that no guest makes it longer.
+    left: BTreeMap<Place, Left>,
+}
+
+#[derive(Clone, Debug)]
+struct Present {
+    fraction: FractionName,
+    vm: VmName,
+    /// Another VM, which had it before.
+    before: Option<VmName>,
 }
 
 impl Groups {
@@ -120,77 +151,93 @@ impl Groups {
         self.tenants = tenants;
     }
 
-    /// Takes a place for a fraction in `vm`.
+    /// Takes a place for a fraction in `vm`. Only groups of that VM's owner are looked at.
     ///
     /// # Errors
     /// When it may not join; nothing is changed then.
     pub fn take(&mut self, vm: &VmName, wish: &JoinWish) -> Result<Membership, JoinError> {
         let JoinWish { group, fraction, size } = wish;
-        let (place, id, size) = match self.groups.get(group) {
+        let owner = self.owner(vm);
+        let there = self.names.get(&(owner.clone(), group.clone()));
+        let (place, id, size) = match there.and_then(|id| self.groups.get_key_value(id)) {
             None => {
                 let id = GroupId::new(self.last_id.wrapping_add(1).max(1));
                 (Place::all().next(), id, size.unwrap_or_default())
             }
-            Some(members) => {
-                if let Some((_, other)) =
-                    members.present.values().find(|(_, other)| !self.may_share(vm, other))
-                {
-                    return Err(JoinError::OtherTenant {
-                        group: group.clone(),
-                        vm: vm.clone(),
-                        other: other.clone(),
-                    });
-                }
-                if let Some((_, vm)) = members.present.values().find(|(present, _)| present == fraction) {
+            Some((id, members)) => {
+                if let Some(there) = members.present.values().find(|there| there.fraction == *fraction) {
                     return Err(JoinError::Taken {
                         group: group.clone(),
                         fraction: fraction.clone(),
-                        vm: vm.clone(),
+                        vm: there.vm.clone(),
                     });
                 }
                 if let Some(wished) = size.filter(|wished| *wished != members.size) {
                     return Err(JoinError::OtherSize { group: group.clone(), size: members.size, wished });
                 }
-                (members.place_for(fraction), Some(members.id), members.size)
+                (members.place_for(fraction), Some(*id), members.size)
             }
         };
         let (Some(place), Some(id)) = (place, id) else {
             return Err(JoinError::Full { group: group.clone(), size });
         };
-        let membership = Membership { group: group.clone(), id, fraction: fraction.clone(), place, size };
+        let (group, fraction) = (group.clone(), fraction.clone());
+        let membership = Membership { group, id, fraction, place, size, owner: Some(owner) };
         self.restore(vm, &membership);
         Ok(membership)
     }
 
-    /// Takes over what the ledger has.
+    /// Takes over what the ledger has. Of a group that does not say whose it is, VMs that are configured come first.
     pub fn restore(&mut self, vm: &VmName, membership: &Membership) {
-        let Membership { group, id, fraction, place, size } = membership;
+        let Membership { group, id, fraction, place, size, owner } = membership;
         self.last_id = self.last_id.max(id.get());
-        let empty = Members { id: *id, size: *size, present: BTreeMap::new(), former: BTreeMap::new() };
-        let members = self.groups.entry(group.clone()).or_insert(empty);
-        members.former.remove(fraction);
-        members.present.insert(*place, (fraction.clone(), vm.clone()));
+        if !self.groups.contains_key(id) {
+            let owner = owner.clone().unwrap_or_else(|| self.owner(vm));
+            self.names.entry((owner.clone(), group.clone())).or_insert(*id);
+            let (present, left) = (BTreeMap::new(), BTreeMap::new());
+            self.groups.insert(*id, Members { owner, name: group.clone(), size: *size, present, left });
+        }
+        let Some(members) = self.groups.get_mut(id) else { return };
+        let before = members.left.values().find(|left| left.fraction == *fraction);
+        let before = before.map(|left| left.vm.clone()).filter(|before| before != vm);
+        members.left.retain(|free, left| free != place && left.fraction != *fraction);
+        members.present.insert(*place, Present { fraction: fraction.clone(), vm: vm.clone(), before });
     }
 
     /// Gives a place back. The last one that leaves takes the group along.
     pub fn release(&mut self, membership: &Membership) {
-        let Entry::Occupied(mut entry) = self.groups.entry(membership.group.clone()) else { return };
+        let Entry::Occupied(mut entry) = self.groups.entry(membership.id) else { return };
         let members = entry.get_mut();
-        if members
-            .present
-            .get(&membership.place)
-            .is_some_and(|(fraction, _)| *fraction == membership.fraction)
+        let own = members.present.get(&membership.place);
+        if own.is_some_and(|present| present.fraction == membership.fraction)
+            && let Some(Present { fraction, vm, .. }) = members.present.remove(&membership.place)
         {
-            members.present.remove(&membership.place);
-            members.former.insert(membership.fraction.clone(), membership.place);
+            members.left.insert(membership.place, Left { fraction, vm });
         }
         if members.present.is_empty() {
-            entry.remove();
+            let Members { owner, name, .. } = entry.remove();
+            if let Entry::Occupied(named) = self.names.entry((owner, name))
+                && *named.get() == membership.id
+            {
+                named.remove();
+            }
         }
     }
 
-    fn may_share(&self, vm: &VmName, other: &VmName) -> bool {
-        vm == other || self.tenants.get(vm).is_some_and(|tenant| self.tenants.get(other) == Some(tenant))
+    /// What is known of a group; `None` when nobody is in it.
+    pub fn known(&self, id: GroupId) -> Option<KnownGroup> {
+        let Members { owner, name, present, left, .. } = self.groups.get(&id)?;
+        let before = present.iter().filter_map(|(place, present)| Some((*place, present.before.clone()?)));
+        Some(KnownGroup {
+            owner: owner.clone(),
+            name: name.clone(),
+            left: left.clone(),
+            before: before.collect(),
+        })
+    }
+
+    fn owner(&self, vm: &VmName) -> Owner {
+        self.tenants.get(vm).cloned().map_or_else(|| Owner::Vm(vm.clone()), Owner::Tenant)
     }
 }
 
@@ -198,10 +245,9 @@ impl Members {
     /// Its own place; else one that nobody may come back to; else any.
     fn place_for(&self, fraction: &FractionName) -> Option<Place> {
         let free = |place: &Place| self.size.has(*place) && !self.present.contains_key(place);
-        let own = self.former.get(fraction).copied().filter(free);
-        let never_used =
-            || Place::all().filter(free).find(|place| !self.former.values().any(|was| was == place));
-        own.or_else(never_used).or_else(|| Place::all().find(free))
+        let own = self.left.iter().find(|(_, left)| left.fraction == *fraction).map(|(place, _)| *place);
+        let never_used = || Place::all().filter(free).find(|place| !self.left.contains_key(place));
+        own.filter(free).or_else(never_used).or_else(|| Place::all().find(free))
     }
 }
 
@@ -246,25 +292,70 @@ mod tests {
         let first = groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
         groups.release(&first);
         groups.release(&first);
-        // Anyone's, too: nobody is in it.
-        let second = groups.take(&vm("vm3"), &wish("shop", "web")).unwrap();
+        assert_eq!(groups.known(first.id), None);
+        let second = groups.take(&vm("vm2"), &wish("shop", "web")).unwrap();
         assert_ne!(first.id, second.id);
     }
 
+    /// What another tenant calls its groups is neither in the way nor told.
     #[test]
-    fn strangers_and_doubles_are_refused_and_change_nothing() {
+    fn everybody_names_groups_for_themselves() {
+        let mut groups = groups();
+        let own = groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        for name in ["vm3", "stray", "stranger"] {
+            let other = groups.take(&vm(name), &sized("web", 2)).unwrap();
+            assert_ne!(other.id, own.id);
+            assert_eq!((other.place.number(), other.size.get()), (0, 2), "{name}");
+            let again = groups.take(&vm(name), &sized("web", 2)).unwrap_err().to_string();
+            assert!(again.contains(&format!("is in VM {name} already")) && !again.contains("vm1"), "{again}");
+        }
+        assert_eq!(groups.take(&vm("vm2"), &wish("shop", "app")).unwrap().id, own.id);
+        assert_eq!(groups.known(own.id).unwrap().owner.to_string(), "tenant:a");
+    }
+
+    #[test]
+    fn doubles_are_refused_and_change_nothing() {
         let mut groups = groups();
         groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
-        let refused = |groups: &mut Groups, name: &str, fraction: &str| {
-            groups.take(&vm(name), &wish("shop", fraction)).unwrap_err().to_string()
+        let refused = |groups: &mut Groups, fraction: &str| {
+            groups.take(&vm("vm2"), &wish("shop", fraction)).unwrap_err().to_string()
         };
-        assert!(refused(&mut groups, "vm2", "web").contains("is in VM vm1 already"));
-        assert!(refused(&mut groups, "vm3", "app").contains("VM vm3 is not of the same tenant"));
-        assert!(refused(&mut groups, "stray", "app").contains("set `tenant`"));
+        assert!(refused(&mut groups, "web").contains("is in VM vm1 already"));
         for place in 1..MAX_FRACTIONS {
             groups.take(&vm("vm2"), &wish("shop", &format!("f{place}"))).unwrap();
         }
-        assert!(refused(&mut groups, "vm2", "more").contains("has 16 fractions"));
+        assert!(refused(&mut groups, "more").contains("has 16 fractions"));
+    }
+
+    /// A guest that joins under ever new names.
+    #[test]
+    fn who_left_is_remembered_by_place_and_no_longer() {
+        let mut groups = groups();
+        let web = groups.take(&vm("vm1"), &sized("web", 4)).unwrap();
+        for number in 0..1000 {
+            let passing = groups.take(&vm("vm2"), &wish("shop", &format!("f{number}"))).unwrap();
+            groups.release(&passing);
+        }
+        let known = groups.known(web.id).unwrap();
+        assert_eq!(known.left.len(), 3, "{known:?}");
+        assert_eq!(known.before, BTreeMap::new());
+        for name in ["app", "database", "cache"] {
+            groups.take(&vm("vm2"), &wish("shop", name)).unwrap();
+        }
+        assert_eq!(groups.known(web.id).unwrap().left, BTreeMap::new());
+    }
+
+    #[test]
+    fn a_fraction_that_is_elsewhere_now_says_where_it_was() {
+        let mut groups = groups();
+        let web = groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        groups.take(&vm("vm2"), &wish("shop", "app")).unwrap();
+        groups.release(&web);
+        let left = Left { fraction: web.fraction.clone(), vm: vm("vm1") };
+        assert_eq!(groups.known(web.id).unwrap().left, [(web.place, left)].into());
+        assert_eq!(groups.take(&vm("vm2"), &wish("shop", "web")).unwrap(), web);
+        let known = groups.known(web.id).unwrap();
+        assert_eq!((known.left, known.before), (BTreeMap::new(), [(web.place, vm("vm1"))].into()));
     }
 
     #[test]
@@ -294,12 +385,47 @@ mod tests {
         assert_eq!(serde_json::from_value::<Membership>(value).unwrap(), membership);
     }
 
+    /// Such a group is its members' tenant's, and stays one group.
+    #[test]
+    fn a_ledger_from_when_groups_had_one_name_for_all_is_read() {
+        let mut before = groups();
+        let old = |groups: &mut Groups, name: &str, fraction: &str| {
+            let membership = groups.take(&vm(name), &wish("shop", fraction)).unwrap();
+            let mut value = serde_json::to_value(&membership).unwrap();
+            assert_eq!(value.as_object_mut().unwrap().remove("owner").unwrap(), "tenant:a");
+            serde_json::from_value::<Membership>(value).unwrap()
+        };
+        let (web, app) = (old(&mut before, "vm1", "web"), old(&mut before, "vm2", "app"));
+        assert_eq!((web.owner.as_ref(), app.owner.as_ref()), (None, None));
+        let mut later = groups();
+        later.restore(&vm("vm1"), &web);
+        later.restore(&vm("vm2"), &app);
+        let database = later.take(&vm("vm2"), &wish("shop", "database")).unwrap();
+        assert_eq!((database.id, database.place.number()), (web.id, 2));
+        assert_eq!(database.owner.unwrap().to_string(), "tenant:a");
+        assert_ne!(later.take(&vm("vm3"), &wish("shop", "web")).unwrap().id, web.id);
+        later.release(&web);
+        assert_eq!(later.known(web.id).unwrap().left[&web.place].fraction, web.fraction);
+    }
+
+    /// A VM that changed hands has a fraction of its former tenant's group as long as it lives, and no other.
+    #[test]
+    fn a_vm_of_another_tenant_than_before_makes_groups_of_its_own() {
+        let web = groups().take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        let moved = [("vm1", "b"), ("vm3", "b")].map(|(name, tenant)| (vm(name), tenant.parse().unwrap()));
+        let mut later = Groups::new(moved.into());
+        later.restore(&vm("vm1"), &web);
+        let own = later.take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        assert_ne!(own.id, web.id);
+        assert_eq!(later.take(&vm("vm3"), &wish("shop", "app")).unwrap().id, own.id);
+    }
+
     #[test]
     fn a_vm_without_a_tenant_shares_with_itself() {
         let mut groups = Groups::default();
-        groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
-        assert!(groups.take(&vm("vm1"), &wish("shop", "app")).is_ok());
-        assert!(groups.take(&vm("vm2"), &wish("shop", "database")).is_err());
+        let web = groups.take(&vm("vm1"), &wish("shop", "web")).unwrap();
+        assert_eq!(groups.take(&vm("vm1"), &wish("shop", "app")).unwrap().id, web.id);
+        assert_ne!(groups.take(&vm("vm2"), &wish("shop", "database")).unwrap().id, web.id);
     }
 
     #[test]

@@ -63,6 +63,7 @@ mod group;
 mod hearing;
 mod judge;
 mod membership;
+mod owner;
 mod packet;
 mod size;
 #[cfg(test)]
@@ -73,6 +74,7 @@ pub use flow::{Flow, Half, Kind, MAX_FRACTIONS, Place, PlaceError, Places, State
 pub use group::{Group, GroupFull};
 pub use hearing::{Hearing, probe};
 pub use judge::{Outcome, Verdict};
-pub use membership::{GroupId, Groups, JoinError, JoinWish, Membership};
+pub use membership::{GroupId, Groups, JoinError, JoinWish, KnownGroup, Left, Membership};
+pub use owner::{Owner, OwnerError};
 pub use packet::{Body, Family, FragmentId, Packet, Protocol, Tuple};
 pub use size::{GroupSize, GroupSizeError};

@@ -1,5 +1,6 @@
 //! `nestless loopback`: the localhosts of split pods.
 
+mod release;
 mod report;
 mod table;
 
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 pub(crate) enum Command {
     Ls(Ls),
     Show(Show),
+    Release(release::Release),
 }
 
 /// List the loopback groups and their fractions.
@@ -34,7 +36,7 @@ pub(crate) struct Ls {
 /// Show one group: fractions, flows, open questions and counters.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// The group's name.
+    /// GROUP, or OWNER/GROUP where several are called so; `nestless loopback ls` shows it.
     #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     #[command(flatten)]
@@ -49,6 +51,7 @@ impl Command {
         match self {
             Self::Ls(args) => args.run().await,
             Self::Show(args) => args.run().await,
+            Self::Release(args) => args.run().await,
         }
     }
 }

@@ -30,12 +30,24 @@ pub(crate) struct GroupFlows {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Group {
     pub(crate) name: String,
+    /// Whose it is: "tenant:NAME", or "vm:NAME" of a VM without a tenant. Groups of two owners may have one name.
+    pub(crate) owner: String,
     /// The most fractions that it will have.
     pub(crate) size: u32,
     /// By place.
     pub(crate) fractions: Vec<Fraction>,
     /// Of all fractions, those that left included.
     pub(crate) counters: Counters,
+    /// Who had the places that are free now.
+    pub(crate) left: Vec<LeftFraction>,
+}
+
+/// A fraction that left, or went with its NIC.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LeftFraction {
+    pub(crate) name: String,
+    pub(crate) place: u32,
+    pub(crate) vm: String,
 }
 
 /// One part of a split pod.
@@ -55,6 +67,8 @@ pub(crate) struct Fraction {
     pub(crate) reflected: bool,
     /// What it sent since it joined.
     pub(crate) counters: Counters,
+    /// The other VM that the fraction was in before; empty if there was none.
+    pub(crate) before: String,
 }
 
 /// What endpoints sent.
@@ -123,13 +137,24 @@ impl From<proto::Group> for Group {
             phase: f.phase,
             reflected: f.reflected,
             counters: f.counters.map(Counters::from).unwrap_or_default(),
+            before: f.before,
         };
+        let left = |f: proto::LeftFraction| LeftFraction { name: f.name, place: f.place, vm: f.vm };
         Self {
             name: p.name,
+            owner: p.owner,
             size: p.size,
             fractions: p.fractions.into_iter().map(fraction).collect(),
             counters: p.counters.map(Counters::from).unwrap_or_default(),
+            left: p.left.into_iter().map(left).collect(),
         }
+    }
+}
+
+impl Group {
+    /// As commands take it, and no other group is called. An earlier daemon does not say whose it is.
+    pub(crate) fn whole_name(&self) -> String {
+        if self.owner.is_empty() { self.name.clone() } else { format!("{}/{}", self.owner, self.name) }
     }
 }
 

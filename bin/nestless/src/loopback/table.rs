@@ -18,6 +18,7 @@ pub(super) fn groups(groups: &Groups) -> String {
 
 pub(super) fn group_flows(answer: &GroupFlows) -> String {
     let mut text = fractions(std::slice::from_ref(&answer.group));
+    text.push_str(&moves(&answer.group));
     let counters = &answer.group.counters;
     let told: Vec<String> = PASSED
         .iter()
@@ -72,7 +73,7 @@ fn fractions(groups: &[Group]) -> String {
     for group in groups {
         for fraction in &group.fractions {
             table.add_row([
-                group.name.clone(),
+                group.whole_name(),
                 fraction.name.clone(),
                 format!("{} of {}", fraction.place, group.size),
                 fraction.vm.clone(),
@@ -91,6 +92,18 @@ fn fractions(groups: &[Group]) -> String {
         }
     }
     table.terminal()
+}
+
+/// Where fractions were that are elsewhere now, or nowhere.
+fn moves(group: &Group) -> String {
+    let moved = group.fractions.iter().filter(|fraction| !fraction.before.is_empty());
+    let moved =
+        moved.map(|f| format!("{} was in VM {} before, and is in VM {} now\n", f.name, f.before, f.vm));
+    let left = group.left.iter().map(|left| {
+        format!("{} left place {}, in VM {}: its name is free\n", left.name, left.place, left.vm)
+    });
+    let lines: String = moved.chain(left).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 fn sum(counters: &Counters, names: &[&str]) -> String {
@@ -128,10 +141,14 @@ mod tests {
             phase: "InUse".into(),
             reflected,
             counters: Some(counters(&[("forwarded", 12), ("asked", 1), ("clash", 2), ("foreign", 3)])),
+            before: if place == 1 { "vm3".into() } else { String::new() },
             ..Default::default()
         };
+        let left = vec![proto::LeftFraction { name: "app".into(), place: 2, vm: "vm3".into() }];
         proto::Group {
             name: "shop".into(),
+            owner: "tenant:a".into(),
+            left,
             size: 2,
             fractions: vec![fraction("web", 0, "vm1", true), fraction("database", 1, "vm2", false)],
             counters: Some(counters(&[("forwarded", 24), ("asked", 2), ("clash", 4), ("foreign", 6)])),
@@ -152,9 +169,12 @@ mod tests {
         let flows = vec![flow("bound", "database", &[]), flow("opening", "", &["database"])];
         let answer = proto::ShowGroupResponse { group: Some(group()), flows, flow_count: 3 };
         insta::assert_snapshot!(group_flows(&answer.into()), @r"
-        GROUP  FRACTION  PLACE   VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
-        shop   web       0 of 2  vm1  web-01234567  InUse                nl0   13      2          3        4200
-        shop   database  1 of 2  vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200
+        GROUP          FRACTION  PLACE   VM   POD           PHASE                LINK  PASSED  KEPT BACK  DROPPED  BYTES
+        tenant:a/shop  web       0 of 2  vm1  web-01234567  InUse                nl0   13      2          3        4200
+        tenant:a/shop  database  1 of 2  vm2  database-012  InUse, NO REFLECTOR  nl1   13      2          3        4200
+
+        database was in VM vm3 before, and is in VM vm2 now
+        app left place 2, in VM vm3: its name is free
 
         packets: forwarded 24, asked 2, clash 4, foreign 6
 

@@ -9,7 +9,7 @@ mod tcp;
 mod unix;
 mod vsock;
 
-pub(crate) use stream::{ChannelStream, Peer};
+pub(crate) use stream::{ChannelStream, Greeted, Peer};
 pub(crate) use tcp::faults as tls_faults;
 pub(crate) use unix::listen as listen_unix;
 

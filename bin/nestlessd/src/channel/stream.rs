@@ -4,12 +4,17 @@ use crate::daemon::Host;
 use nestless_model::identity::VmName;
 use std::{
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
+
+/// HTTP/2's preface and the head of the settings that follow it (RFC 9113, 3.4).
+const GREETING_BYTES: usize = 24 + 9;
 
 /// The VM on the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,18 @@ pub(crate) struct ChannelStream {
     host: Arc<Host>,
     /// The VM is served no more, or by another channel.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    heard: Arc<AtomicUsize>,
+}
+
+/// Whether the other end of a channel has said its first words.
+#[derive(Default)]
+pub(crate) struct Greeted(Arc<AtomicUsize>);
+
+impl Greeted {
+    /// It has.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= GREETING_BYTES
+    }
 }
 
 impl ChannelStream {
@@ -36,7 +53,18 @@ impl ChannelStream {
         end: CancellationToken,
     ) -> Self {
         let ended = Box::pin(end.cancelled_owned());
-        Self { io: Box::pin(io), peer: Peer(vm.clone()), host: Arc::clone(host), ended }
+        let (peer, heard) = (Peer(vm.clone()), Arc::default());
+        Self { io: Box::pin(io), peer, host: Arc::clone(host), ended, heard }
+    }
+
+    /// Whose it is.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// To be asked while somebody else has the stream.
+    pub(crate) fn greeted(&self) -> Greeted {
+        Greeted(Arc::clone(&self.heard))
     }
 }
 
@@ -44,14 +72,6 @@ impl Drop for ChannelStream {
     fn drop(&mut self) {
         self.host.agents.close_channel(&self.peer.0);
         tracing::debug!(vm = %self.peer.0, "channel closed");
-    }
-}
-
-impl Connected for ChannelStream {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 
@@ -64,7 +84,11 @@ impl AsyncRead for ChannelStream {
         if self.ended.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
         }
-        self.io.as_mut().poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = ready!(self.io.as_mut().poll_read(cx, buf));
+        let heard = self.heard.load(Ordering::Relaxed).saturating_add(buf.filled().len() - before);
+        self.heard.store(heard, Ordering::Relaxed);
+        Poll::Ready(read)
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{
     Refusal,
     input::{self, Hello},
-    quota::Quotas,
-    refusal::refusal,
+    joining::Joining,
+    quota::{Lines, Quotas},
+    refusal::{for_guest, refusal},
     translate,
 };
 use crate::{channel::Peer, daemon::Host, vms::Served};
@@ -28,21 +29,30 @@ use tracing::info;
 pub(crate) struct GuestService {
     host: Arc<Host>,
     quotas: Quotas,
+    lines: Lines,
+    joining: Joining,
 }
 
 /// A checked caller.
-struct Caller {
+struct Caller<'a> {
     handle: VmHandle,
     limits: Limits,
+    lines: &'a Lines,
     trace: String,
+}
+
+/// What a VM hears whose calls, or the answers that it does not take away, fill its allowance.
+pub(crate) fn too_many_calls(Peer(vm): &Peer) -> Status {
+    let text = format!("VM {vm}: too many requests at once; wait for the answers of earlier ones");
+    Refusal::new(Reason::RateLimited, text).into()
 }
 
 impl GuestService {
     pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host, quotas: Quotas::new() }
+        Self { host, quotas: Quotas::new(), lines: Lines::new(), joining: Joining::default() }
     }
 
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
         let Peer(vm) = request
             .extensions()
             .get::<Peer>()
@@ -61,32 +71,44 @@ impl GuestService {
             .into());
         }
         let header = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(Caller { handle, limits, trace: TraceParent::following(header).trace_id() })
+        Ok(Caller { handle, limits, lines: &self.lines, trace: TraceParent::following(header).trace_id() })
     }
 }
 
-impl Caller {
-    /// A NIC, whatever for.
-    async fn attach(&self, order: Order) -> Result<Granted, Status> {
+impl Caller<'_> {
+    /// Waits for a NIC, whatever for, and tells what came of it.
+    async fn attached(
+        &self,
+        order: &Order,
+        attach: impl Future<Output = Result<Granted, RequestError>>,
+    ) -> Result<Granted, Status> {
         let (vm, trace) = (self.handle.vm(), &self.trace);
-        let (id, pod, wish) = (order.id.clone(), order.pod.clone(), order.wish.clone());
+        let Order { id, pod, wish, .. } = order;
         let began = Instant::now();
-        match self.handle.attach(order).await {
+        match attach.await {
             Ok(granted) => {
                 let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                if self.may_log() {
+                    info!(%vm, %id, %wish, pod.namespace, pod.name, nic = %granted.nic, warm = granted.warm, took_us, addresses = ?granted.purpose.addresses(), trace, "attached");
+                }
                 Ok(granted)
             }
             Err(error) => {
-                info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
-                Err(status(error))
+                if self.may_log() {
+                    info!(%vm, %id, %wish, pod.namespace, pod.name, trace, "not attached: {error}");
+                }
+                Err(self.refused(&error))
             }
         }
     }
-}
 
-fn status(error: RequestError) -> Status {
-    refusal(&error).into()
+    fn may_log(&self) -> bool {
+        self.lines.allow(self.handle.vm())
+    }
+
+    fn refused(&self, error: &RequestError) -> Status {
+        for_guest(self.handle.vm(), error).into()
+    }
 }
 
 #[tonic::async_trait]
@@ -95,9 +117,11 @@ impl Guest for GuestService {
         let caller = self.caller(&request)?;
         let Hello { boot, version, without_ipv6 } = input::hello(request.into_inner())?;
         let vm = caller.handle.vm();
-        info!(%vm, agent = version, %boot, without_ipv6, trace = caller.trace, "hello");
+        if caller.may_log() {
+            info!(%vm, agent = version, %boot, without_ipv6, trace = caller.trace, "hello");
+        }
         self.host.agents.note(vm, version, without_ipv6);
-        caller.handle.hello(boot).await.map_err(status)?;
+        caller.handle.hello(boot).await.map_err(|error| caller.refused(&error))?;
         let limits = &caller.limits;
         Ok(Response::new(HelloResponse {
             vm: vm.to_string(),
@@ -116,29 +140,33 @@ impl Guest for GuestService {
         {
             wish.only = Some(Family::V4);
         }
-        let granted = caller.attach(order).await?;
+        let granted = caller.attached(&order, caller.handle.attach(order.clone())).await?;
         let network = self.host.pools.network(&granted.network);
         Ok(Response::new(translate::attach_response(&granted, network)))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let caller = self.caller(&request)?;
-        let granted = caller.attach(input::join_request(request.into_inner())?).await?;
+        let order = input::join_request(request.into_inner())?;
+        let joining = self.joining.attach(&self.host, &caller.handle, order.clone());
+        let granted = caller.attached(&order, joining).await?;
         Ok(Response::new(translate::join_response(&granted)))
     }
 
     async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
         let caller = self.caller(&request)?;
         let (id, pci_address) = input::confirm(request.into_inner())?;
-        caller.handle.confirm(id, pci_address).await.map_err(status)?;
+        caller.handle.confirm(id, pci_address).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(ConfirmResponse {}))
     }
 
     async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = input::attachment_id(request.into_inner().attachment)?;
-        let existed = caller.handle.detach(id.clone()).await.map_err(status)?;
-        info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
+        let existed = caller.handle.detach(id.clone()).await.map_err(|error| caller.refused(&error))?;
+        if caller.may_log() {
+            info!(vm = %caller.handle.vm(), %id, existed, trace = caller.trace, "detached");
+        }
         Ok(Response::new(DetachResponse { existed }))
     }
 
@@ -151,12 +179,16 @@ impl Guest for GuestService {
         match caller.handle.reserve(input::reserve(request.into_inner())?).await {
             Ok(reservation) => {
                 let Reservation { network, address, .. } = &reservation;
-                info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                if caller.may_log() {
+                    info!(%vm, %network, %address, trace = caller.trace, "reserved");
+                }
                 Ok(Response::new(translate::reservation(&reservation, self.host.pools.network(network))))
             }
             Err(error) => {
-                info!(%vm, trace = caller.trace, "not reserved: {error}");
-                Err(status(error))
+                if caller.may_log() {
+                    info!(%vm, trace = caller.trace, "not reserved: {error}");
+                }
+                Err(caller.refused(&error))
             }
         }
     }
@@ -167,33 +199,43 @@ impl Guest for GuestService {
     ) -> Result<Response<ReleaseAddressResponse>, Status> {
         let caller = self.caller(&request)?;
         let (network, address) = input::release(request.into_inner())?;
-        let existed = caller.handle.unreserve(network, address).await.map_err(status)?;
-        info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        let existed =
+            caller.handle.unreserve(network, address).await.map_err(|error| caller.refused(&error))?;
+        if caller.may_log() {
+            info!(vm = %caller.handle.vm(), %address, existed, trace = caller.trace, "reserved no more");
+        }
         Ok(Response::new(ReleaseAddressResponse { existed }))
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = input::attachment_id(request.into_inner().attachment)?;
-        let faults = caller.handle.check(id).await.map_err(status)?;
+        let faults = caller.handle.check(id).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(CheckResponse { faults }))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let caller = self.caller(&request)?;
-        let snapshot = caller.handle.snapshot().await.map_err(status)?;
+        let refused = |error| caller.refused(&error);
+        let vm = caller.handle.vm();
+        let nics = caller.handle.capacity().await.map_err(refused)?.total;
+        let allowance = self.host.allowances.of(vm);
+        let share = allowance.for_list(nics as usize).ok_or_else(|| too_many_calls(&Peer(vm.clone())))?;
+        let snapshot = caller.handle.snapshot().await.map_err(refused)?;
         let attachments = snapshot
             .nics
             .iter()
             .filter_map(|(record, _)| translate::attachment(record, self.host.pools.network(&record.network)))
             .collect();
-        Ok(Response::new(ListResponse { attachments }))
+        let mut response = Response::new(ListResponse { attachments });
+        response.extensions_mut().insert(share);
+        Ok(response)
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let caller = self.caller(&request)?;
         let told = input::report(request.into_inner())?;
-        caller.handle.report(told).await.map_err(status)?;
+        caller.handle.report(told).await.map_err(|error| caller.refused(&error))?;
         Ok(Response::new(ReportResponse {}))
     }
 
@@ -212,7 +254,7 @@ impl Guest for GuestService {
             .into());
         }
         let vm = caller.handle.vm();
-        let capacity = caller.handle.snapshot().await.map_err(status)?.capacity;
+        let capacity = caller.handle.capacity().await.map_err(|error| caller.refused(&error))?;
         let free_addresses = self.host.pools.free_addresses(&network);
         let exhausted = if !capacity.has_room() {
             if capacity.none_visible {

@@ -8,17 +8,19 @@ use nestless_model::{
     attachment::{PodRef, Wish},
     guard::RateLimit,
     identity::{AttachmentId, BootId, ENDPOINT_INTERFACE, GroupName, Mac, NetworkName, RequestId},
-    loopback::{GroupSize, JoinWish},
+    loopback::{GroupSize, JoinWish, Owner},
     refusal::Reason,
 };
 use nestless_proto as proto;
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
-/// A pod's namespace, name and uid, and a sandbox's path, are text for people; this much of it is stored.
-const MAX_TEXT_BYTES: usize = 512;
+/// A sandbox's path, and a pod's namespace, name and uid, are text for people; this much of it is stored.
+const MAX_SANDBOX_BYTES: usize = 512;
+/// As long as a name of Kubernetes may be (RFC 1123 subdomain).
+const MAX_POD_TEXT_BYTES: usize = 253;
 
-/// More NICs than any VM can have; a longer report is a lie.
-const MAX_REPORTED: usize = 4096;
+/// As many NICs as any VM can have; a longer report is a lie.
+const MAX_REPORTED: usize = 1024;
 /// Characters of a guest's words that an answer or a log repeats.
 const MAX_SHOWN: usize = 64;
 const MAX_PCI_ADDRESS: usize = 32;
@@ -60,7 +62,7 @@ pub fn attach_request(request: proto::AttachRequest) -> Result<AttachRequest, Re
         wish: Wish::Pod(AddressRequest { addresses, mac, only: None }),
         egress: rate_limit("egress", request.egress)?,
         ingress: rate_limit("ingress", request.ingress)?,
-        sandbox: text("sandbox", request.sandbox)?,
+        sandbox: text("sandbox", request.sandbox, MAX_SANDBOX_BYTES)?,
         pod: pod_ref(request.pod.unwrap_or_default())?,
     })
 }
@@ -83,7 +85,7 @@ pub fn join_request(request: proto::JoinRequest) -> Result<AttachRequest, Refusa
         wish: Wish::Endpoint(wish),
         egress: None,
         ingress: None,
-        sandbox: text("sandbox", request.sandbox)?,
+        sandbox: text("sandbox", request.sandbox, MAX_SANDBOX_BYTES)?,
         pod: pod_ref(request.pod.unwrap_or_default())?,
     })
 }
@@ -175,12 +177,36 @@ pub fn capacity(request: proto::CapacityRequest) -> Result<Option<NetworkName>, 
     network(request.network)
 }
 
+/// A loopback group as an operator names it: "GROUP", if only one is called so, or "OWNER/GROUP".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupWanted {
+    pub(super) owner: Option<Owner>,
+    pub(super) name: GroupName,
+}
+
+impl GroupWanted {
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        let (owner, name) = text.split_once('/').map_or((None, text), |(owner, name)| (Some(owner), name));
+        let owner = owner.map(str::parse).transpose().map_err(|e| invalid("name", e))?;
+        Ok(Self { owner, name: name.parse().map_err(|e| invalid("name", e))? })
+    }
+}
+
+impl fmt::Display for GroupWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => write!(f, "{owner}/{}", self.name),
+            None => self.name.fmt(f),
+        }
+    }
+}
+
 /// Which loopback group.
 ///
 /// # Errors
 /// With what was expected.
-pub fn group(request: proto::ShowGroupRequest) -> Result<GroupName, Refusal> {
-    request.name.try_into().map_err(|e| invalid("name", e))
+pub fn group(request: &proto::ShowGroupRequest) -> Result<GroupWanted, Refusal> {
+    GroupWanted::parse(&request.name)
 }
 
 fn invalid(field: &str, why: impl std::fmt::Display) -> Refusal {
@@ -215,15 +241,15 @@ fn rate_limit(field: &str, limit: Option<proto::RateLimit>) -> Result<Option<Rat
 
 fn pod_ref(pod: proto::PodRef) -> Result<PodRef, Refusal> {
     Ok(PodRef {
-        namespace: text("pod.namespace", pod.namespace)?,
-        name: text("pod.name", pod.name)?,
-        uid: text("pod.uid", pod.uid)?,
+        namespace: text("pod.namespace", pod.namespace, MAX_POD_TEXT_BYTES)?,
+        name: text("pod.name", pod.name, MAX_POD_TEXT_BYTES)?,
+        uid: text("pod.uid", pod.uid, MAX_POD_TEXT_BYTES)?,
     })
 }
 
-fn text(field: &str, text: String) -> Result<String, Refusal> {
-    if text.len() > MAX_TEXT_BYTES {
-        return Err(invalid(field, format!("longer than {MAX_TEXT_BYTES} bytes")));
+fn text(field: &str, text: String, max_bytes: usize) -> Result<String, Refusal> {
+    if text.len() > max_bytes {
+        return Err(invalid(field, format!("longer than {max_bytes} bytes")));
     }
     if text.chars().any(char::is_control) {
         return Err(invalid(field, "control characters"));

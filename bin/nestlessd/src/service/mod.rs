@@ -2,6 +2,7 @@
 
 mod guest;
 pub mod input;
+mod joining;
 mod loopback;
 mod operator;
 mod quota;
@@ -9,6 +10,6 @@ mod refusal;
 mod trace;
 mod translate;
 
-pub(crate) use guest::GuestService;
+pub(crate) use guest::{GuestService, too_many_calls};
 pub(crate) use operator::OperatorService;
 pub use refusal::Refusal;

@@ -33,11 +33,15 @@ impl OperatorService {
         let state = match (snapshot.state, &snapshot.boot) {
             (VmState::Down, _) => "down",
             (VmState::Paused, _) => "paused",
+            (VmState::Ended, _) => "ended",
             (VmState::Running, None) => "booting",
             (VmState::Running, Some(_)) => "running",
         };
         let trouble = match snapshot.state {
             VmState::Down => snapshot.trouble.clone(),
+            VmState::Ended => {
+                Some("its guest has shut down or crashed, and its hypervisor is still there: reset it or end it".to_owned())
+            }
             // The first NIC would be refused.
             _ if snapshot.capacity.limit == 0 => Some(
                 "it has no hot-plug port for a NIC: start it with what `nestless topology --nics COUNT` prints".to_owned(),
@@ -148,8 +152,8 @@ impl Operator for OperatorService {
         &self,
         request: Request<ShowGroupRequest>,
     ) -> Result<Response<ShowGroupResponse>, Status> {
-        let name = input::group(request.into_inner())?;
-        loopback::show(&self.host, &name).await.map(Response::new)
+        let wanted = input::group(request.get_ref())?;
+        loopback::show(&self.host, &wanted).await.map(Response::new)
     }
 
     async fn reconcile(&self, _: Request<ReconcileRequest>) -> Result<Response<ReconcileResponse>, Status> {

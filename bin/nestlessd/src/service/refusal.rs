@@ -4,6 +4,7 @@ use nestless_host::vm::RequestError;
 use nestless_model::{
     address::ClaimError,
     attachment::{AttachRefusal as Refused, StepFailure},
+    identity::VmName,
     loopback::JoinError,
     refusal::{Kind, Reason},
 };
@@ -49,9 +50,22 @@ impl From<Refusal> for Status {
     }
 }
 
-/// What the VM's task refuses.
+/// What the VM's task refuses, for the operator.
 pub(super) fn refusal(error: &RequestError) -> Refusal {
     Refusal::new(reason(error), error.to_string())
+}
+
+/// The same for the guest of a VM. Other VMs may be other tenants', of whom it hears nothing; the log names them.
+pub(super) fn for_guest(own: &VmName, error: &RequestError) -> Refusal {
+    match error {
+        RequestError::Claim(ClaimError::Reserved { network, address, vm }) if vm != own => Refusal::new(
+            reason(error),
+            format!(
+                "network {network}: {address} is reserved for another VM; ask for another address, or for none"
+            ),
+        ),
+        _ => refusal(error),
+    }
 }
 
 fn reason(error: &RequestError) -> Reason {
@@ -77,7 +91,6 @@ fn reason(error: &RequestError) -> Reason {
         RequestError::Join(refused) => match refused {
             JoinError::Full { .. } => Reason::GroupFull,
             JoinError::Taken { .. } => Reason::FractionTaken,
-            JoinError::OtherTenant { .. } => Reason::OtherTenant,
             JoinError::OtherSize { .. } => Reason::OtherSize,
         },
         RequestError::Refused { refusal, .. } => match refusal {
@@ -119,12 +132,9 @@ mod tests {
 
     #[test]
     fn a_status_carries_the_reason() {
-        let status = Status::from(Refusal::new(Reason::OtherTenant, "no"));
-        assert_eq!(status.code(), Code::PermissionDenied);
+        let status = Status::from(Refusal::new(Reason::GroupFull, "no"));
+        assert_eq!(status.code(), Code::ResourceExhausted);
         let read = proto::Refusal::from_status(&status).unwrap();
-        assert_eq!(
-            (Reason::from_wire(read.reason), read.message.as_str()),
-            (Some(Reason::OtherTenant), "no")
-        );
+        assert_eq!((Reason::from_wire(read.reason), read.message.as_str()), (Some(Reason::GroupFull), "no"));
     }
 }

@@ -13,17 +13,7 @@ use tonic::Status;
 
 /// Finds the one pod that `wanted` names, and follows its packets.
 pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, Status> {
-    let mut found: Vec<(VmHandle, NicRecord)> = Vec::new();
-    for (_, Served { handle, .. }) in host.vms.all() {
-        let snapshot = handle.snapshot().await.map_err(|e| Status::from(super::refusal::refusal(&e)))?;
-        found.extend(
-            snapshot
-                .nics
-                .into_iter()
-                .filter(|(record, _)| is(record, wanted))
-                .map(|(record, _)| (handle.clone(), record)),
-        );
-    }
+    let mut found = find(host, wanted).await?;
     let (handle, record) = match found.len() {
         0 => {
             let text = format!("no NIC serves a pod called {wanted:?}: `nestless status` lists the pods");
@@ -32,7 +22,8 @@ pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, St
         1 => found.remove(0),
         several => {
             let text = format!(
-                "{wanted:?} names {several} NICs: give namespace/name, a longer container id, or an address"
+                "{wanted:?} names {several} NICs: give namespace/name, a longer container id, an address, or whose group it is, as \
+                 `nestless loopback ls` shows it"
             );
             return Err(Refusal::new(Reason::Invalid, text).into());
         }
@@ -44,11 +35,25 @@ pub(super) async fn trace(host: &Host, wanted: &str) -> Result<TraceResponse, St
     Ok(TraceResponse { vm: handle.vm().to_string(), attachment, pod, hops })
 }
 
+async fn find(host: &Host, wanted: &str) -> Result<Vec<(VmHandle, NicRecord)>, Status> {
+    // A split pod's name is that of its interface; its localhost has a name of its own.
+    if let Some(fraction) = wanted.strip_prefix("loopback:") {
+        let endpoints = loopback::of_fraction(host, fraction).await?.into_iter();
+        return Ok(endpoints.filter_map(|(vm, record)| Some((host.vms.get(&vm)?.handle, record))).collect());
+    }
+    let mut found = Vec::new();
+    for (_, Served { handle, .. }) in host.vms.all() {
+        let snapshot = handle.snapshot().await.map_err(|e| Status::from(super::refusal::refusal(&e)))?;
+        let records = snapshot.nics.into_iter().map(|(record, _)| record);
+        found.extend(records.filter(|record| is(record, wanted)).map(|record| (handle.clone(), record)));
+    }
+    Ok(found)
+}
+
+/// Whether it is the interface of a pod that is called so.
 fn is(record: &NicRecord, wanted: &str) -> bool {
-    if let Some(membership) = record.membership() {
-        // A split pod's name is that of its interface; its localhost has a name of its own.
-        return wanted.strip_prefix("loopback:").and_then(|fraction| fraction.split_once('/'))
-            == Some((membership.group.as_str(), membership.fraction.as_str()));
+    if record.membership().is_some() {
+        return false;
     }
     let Some(served) = record.attachment() else { return false };
     let pod = &served.pod;

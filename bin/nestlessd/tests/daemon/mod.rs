@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod client;
+pub(crate) mod http2;
 
 use nestless_support::netns::Namespace;
 use std::{
@@ -112,6 +113,11 @@ impl Site {
         let mut text = String::new();
         child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         (child.wait().unwrap(), text)
+    }
+
+    /// The running daemon's.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it was started").id()
     }
 
     pub(crate) fn kill(&mut self) {

@@ -118,6 +118,10 @@ async fn look(machine: &Machine) -> Result<Observation, QmpError> {
     let back_ends = machine::netdevs(client).await?;
     let halves = nics.symmetric_difference(&back_ends).copied().collect();
     nics.extend(back_ends);
-    let state = if status.running { VmState::Running } else { VmState::Paused };
+    let state = match status.status {
+        _ if status.running => VmState::Running,
+        schema::RunState::shutdown | schema::RunState::guest_panicked => VmState::Ended,
+        _ => VmState::Paused,
+    };
     Ok(Observation { state, nics, halves, slots })
 }

@@ -39,6 +39,7 @@ fn fraction(name: &str, place: u8) -> Purpose {
         fraction: name.parse().unwrap(),
         place: Place::new(place).unwrap(),
         size: 3.try_into().unwrap(),
+        owner: None,
     })
 }
 

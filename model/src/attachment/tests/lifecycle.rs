@@ -518,39 +518,3 @@ fn a_back_end_without_its_device_is_no_nic() {
     assert!(s.halves.is_empty() && s.devices.len() == 1);
     assert!(s.observe().is_empty());
 }
-
-fn steps(s: &mut Simulation) -> Vec<String> {
-    let mut steps = vec![];
-    while let Some(order) = s.queue.first() {
-        steps.push(order.step.to_string());
-        s.step(0, false);
-    }
-    steps
-}
-
-/// A bridge floods: an endpoint's host end is in none while the reflector stands in for the guard.
-#[test]
-fn an_endpoint_is_in_no_bridge() {
-    let mut s = Simulation::new(limits(8, 1));
-    s.settle();
-    s.report();
-    let ticket = s.attach(2);
-    s.queue.retain(|order| order.record.goal != Goal::Spare);
-    assert_eq!(steps(&mut s), ["leave bridge", "join loopback group"]);
-    assert!(matches!(s.answer(ticket), Some(Answer::Granted(granted)) if granted.warm));
-
-    s.detach(2);
-    assert_eq!(steps(&mut s), ["close guard", "join bridge"]);
-    assert_eq!(s.released, [super::simulation::purpose(2)]);
-
-    let cold = Simulation::new(limits(8, 0));
-    let mut s = cold;
-    s.attach(2);
-    assert_eq!(steps(&mut s), ["create host end", "leave bridge", "join loopback group", "plug"]);
-    // The guest has not let go of the NIC, and the fraction is about to come back.
-    s.detach(2);
-    s.step(0, false);
-    assert_eq!(s.released, [super::simulation::purpose(2)]);
-    assert_eq!(steps(&mut s), ["unplug"]);
-    assert_eq!(s.released.len(), 1, "given back twice");
-}

@@ -79,6 +79,7 @@ pub(super) fn purpose(n: u32) -> Purpose {
         fraction: format!("f{n}").parse().unwrap(),
         place: Place::new((n % 16) as u8).unwrap(),
         size: GroupSize::MAX,
+        owner: None,
     })
 }
 
@@ -220,15 +221,20 @@ impl Simulation {
         self.decide(|m, c| m.reported(&free, &spent, c));
     }
 
-    pub(super) fn observe(&mut self) -> Vec<String> {
-        let world = World {
+    /// As a look at it shows it.
+    pub(super) fn world(&self) -> World {
+        World {
             as_of: self.machine.generation(),
             state: VmState::Running,
             slots: Some(u32::try_from(self.slots).unwrap()),
             plugged: self.devices.clone(),
             halves: self.halves.clone(),
             host_ends: self.links.iter().map(|(&nic, link)| (nic, link.seen())).collect(),
-        };
+        }
+    }
+
+    pub(super) fn observe(&mut self) -> Vec<String> {
+        let world = self.world();
         let mut findings = vec![];
         self.decide(|m, c| {
             let mut out = Outcome::default();
