@@ -92,11 +92,7 @@ fn a_guest_that_is_reset_or_over_has_no_fractions() {
         s.settle();
         end(&mut s);
         s.settle();
-        assert_eq!(
-            s.released,
-            [purpose(2)],
-            "a pod's addresses are kept until the next hello"
-        );
+        assert_eq!(s.released, [purpose(2)], "a pod's addresses are kept until the next hello");
         s.hello("boot-1");
         s.settle();
         assert!(s.machine.nics().all(|nic| nic.record.membership().is_none()));
