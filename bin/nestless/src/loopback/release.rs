@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// Take a fraction out of its group when its VM will not: its connections are reset, and its name is free.
 #[derive(Debug, clap::Args)]
-pub(super) struct Release {
+pub(crate) struct Release {
     /// GROUP, or OWNER/GROUP where several are called so.
     group: String,
     /// The fraction.
@@ -20,11 +20,11 @@ pub(super) struct Release {
 }
 
 impl Release {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut client = self.daemon.connect().await?;
         let request = ShowGroupRequest { name: self.group };
         let shown = client.show_group(request).await.map_err(refused)?.into_inner();
-        let request = request(&shown.group.unwrap_or_default(), &self.fraction)?;
+        let request = releasing(&shown.group.unwrap_or_default(), &self.fraction)?;
         let vm = request.vm.clone();
         let existed = client.release(request).await.map_err(refused)?.into_inner().existed;
         let what = format!("fraction {} of VM {vm}", self.fraction);
@@ -37,7 +37,7 @@ impl Release {
     }
 }
 
-fn request(group: &Group, fraction: &str) -> anyhow::Result<ReleaseRequest> {
+fn releasing(group: &Group, fraction: &str) -> anyhow::Result<ReleaseRequest> {
     let found = group.fractions.iter().find(|there| there.name == fraction).with_context(|| {
         let there = group.fractions.iter().map(|fraction| fraction.name.as_str());
         format!(
@@ -65,8 +65,8 @@ mod tests {
         };
         let group = Group { name: "shop".into(), fractions: vec![web], ..Default::default() };
         let expected = ReleaseRequest { vm: "vm1".into(), attachment };
-        assert_eq!(request(&group, "web").unwrap(), expected);
-        let none = request(&group, "app").unwrap_err().to_string();
+        assert_eq!(releasing(&group, "web").unwrap(), expected);
+        let none = releasing(&group, "app").unwrap_err().to_string();
         assert_eq!(none, "group shop has no fraction \"app\"; it has web");
     }
 }

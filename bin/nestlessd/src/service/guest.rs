@@ -259,7 +259,7 @@ impl Guest for GuestService {
         let exhausted = if !capacity.has_room() {
             if capacity.none_visible {
                 let none_visible = AttachRefusal::NoneVisible;
-                Some(refusal(&RequestError::Refused { vm: vm.clone(), refusal: none_visible }))
+                Some(for_guest(vm, &RequestError::Refused { vm: vm.clone(), refusal: none_visible }))
             } else {
                 let text = format!("VM {vm}: all {} NICs are taken ({})", capacity.limit, capacity.because);
                 Some(Refusal::new(Reason::NoCapacity, text))
