@@ -140,6 +140,11 @@ const WORDS: &[Words] = &[
         )],
         exit: &[INTERRUPTED],
     },
+    Words {
+        command: "bench bandwidth",
+        examples: &[("nestless bench bandwidth", "How much of a limit a pod gets, one way and the other.")],
+        exit: &[INTERRUPTED],
+    },
     words(
         "bench compare",
         &[("nestless bench compare before.json after.json", "What two runs of one bench differ by.")],
@@ -148,9 +153,19 @@ const WORDS: &[Words] = &[
         "status",
         &[
             ("nestless status", "Of the daemon on this host."),
+            ("nestless status --wait", "Wait until every VM is ready, for at most a minute."),
             ("nestless status --lab small --json", "Of a lab's daemon, for a program."),
         ],
     ),
+    words("vm ls", &[("nestless vm ls", "The VMs of the configuration, and what is amiss with each.")]),
+    Words {
+        command: "connectivity-test",
+        examples: &[
+            ("nestless connectivity-test", "In a VM: between two pods, and to their gateway."),
+            ("nestless connectivity-test --outside 192.0.2.1:443", "And to a server outside of the host."),
+        ],
+        exit: &[("1", "A way does not work, or the pods could not be made."), INTERRUPTED],
+    },
     words("loopback ls", &[("nestless loopback ls", "The groups, and who is in them.")]),
     words(
         "loopback show",
