@@ -83,7 +83,7 @@ mod tests {
                 .unwrap_or_default()
         });
         for word in told.filter(|word| !word.is_empty()) {
-            assert!(known.contains(&word) || false, "nestlessd.8: there is no --{word}");
+            assert!(known.contains(&word), "nestlessd.8: there is no --{word}");
         }
     }
 }

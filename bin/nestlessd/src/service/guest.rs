@@ -5,7 +5,7 @@ use super::{
     input::{self, Hello},
     joining::Joining,
     quota::{Lines, Quotas},
-    refusal::{for_guest, refusal},
+    refusal::for_guest,
     translate,
 };
 use crate::{channel::Peer, daemon::Host, vms::Served};
