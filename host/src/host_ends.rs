@@ -509,7 +509,7 @@ mod tests {
             }
 
             host_ends.close(&link).await.unwrap();
-            assert!(!tc("qdisc show dev nl1").contains("tbf"));
+            assert!(!tc("qdisc show dev nl1").contains("tbf"), "{}", tc("qdisc show dev nl1"));
             assert!(!tc("filter show dev nl1 ingress").contains("mirred"));
             assert!(nix::net::if_::if_nametoindex("nq1").is_err());
 

@@ -2,7 +2,7 @@
 
 use crate::clsact::{request::ask, signed};
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, Nla as _, NlasIterator,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REPLACE, Nla as _, NlasIterator,
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -72,8 +72,9 @@ pub fn set(link: &str, bucket: &TokenBucket) -> io::Result<()> {
 pub fn get(ifindex: u32) -> io::Result<Option<Seen>> {
     let mut request = TcMessage::with_index(signed(ifindex)?);
     request.header.parent = TcHandle::ROOT;
-    // With an acknowledgement, for of a link without a discipline nothing is told.
-    let told = ask(RouteNetlinkMessage::GetQueueDiscipline(request), NLM_F_ACK)?;
+    // The kernel tells it as news of the traffic control's group, and whoever asks only by echo; an acknowledgement comes also of a
+    // link without a discipline.
+    let told = ask(RouteNetlinkMessage::GetQueueDiscipline(request), NLM_F_ACK | NLM_F_ECHO)?;
     Ok(told.iter().find(|qdisc| is_ours(qdisc)).and_then(read))
 }
 
