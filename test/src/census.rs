@@ -27,6 +27,15 @@ pub fn peak_rss_kib(pid: u32) -> u64 {
     status_field(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmHWM")
 }
 
+/// What of a process's memory is its own, and no page of its program's file: how many there are of those depends on how it was
+/// compiled.
+pub const OWN_MEMORY: &str = "RssAnon";
+
+/// A process's own memory in KiB.
+pub fn own_kib(pid: u32) -> u64 {
+    status_field(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), OWN_MEMORY)
+}
+
 /// A process's resident memory in KiB.
 pub fn rss_kib(pid: u32) -> u64 {
     status_field(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmRSS")

@@ -6,8 +6,8 @@ use std::path::Path;
 pub(crate) fn attack(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     if let Err(error) = Config::parse(Path::new("nestlessd.toml"), &text) {
-        assert!(error.to_string().contains("nestlessd.toml"), "{error}");
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        assert!(!cause.is_empty(), "nothing says what is wrong");
+        let error = error.to_string();
+        let (_, what) = error.split_once("nestlessd.toml").unwrap_or_else(|| panic!("which file? {error}"));
+        assert!(what.len() > ": ".len(), "nothing says what is wrong");
     }
 }

@@ -171,6 +171,10 @@ const WORDS: &[Words] = &[
         "loopback show",
         &[("nestless loopback show shop", "Flows, open questions and counters of one group.")],
     ),
+    words(
+        "loopback release",
+        &[("nestless loopback release shop db", "Free the name of a fraction whose VM will not let it go.")],
+    ),
     Words {
         command: "trace",
         examples: &[
