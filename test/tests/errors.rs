@@ -406,6 +406,8 @@ async fn a_vm_has_no_more_nics_than_it_may() {
     refused(Call::new("ADD", "three").run(&site, "vm1").await, 106, &["vm1", "2"]);
     traffic::reaches_the_bridge(&site, &one).await;
     deleted(&site, "two").await;
+    // A NIC that cannot be made anew is unplugged first.
+    operator::settled(&site).await;
     Call::new("ADD", "three").insist(&site, "vm1").await.unwrap();
     deleted(&site, "three").await;
     deleted(&site, "one").await;

@@ -45,11 +45,12 @@ pub(crate) fn arguments(machine: &Machine<'_>) -> Vec<OsString> {
     list.pair("-m", format!("{memory_mib}M"));
     list.path("-kernel", "", machine.kernel);
     list.path("-initrd", "", machine.initramfs);
-    // What the kernel does not know it puts into init's environment.
+    // What the kernel does not know it puts into init's environment. A guest that is emulated on a busy machine may see no tick in
+    // the time in which the kernel tests whether its timer works, and would panic.
     let environment = format!("HOME=/root PATH={SEARCH_PATH}");
     list.pair(
         "-append",
-        format!("console=ttyS0 loglevel=4 mitigations=off {environment} {}", machine.settings),
+        format!("console=ttyS0 loglevel=4 no_timer_check mitigations=off {environment} {}", machine.settings),
     );
     list.path("-chardev", "file,id=console,append=on,path=", &machine.dir.join("console.log"));
     list.pair("-serial", "chardev:console");

@@ -7,9 +7,16 @@ use nestless_test::{
     operator::{self, confirmed, is_over},
 };
 use serde_json::Value;
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// The pod that lives through everything.
 pub(crate) const RESIDENT: &str = "resident";
+
+/// A call is over long before.
+const REACHED_WITHIN: Duration = Duration::from_secs(40);
+/// Until a step is reached that a run before has reached.
+const ATTEMPTS: usize = 5;
 
 /// What pods are given, and how it shows that they have it. Those that come and go are in vm1.
 pub(crate) trait Given: Sized {
@@ -125,7 +132,13 @@ impl<G: Given> Drill<G> {
         }
     }
 
-    async fn die_at(&mut self, operation: Operation, step: &str) {
+    /// Has the daemon die at the step. None when it was not reached: what is committed together with what, and whether a look
+    /// comes in between, is another time otherwise.
+    async fn reach(
+        &mut self,
+        operation: Operation,
+        step: &str,
+    ) -> Option<(String, Option<G::Tie>, JoinHandle<Result<Value, Failure>>)> {
         let container = self.next();
         operator::settled(&self.site).await;
         let mut tie = None;
@@ -141,8 +154,33 @@ impl<G: Given> Drill<G> {
         let client = self.site.vm("vm1").unwrap().client().await.unwrap();
         self.faults.arm(step);
         let call = tokio::spawn(calling(client, G::call(command, &container)));
-        let ended = self.site.daemon_ended(PATIENCE).await;
-        ended.unwrap_or_else(|error| panic!("{operation:?}: {step} was not reached again: {error:?}"));
+        if self.site.daemon_ended(REACHED_WITHIN).await.is_ok() {
+            return Some((container, tie, call));
+        }
+        self.faults.end();
+        call.await.unwrap().unwrap();
+        if operation == Operation::Attach {
+            self.operate(Operation::Detach, &container).await.unwrap();
+        } else {
+            if let Some(tie) = tie {
+                self.given.is_untied(tie).await;
+            }
+            cni::drop_sandbox(&self.site, "vm1", &container).await.unwrap();
+        }
+        None
+    }
+
+    async fn die_at(&mut self, operation: Operation, step: &str) {
+        let mut reached = None;
+        for _ in 0..ATTEMPTS {
+            reached = self.reach(operation, step).await;
+            if reached.is_some() {
+                break;
+            }
+        }
+        let Some((container, tie, call)) = reached else {
+            panic!("{operation:?}: {step} was not reached again in {ATTEMPTS} attempts")
+        };
         self.faults.end();
         self.site.start_daemon(&[]).await.unwrap();
         let first = call.await.unwrap();

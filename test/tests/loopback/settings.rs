@@ -164,7 +164,8 @@ async fn an_alias_that_leaves_no_room_is_told_and_nothing_changes() {
     let words = refused.unwrap_err().to_string();
     assert!(words.contains("an alias of 255 bytes") && words.contains("shorten it"), "{words}");
     assert_eq!((settings(&sandbox.namespace), lo(&sandbox)), before);
-    fractions.parking.wait_for(nic_mac, nestless_test::PATIENCE).await.expect("the NIC waits as before");
+    fractions.parking.wait_for_return(nic_mac, nestless_test::PATIENCE).await;
+    assert!(fractions.parking.holds(nic_mac).await, "the NIC is back");
 }
 
 fn changed(before: &Settings, after: &Settings) -> Vec<String> {
