@@ -32,7 +32,7 @@ async fn pass(fractions: &Fractions, answering: &[(&Fraction, u64)]) -> Vec<Hear
 
 /// Passes until somebody's state changes.
 async fn until_a_change(fractions: &Fractions, answering: &[(&Fraction, u64)]) -> Vec<(u8, Family, bool)> {
-    for _ in 0..9 {
+    for _ in 0..15 {
         let changes = pass(fractions, answering).await;
         if !changes.is_empty() {
             return changes.iter().map(|heard| (heard.place.number(), heard.family, heard.silent)).collect();
@@ -123,6 +123,8 @@ async fn a_stopped_fraction_keeps_nobody_waiting_and_has_its_connections_when_it
 async fn two_of_whom_one_is_stopped_are_one() {
     let mut fractions = Fractions::new().await;
     let (one, stopped) = (fractions.join(1).await, fractions.join(1).await);
+    // Nobody is probed where nothing is asked.
+    is_refused(connecting(&one, "127.0.0.1:9"));
     pass(&fractions, &[(&one, 2), (&stopped, 2)]).await;
     stopped.ip("link set hostlo0 down");
     let waiting = connecting(&one, "127.0.0.1:9");
@@ -143,7 +145,7 @@ async fn a_listener_that_takes_its_time_is_waited_for() {
     let first = all[0].connect("127.0.0.1:80").unwrap();
     let waiting = connecting(&all[0], "127.0.0.1:80");
     let answering = [(&all[0], 2), (&all[1], 2), (&all[2], 2)];
-    for _ in 0..6 {
+    for _ in 0..12 {
         assert_eq!(pass(&fractions, &answering).await, []);
         let refused = connecting(&all[2], "127.0.0.1:9");
         is_refused(refused);

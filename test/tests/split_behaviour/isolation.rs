@@ -1,6 +1,11 @@
 //! What must not pass: forged frames, those of a NIC in no group, and whatever goes to another localhost.
 
 use nestless_lab::Exec;
+use nestless_support::{
+    clsact::Hook,
+    hook::{self, Way},
+    netns::Namespace,
+};
 use nestless_test::{
     Serving, cni, eventually,
     frame::Raw,
@@ -136,7 +141,12 @@ pub(super) async fn a_nic_in_no_group_reaches_nobody(
     })
     .await;
 
-    let at = format!("dev {} ingress protocol all pref 1 handle 1 bpf", spare.nic.link);
+    // Where the guard is asked before all filters, it is taken off, until the daemon's next look.
+    let (host, link) = (format!("/run/netns/nl-{}", site.name()), spare.nic.link.clone());
+    let clear = || hook::clear(Way::of_kernel().unwrap(), &link, Hook::Ingress, &["guard_sent"]);
+    Namespace::open(host).unwrap().run_blocking(clear).unwrap().unwrap();
+    on_host(left, &format!("tc qdisc add dev {link} clsact || :")).await;
+    let at = format!("dev {link} ingress protocol all pref 1 handle 1 bpf");
     let program = format!("/sys/fs/bpf/nestless/lab-{}/loopback/programs-*/reflector_reflect", site.name());
     on_host(left, &format!("tc filter add {at} da object-pinned {program}")).await;
     let strangers = strangers(left).await;
