@@ -80,6 +80,8 @@ impl Machine {
         .await;
         // The lab's own, as labs' containerd reads it.
         machine.run("rm /etc/cni/net.d/10-nestless.conflist").await;
+        // The first makes the folder of all.
+        machine.run("ip netns add first && ip netns del first").await;
         machine
     }
 
@@ -138,14 +140,14 @@ impl Machine {
     }
 
     pub(super) async fn snapshot(&self) -> Snapshot {
-        // Logs, and what systemd and dpkg note for themselves.
+        // Without logs, what systemd and dpkg note for themselves, and folders that others may use as well.
         let others = "/proc /sys/[a-eg-z]* /sys/firmware /sys/fs/[ac-z]* /dev /var/log /run/systemd /run/log /root /var/lib/dpkg/status-old \
                       /var/lib/dpkg/available /var/lib/dpkg/triggers /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend \
                       /var/lib/dpkg/diversions* /var/lib/dpkg/statoverride* /var/lib/dpkg/cmethopt /run/dpkg /var/lib/systemd/timers";
         let pruned = format!("-path {}", others.split_whitespace().collect::<Vec<_>>().join(" -o -path "));
         let told = self
             .run(&format!(
-                "set -f; find / \\( {pruned} \\) -prune -o -print; set +f
+                "set -f; find / \\( {pruned} \\) -prune -o \\( ! -type d -o -name '*nestless*' \\) -print; set +f
                  ip -o link | sed 's/^[0-9]*: \\([^:@]*\\).*/link \\1/'
                  ip -o address | sed 's/^[0-9]*: *\\([^ ]* *[^ ]* *[^ ]*\\).*/address \\1/'
                  nft list ruleset | sed 's/^/nft /'
