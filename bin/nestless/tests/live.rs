@@ -105,7 +105,7 @@ async fn every_way_between_two_pods_is_tried_and_nothing_is_left() {
     lab.host_exec(&deaf).await.unwrap().success("make the gateway deaf").unwrap();
     let output = inside(&lab, "nestless connectivity-test").await;
     assert!(
-        !output.exit.is_success() && output.text().contains("FAILED: 10.88.0.1 does not answer"),
+        !output.exit.is_success() && output.text().contains("FAILED: 10.78.0.1 does not answer"),
         "{}",
         output.text()
     );
