@@ -40,7 +40,7 @@ async fn a_guest_without_ipv6_gets_ipv4_alone_and_is_told_of() {
     fraction.call("DEL").run(&site, VM).await.unwrap();
 
     cni::sandbox(&site, VM, "six").await.unwrap();
-    let ips = json!({"ips": ["fd00:88::1:77"]});
+    let ips = json!({"ips": ["fd00:78::1:77"]});
     let refused = Call::new("ADD", "six").conf("runtimeConfig", ips).run(&site, VM).await.unwrap_err();
     assert!(refused.code == 7 && refused.msg.contains("no IPv6"), "{refused}");
     for pod in ["pod", "six", "fraction"] {

@@ -82,7 +82,7 @@ const WORDS: &[Words] = &[
         command: "lab exec",
         examples: &[
             ("nestless lab exec vm1 -- ip address", "In a VM of the lab \"lab\"."),
-            ("nestless lab exec vm1 --pod web -- ping -c 1 10.88.0.1", "In a pod of the VM."),
+            ("nestless lab exec vm1 --pod web -- ping -c 1 10.78.0.1", "In a pod of the VM."),
             ("nestless lab exec host -- bridge link", "On the lab's host."),
         ],
         exit: &[
@@ -179,7 +179,7 @@ const WORDS: &[Words] = &[
         command: "trace",
         examples: &[
             ("nestless trace default/web", "From the pod to the uplink, by its name in Kubernetes."),
-            ("nestless trace 10.88.1.0", "By its address."),
+            ("nestless trace 10.78.1.0", "By its address."),
             ("nestless trace loopback:shop/db --lab small", "From a fraction's localhost."),
         ],
         exit: &[("1", "A device on the way is missing, or no such pod is known.")],
